@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine (Debian 12 or 13 or Ubuntu, root, Python 3.11 or newer):
+#   make demo    a lab of real hosts, a live hub upgraded to a pair, a power cut; make demo-down removes it
+#   make test    every test; its exit status is the verdict
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .cache/venv
+STAMP := $(VENV)/.installed
+LINK := .cache/collections/ansible_collections/cfengine/hub_ha
+
+.PHONY: help demo demo-down test lint unit molecule venv clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: venv
+	@$(PYTHON) -m lab.demo
+
+demo-down:
+	@$(PYTHON) -m lab down
+
+test: venv
+	@$(VENV)/bin/python tests/run.py
+
+lint unit molecule: venv
+	@$(VENV)/bin/python tests/run.py $@
+
+venv: $(STAMP) $(LINK)
+
+$(STAMP): requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@echo "installing Ansible and the test tools into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+# The checkout is the collection: playbooks and tests see it where Ansible looks for collections.
+$(LINK):
+	@mkdir -p $(dir $@)
+	@ln -sfn $(CURDIR) $@
+
+clean:
+	@$(PYTHON) -m lab clean
+	@rm -rf .cache/venv .cache/collections .cache/test

@@ -1,0 +1,264 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The command line. Commands that touch hosts enter the lab's namespace by themselves."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+
+from lab import hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, writer
+from lab.shell import LabError, colour, say
+
+NETS = tuple(network.NETWORKS)
+
+
+def parser():
+    """The argument parser."""
+    top = argparse.ArgumentParser(prog="python3 -m lab", description="A lab of real hosts on this machine.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name, text, inside=True, changes=False):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(inside=inside, changes=changes)
+        return sub
+
+    def suite(sub):
+        sub.add_argument("--suite", default="trixie", choices=images.SUITES, help="Debian release of the hosts")
+        sub.add_argument("--hosts", default=hosts.DEFAULT_HOSTS, metavar="NAME[=KIND],...",
+                         help="hosts to start; kinds: %s (default: %%(default)s)" % ", ".join(images.KINDS))
+
+    add("prerequisites", "Install what this machine lacks (as root, with apt-get).", inside=False)
+    sub = add("images", "Build the hosts' images, those whose recipe has changed.", inside=False, changes=True)
+    sub.add_argument("suites", nargs="*", metavar="SUITE", help="trixie (default), bookworm")
+    sub.add_argument("--force", action="store_true", help="build again, with the newest packages")
+    sub = add("build", argparse.SUPPRESS)
+    sub.add_argument("suites", nargs="+", choices=images.SUITES)
+    sub = add("up", "Start fresh hosts (images are built first when run outside of the lab).", inside=False, changes=True)
+    suite(sub)
+    sub = add("reset", "Remove all hosts and start fresh ones; the namespace stays.", inside=False, changes=True)
+    suite(sub)
+    sub = add("seed", "Make a live single hub of hub1 and bootstrap the clients to it.", changes=True)
+    sub.add_argument("--host", default="hub1")
+    sub.add_argument("--prepared", action="store_true",
+                     help="settings of PostgreSQL that need a restart are right already")
+    sub.add_argument("--operator-def-json", action="store_true", help="masterfiles have a def.json of the operator's")
+    sub = add("down", "Remove all hosts and end the lab; what was built stays.", inside=False, changes=True)
+    sub.add_argument("--keep-holder", action="store_true", help="remove the hosts only")
+    add("clean", "Like down, and remove all that the lab keeps below .cache/lab.", inside=False, changes=True)
+    sub = add("status", "Show what runs.", inside=False)
+    sub.add_argument("--json", action="store_true")
+    sub = add("enter", "Run a command (or a shell) in the lab's namespace.", inside=False)
+    sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD ARG...")
+    for name, text in (("exec", "Run a command on a host."), ("ssh", "Log in to a host through SSH.")):
+        sub = add(name, text)
+        sub.add_argument("host")
+        sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD ARG...")
+    sub = add("power", "Cut a host's power, or give it back.", changes=True)
+    sub.add_argument("action", choices=("off", "on"))
+    sub.add_argument("host")
+    sub.add_argument("--no-wait", action="store_true", help="don't wait until the host has booted")
+    for name, text in (("pause", "Freeze a host."), ("unpause", "Let a frozen host go on.")):
+        sub = add(name, text, changes=True)
+        sub.add_argument("host")
+    sub = add("link", "Cut or mend a host's cable to a network.", changes=True)
+    sub.add_argument("action", choices=("down", "up"))
+    sub.add_argument("host")
+    sub.add_argument("nets", nargs="+", choices=NETS, metavar="NETWORK", help=", ".join(NETS))
+    sub = add("writer", "The writer on the hub, through the local socket.")
+    sub.add_argument("action", choices=("start", "stop", "report"))
+    sub.add_argument("--host", default="hub1")
+    sub.add_argument("--rate", type=float, default=50.0, help="rows per second (default: 50)")
+    sub.add_argument("--read-from", metavar="HOST", help="report: count the rows on this host's database")
+    sub.add_argument("--json", action="store_true")
+    sub = add("probe", "The writer outside, through the shared address.")
+    sub.add_argument("action", choices=("start", "stop", "report"))
+    sub.add_argument("--address", default=network.SHARED_ADDRESS)
+    sub.add_argument("--python", default=None, help="a Python that has psycopg2 (default: the project's)")
+    sub.add_argument("--read-from", metavar="HOST", help="report: count the rows on this host's database")
+    sub.add_argument("--json", action="store_true")
+    return top
+
+
+def _rest(argv):
+    return argv[1:] if argv and argv[0] == "--" else argv
+
+
+def _need_images(suites):
+    """Outside: fetch and build what is missing."""
+    wanted = [suite for suite in suites if images.missing(suite)]
+    if not wanted:
+        return 0
+    if namespace.inside():
+        raise LabError("Images of %s must be built, and that needs the machine's network. Outside of the lab's "
+                       "namespace, run: python3 -m lab images %s" % (", ".join(wanted), " ".join(wanted)))
+    prerequisites.install()
+    images.fetch_all(wanted)
+    namespace.start()
+    return namespace.again_inside(["build", *wanted])
+
+
+def _images(options):
+    suites = options.suites or ["trixie"]
+    for suite in suites:
+        images.missing(suite)
+        if options.force:
+            shutil.rmtree(paths.SUITES / suite, ignore_errors=True)
+    alone_here = namespace.holder() is None
+    status = _need_images(suites)
+    if alone_here and not namespace.inside():
+        namespace.stop()
+    if status == 0:
+        say("lab: images of %s are ready" % ", ".join(suites))
+    return status
+
+
+def _up(options):
+    wanted = hosts.plan(options.hosts)
+    if namespace.inside():
+        hosts.up(options.suite, wanted)
+        return 0
+    prerequisites.install()
+    status = _need_images([options.suite])
+    if status:
+        return status
+    namespace.start()
+    return namespace.again_inside(["up", "--suite", options.suite, "--hosts", options.hosts])
+
+
+def _down(options):
+    if namespace.inside():
+        hosts.remove_all()
+        if not options.keep_holder:
+            say("lab: the hosts are gone. The namespace ends with `python3 -m lab down` from outside.")
+        return 0
+    if not namespace.holder():
+        namespace.stop()
+        say("lab: nothing was running")
+        return 0
+    status = namespace.again_inside(["down", "--keep-holder"])
+    if options.keep_holder:
+        return status
+    # Even when removing the hosts failed: nothing survives the end of the namespace.
+    namespace.stop()
+    say("lab: down. What was built is kept; `python3 -m lab clean` removes it too.")
+    return status
+
+
+def _clean(_options):
+    if namespace.inside():
+        raise LabError("Run `python3 -m lab clean` outside of the lab's namespace.")
+    namespace.stop()
+    shutil.rmtree(paths.STATE, ignore_errors=False)
+    say("lab: removed %s" % paths.STATE)
+    return 0
+
+
+def _status(options):
+    known = namespace.holder() if not namespace.inside() else {"pid": 1, "since": "", "by": "inside"}
+    if known and not namespace.inside():
+        return namespace.again_inside(["status"] + (["--json"] if options.json else []))
+    plan = hosts.planned()
+    states = podman.containers() if known else {}
+    table = [{"host": name, "state": state, "kind": plan["hosts"].get(name, "?"),
+              **{net: network.address(name, net) for net in NETS}}
+             for name, state in sorted(states.items()) if not name.startswith("build-")]
+    data = {"running": bool(known), "suite": plan["suite"] if known else None, "hosts": table,
+            "images": images.describe(), "state": str(paths.STATE)}
+    if options.json:
+        print(json.dumps(data, indent=1))
+        return 0
+    if not known:
+        print("The lab is down. Start it: python3 -m lab up")
+    elif not table:
+        print("The lab's namespace is up, without hosts.")
+    for row in table:
+        print("%-9s %s %-7s heartbeat %-13s replication %-14s clients %s" % (
+            row["host"], colour("%-8s" % row["state"], "32" if row["state"] == "running" else "31"), row["kind"],
+            row["heartbeat"], row["replication"], row["clients"]))
+    for name, kinds in data["images"].items():
+        print("images of %s: %s" % (name, ", ".join("%s %s" % pair for pair in kinds.items())))
+    return 0
+
+
+def _enter(options):
+    return namespace.enter(_rest(options.argv) or [os.environ.get("SHELL", "/bin/sh")])
+
+
+def _exec(options):
+    argv, env = hosts.exec_argv(options.host, _rest(options.argv) or ["bash"], sys.stdin.isatty() and sys.stdout.isatty())
+    return namespace.enter(argv, env)
+
+
+def _ssh(options):
+    return namespace.enter(hosts.ssh_argv(options.host, _rest(options.argv)))
+
+
+def _power(options):
+    if options.action == "off":
+        hosts.power_off(options.host)
+    elif not hosts.power_on(options.host, wait=not options.no_wait):
+        say("lab: %s is on already" % options.host)
+    return 0
+
+
+def _link(options):
+    hosts.link(options.host, options.nets, options.action == "up")
+    return 0
+
+
+def _writer(options):
+    return writer.command(options)
+
+
+def _probe(options):
+    return probe.command(options)
+
+
+def _build(options):
+    images.build_all(options.suites)
+    return 0
+
+
+def _pause(options):
+    hosts.pause(options.host, options.command == "pause")
+    return 0
+
+
+def _prerequisites(_options):
+    if not prerequisites.install():
+        say("lab: this machine has all that is needed")
+    return 0
+
+
+def _seed(options):
+    hub.seed(options.host, prepared=options.prepared, operator_def_json=options.operator_def_json)
+    return 0
+
+
+WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up, "seed": _seed,
+        "down": _down, "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
+        "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe}
+
+
+def main(arguments):
+    """Run one command; returns the exit status (0 fine, 1 a LabError, 2 usage, else the command's own)."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command not in ("prerequisites", "status"):
+            namespace.need_root()
+        inside = namespace.inside()
+        if options.inside and not inside:
+            return namespace.again_inside(arguments)
+        if options.changes and (inside or options.command in ("images", "clean")):
+            with namespace.alone("lab " + " ".join(arguments)):
+                return WORK[options.command](options)
+        return WORK[options.command](options)
+    except LabError as exc:
+        say("%s %s" % (colour("lab: ERROR:", "31", sys.stderr), exc))
+        return 1
+    except BrokenPipeError:
+        return 1

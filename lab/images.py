@@ -1,0 +1,169 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The images of the hosts, built from Debian packages: blank, client (CFEngine), single (a hub).
+
+Two halves: ``fetch`` needs the machine's network (mmdebstrap makes the base system and fetches
+all packages), ``build`` runs inside the lab's namespace and installs from those packages only.
+Each image is rebuilt only when its recipe has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import paths, podman
+from lab.shell import LabError, run, say, stage
+
+SUITES = ("trixie", "bookworm")
+KINDS = ("blank", "client", "single")  # each is built on the one before
+
+BASE = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2", "openssh-server", "iputils-ping",
+        "procps", "ca-certificates", "tzdata", "less", "nftables", "rsync", "openssl")
+PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "cfengine3", "postgresql",
+            "python3-psycopg2", "iptables", "openssl", "perl", "python3-cryptography", "rsync", "ipmitool",
+            "corosync-qdevice", "corosync-qnetd", "nftables", "socat", "tcpdump", "fence-virt")
+FENCING = {"trixie": ("fence-agents-ipmilan",), "bookworm": ("fence-agents",)}
+
+
+def packages(suite):
+    """Everything that the hosts' repository offers by name (list)."""
+    return sorted(set(PACKAGES + FENCING[suite]))
+
+
+def digest(parts):
+    """A short hash over an iterable of strings and bytes (pure)."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        total.update(b"%d:" % len(data) + data)
+    return total.hexdigest()[:12]
+
+
+def recipes(suite):
+    """The recipe hash of each image of a suite: {kind: hash}. A base's change changes all above it."""
+    def text(*names):
+        return [(paths.CODE / name).read_bytes() for name in names]
+
+    blank = digest(["blank", suite, *BASE, *packages(suite), os.environ.get("LAB_MIRROR", ""),
+                    *text("image/packages.sh", "image/blank.sh", "repo.py")])
+    client = digest(["client", blank, *text("image/client.sh")])
+    sql = sorted(path.name for path in (paths.CODE / "sql").glob("*.sql"))
+    single = digest(["single", client, *text("image/single.sh", *["sql/" + name for name in sql])])
+    return {"blank": blank, "client": client, "single": single}
+
+
+def image(suite, kind):
+    """Name of an image."""
+    return "localhost/hub-ha-lab/%s:%s" % (kind, suite)
+
+
+def _stamp(suite, kind):
+    return paths.SUITES / suite / (kind + ".built")
+
+
+def missing(suite):
+    """The kinds of images (list, in building order) that are not there or whose recipe has changed."""
+    if suite not in SUITES:
+        raise LabError("There is no suite %r. The lab knows: %s." % (suite, ", ".join(SUITES)))
+    wanted = recipes(suite)
+    absent = []
+    for kind in KINDS:
+        stamp = _stamp(suite, kind)
+        if absent or not stamp.exists() or stamp.read_text(encoding="utf-8").strip() != wanted[kind]:
+            absent.append(kind)
+    return absent
+
+
+def fetch(suite):
+    """Make the base system and the packages' repository (needs the machine's network)."""
+    folder = paths.SUITES / suite
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in KINDS:
+        _stamp(suite, kind).unlink(missing_ok=True)
+    fresh = folder / "packages.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    log = paths.LOGS / ("fetch-%s.log" % suite)
+    mirror = [os.environ["LAB_MIRROR"]] if os.environ.get("LAB_MIRROR") else []
+    with stage("%s: base system and %d packages from Debian (log: %s)" % (
+            suite, len(packages(suite)), os.path.relpath(log))):
+        run(["mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", "--skip=cleanup/apt",
+             "--include=" + ",".join(BASE),
+             "--customize-hook=sh '%s/image/packages.sh' \"$1\" '%s'" % (paths.CODE, fresh),
+             "--customize-hook=sh '%s/image/blank.sh' \"$1\"" % paths.CODE,
+             suite, str(folder / "base.tar"), *mirror],
+            env={"PACKAGES": " ".join(packages(suite)), "PYTHON": sys.executable, "PYTHONPATH": str(paths.ROOT),
+                 "TMPDIR": str(paths.TMP), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+            timeout=1200, log=log,
+            hint="Is the machine's package source reachable? LAB_MIRROR=http://... names another mirror.")
+    shutil.rmtree(paths.repository(suite), ignore_errors=True)
+    fresh.rename(paths.repository(suite))
+
+
+def build(suite):
+    """Build what is missing, inside the namespace, after ``fetch``."""
+    for kind in missing(suite):
+        if kind == "blank":
+            _import(suite)
+        else:
+            _layer(suite, kind)
+        _stamp(suite, kind).write_text(recipes(suite)[kind] + "\n", encoding="utf-8")
+
+
+def _import(suite):
+    tar = paths.SUITES / suite / "base.tar"
+    if not tar.exists():
+        raise LabError("The base system of %s is not there. Outside of the lab's namespace, run: "
+                       "python3 -m lab images %s" % (suite, suite))
+    with stage("%s: image blank" % suite):
+        podman.podman("import", "--change=CMD=/sbin/init", "--change=STOPSIGNAL=SIGRTMIN+3",
+                      str(tar), image(suite, "blank"), timeout=300)
+    tar.unlink()
+
+
+def _layer(suite, kind):
+    base = KINDS[KINDS.index(kind) - 1]
+    worker = "build-%s-%s" % (suite, kind)
+    log = paths.LOGS / (worker + ".log")
+    with stage("%s: image %s" % (suite, kind)):
+        podman.remove(worker)
+        try:
+            podman.podman("run", "--name=" + worker, "--network=none", "--hostname=build", *podman.common_options(),
+                          podman.repository_option(suite), "--volume=%s:/lab:ro" % paths.CODE,
+                          image(suite, base), "sh", "/lab/image/%s.sh" % kind, timeout=600, log=log)
+            podman.podman("commit", "--quiet", "--change=CMD=/sbin/init", worker, image(suite, kind), timeout=300)
+        finally:
+            podman.remove(worker)
+
+
+def describe():
+    """What is built: {suite: {kind: "built" or "missing"}} (dict)."""
+    return {suite: {kind: "missing" if kind in missing(suite) else "built" for kind in KINDS} for suite in SUITES}
+
+
+def fetch_all(suites):
+    """Fetch, in parallel, the base of every suite whose image blank is missing."""
+    wanted = [suite for suite in suites if "blank" in missing(suite)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fetch, wanted))
+
+
+def build_all(suites):
+    """Build, in parallel, what is missing of every suite."""
+    wanted = [suite for suite in suites if missing(suite)]
+    if not wanted:
+        say("lab: images of %s are up to date" % ", ".join(suites))
+        return
+    podman.settings()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(build, wanted))
+
+
+def write_json(path, data):
+    """Write *data* as JSON."""
+    path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,381 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads and changes a pacemaker CIB, and reads the state of the live cluster, with pacemaker's own command line.
+
+Everything runs through an injected runner (see runner.py). Secrets reach the tools through standard input and through
+files in a private directory, never as arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+    CommandError, CommandMissing, CommandTimeout, HubError)
+
+#: where pacemaker keeps its CIB while it is stopped
+CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"
+
+#: seconds that a pacemaker which systemd says is running may take until it answers
+START_LIMIT = 30
+#: seconds that the local copy of the CIB may take to show a change that the cluster has accepted
+ECHO_LIMIT = 3
+
+DISCONNECTED = (102, 107)
+INSUFFICIENT_PRIVILEGES = (4, 13)
+CONFIG_ERROR = 78
+_NOT_CONNECTED_TEXTS = ("not connected", "connection refused", "could not connect", "connection to cluster failed",
+                        "connection failed")
+
+
+class ClusterAbsent(HubError):
+    """Pacemaker is not installed or does not run on this host."""
+
+    def __init__(self, reason, installed):
+        super().__init__("pacemaker does not run on %s (%s)" % (platform.node(), reason))
+        self.reason = reason
+        self.installed = installed
+
+
+class CibRefused(HubError):
+    """crm_verify found errors that the wanted change would bring in; nothing was changed."""
+
+    def __init__(self, errors):
+        super().__init__("crm_verify refuses the wanted cluster configuration, nothing was changed: "
+                         + "; ".join(errors), errors=errors)
+
+
+class CibMoved(HubError):
+    """The change did not go in within the allowed number of attempts."""
+
+
+class NotSettled(HubError):
+    """The cluster did not reach a stable state in time, or reached it with a wanted resource failed."""
+
+
+def disconnected(completed):
+    """Does this result say that there is no cluster to talk to?"""
+    if completed.rc == 0:
+        return False
+    text = (completed.err + completed.out).lower()
+    return completed.rc in DISCONNECTED or any(part in text for part in _NOT_CONNECTED_TEXTS)
+
+
+class Cib:
+    """One CIB, live (cib_file None) or in a file, and the tools that work on it.
+
+    run: the runner. directory: a private directory for the tools' files.
+    """
+
+    def __init__(self, run, directory, cib_file=None):
+        self._run = run
+        self._directory = directory
+        self._env = {"CIB_shadow_dir": directory}
+        if cib_file:
+            self._env["CIB_file"] = cib_file
+        self.cib_file = cib_file
+        self.secrets = []
+
+    def _call(self, argv, **more):
+        return self._run(argv, env=dict(self._env), check=False, **more)
+
+    def _error(self, completed, hint=None):
+        clean = completed._replace(out=model.scrub(completed.out, self.secrets),
+                                   err=model.scrub(completed.err, self.secrets))
+        return CommandError(clean, hint)
+
+    def _save(self, name, text):
+        path = os.path.join(self._directory, name)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return path
+
+    def query(self):
+        """XML text of the CIB as it is now. Raises ClusterAbsent, CommandError, HubError."""
+        if self.cib_file and not os.path.isfile(self.cib_file):
+            raise HubError("the CIB file %s does not exist; make an empty one with: cibadmin --empty > %s"
+                           % (self.cib_file, self.cib_file))
+        try:
+            done = self._call(["cibadmin", "--query"])
+        except CommandMissing as error:
+            if self.cib_file:
+                raise HubError(error.message + ": install pacemaker-cli-utils (Debian, Ubuntu) or pacemaker-cli")
+            raise ClusterAbsent(error.message, installed=False)
+        if done.rc != 0:
+            if not self.cib_file and disconnected(done):
+                raise ClusterAbsent("cibadmin: " + (done.err or done.out).strip().replace("\n", "; "), installed=True)
+            raise self._error(done)
+        return done.out
+
+    def verify(self, text):
+        """crm_verify's verdict on a CIB: (errors, warnings), lists of text."""
+        done = self._call(["crm_verify", "--xml-file", self._save("verify.xml", text), "-VV"])
+        errors, warnings = model.classify_verify(done.out, done.err)
+        if done.rc not in (0, CONFIG_ERROR) and not errors:
+            raise self._error(done)
+        if done.rc == 0:
+            # The tool is content. What it prints then is about the state of the nodes, not about the configuration.
+            return [], []
+        return ([model.scrub(line, self.secrets) for line in errors],
+                [model.scrub(line, self.secrets) for line in warnings])
+
+    def simulate(self, text):
+        """What the cluster would do with this CIB: (lines, why there are none or None). Never fails."""
+        try:
+            done = self._call(["crm_simulate", "--xml-file", self._save("simulate.xml", text), "--run",
+                               "--output-as=xml"])
+        except (CommandMissing, CommandTimeout) as error:
+            return [], error.message
+        if done.rc != 0:
+            return [], "crm_simulate ended with exit status %s: %s" % (
+                done.rc, model.scrub((done.err or done.out).strip(), self.secrets))
+        return model.summarise_simulation(done.out), None
+
+    def make_patch(self, old, new):
+        """The patch that leads from one CIB text to another, "" when there is no difference."""
+        done = self._call(["crm_diff", "--no-version", "--original", self._save("old.xml", old),
+                           "--new", self._save("new.xml", new)])
+        if done.rc not in (0, 1):
+            raise self._error(done)
+        return done.out if done.rc == 1 else ""
+
+    def patch(self, patch):
+        """Apply a patch. Returns None, or why it was refused. Raises CommandError when trying again cannot help."""
+        done = self._call(["cibadmin", "--patch", "--sync-call", "--xml-pipe"], stdin=patch)
+        if done.rc == 0:
+            return None
+        if done.rc in INSUFFICIENT_PRIVILEGES:
+            raise self._error(done, "run this as root or as a user of the group haclient")
+        return model.scrub((done.err or done.out or "exit status %s" % done.rc).strip(), self.secrets)
+
+    def starting(self):
+        """Does systemd say that pacemaker runs or is coming up? Then a refused connection is a matter of time."""
+        try:
+            done = self._call(["systemctl", "is-active", "pacemaker.service"], timeout=10)
+        except (CommandMissing, CommandTimeout):
+            return False
+        return done.out.strip() in ("active", "activating", "reloading")
+
+
+def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, directory=None, given=None,
+             on_disk=CIB_ON_DISK, clock=time.monotonic, pause=time.sleep):
+    """Bring the wanted objects into the CIB with one patch.
+
+    run: runner. wanted: result of cib_model.normalise(). check_mode: find out, change nothing. cib_file: work on this
+    file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the same
+    time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
+    directory. given: module parameters, to know the secrets in them. on_disk: the CIB of a stopped pacemaker.
+    Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibMoved, NotSettled, CommandError,
+    HubError.
+    """
+    begin = clock()
+    private = tempfile.mkdtemp(prefix="cib-", dir=directory)
+    try:
+        result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause)
+        result["elapsed"] = round(clock() - begin, 3)
+        if wait and not check_mode and not cib_file:
+            result["failures"] = settle(run, wanted, wait)
+        return result
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause):
+    state = "file" if cib.cib_file else "running"
+    try:
+        text = _first_query(cib, check_mode, clock, pause)
+    except ClusterAbsent as error:
+        if not check_mode:
+            raise HubError("%s: start it with 'systemctl start corosync pacemaker' and run this again"
+                           % error.message if error.installed else
+                           "%s: install corosync and pacemaker, start them and run this again" % error.message,
+                           cluster="absent")
+        return _predict(wanted, on_disk)
+    result = {"changed": False, "patch": "", "simulation": [], "warnings": [], "attempts": 0, "cluster": state,
+              "diff": None}
+    trouble = None
+    for attempt in range(1, attempts + 1):
+        current = model.parse(text)
+        cib.secrets = model.secrets(current, given)
+        new, notes = model.edit(current, wanted)
+        result["attempts"] = attempt
+        if not model.differs(current, new):
+            if result["diff"] is None:
+                result.update(diff=model.diff(current, new, wanted), warnings=notes)
+            return result
+        new_text = model.unparse(new)
+        warnings = notes + _accept(cib, text, new_text)
+        simulation, silent = cib.simulate(new_text)
+        if silent:
+            warnings.append("no simulation of what the cluster will do: " + silent)
+        patch = cib.make_patch(text, new_text)
+        outcome = {"changed": True, "patch": model.mask_patch(patch), "simulation": simulation,
+                   "warnings": warnings, "diff": model.diff(current, new, wanted)}
+        if check_mode:
+            result.update(outcome)
+            return result
+        trouble = cib.patch(patch)
+        if trouble is None:
+            if not result["changed"]:
+                result.update(outcome)
+            text, there = _echo(cib, wanted, clock, pause)
+            if there:
+                return result
+            trouble = "the CIB took the change but does not hold all of it"
+        else:
+            text = cib.query()
+        if attempt < attempts:
+            # Whoever else is writing gets time to finish; the first retry is at once.
+            pause(0 if attempt == 1 else min(2.0, 0.1 * 2 ** attempt))
+    raise CibMoved("the wanted cluster configuration did not go in within %d attempts, the last time because: %s. "
+                   "Is something else changing the CIB all the time, or is the cluster without a DC or quorum? "
+                   "Look with: crm_mon -1" % (attempts, trouble), attempts=attempts)
+
+
+def _first_query(cib, check_mode, clock, pause):
+    """Query; a live cluster that is just starting gets START_LIMIT seconds to answer."""
+    deadline = clock() + START_LIMIT
+    while True:
+        try:
+            return cib.query()
+        except ClusterAbsent as error:
+            if check_mode or not error.installed or clock() >= deadline or not cib.starting():
+                raise
+        pause(0.5)
+
+
+def _predict(wanted, on_disk):
+    """Check mode without a running cluster: the change as the model sees it, from the CIB on disk if there is one."""
+    state, text = "absent", model.EMPTY_CIB
+    try:
+        with open(on_disk, encoding="utf-8") as stream:
+            text, state = stream.read(), "stopped"
+    except OSError:
+        pass
+    current = model.parse(text)
+    new, notes = model.edit(current, wanted)
+    return {"changed": model.differs(current, new), "patch": "", "simulation": [], "warnings": notes, "attempts": 0,
+            "cluster": state, "diff": model.diff(current, new, wanted)}
+
+
+def _accept(cib, current, new):
+    """Let crm_verify judge the new CIB. Returns warnings; raises CibRefused for errors that the old CIB did not have."""
+    errors, warnings = cib.verify(new)
+    if not errors and not warnings:
+        return []
+    old_errors, old_warnings = cib.verify(current)
+    fresh = [line for line in errors if line not in old_errors]
+    if fresh and [line for line in fresh if "schema validation" not in line]:
+        fresh = [line for line in fresh if "schema validation" not in line]
+    if fresh:
+        raise CibRefused(fresh)
+    return (["crm_verify had this complaint before the change already: " + line for line in errors]
+            + ["crm_verify: " + line for line in warnings if line not in old_warnings])
+
+
+def _echo(cib, wanted, clock, pause):
+    """Read the CIB until it holds what is wanted. Returns (text, whether it does)."""
+    deadline = clock() + (0 if cib.cib_file else ECHO_LIMIT)
+    while True:
+        text = cib.query()
+        current = model.parse(text)
+        try:
+            there = not model.differs(current, model.edit(current, wanted)[0])
+        except HubError:
+            there = False
+        if there or clock() >= deadline:
+            return text, there
+        pause(0.1)
+
+
+def settle(run, wanted, limit):
+    """Wait until the cluster has nothing left to do, at most *limit* seconds.
+
+    Returns the failed actions that do not concern the wanted resources or that the cluster has recovered from (list
+    of text). Raises NotSettled with what is still to be done and what failed.
+    """
+    try:
+        done = run(["crm_resource", "--wait", "--timeout=%ds" % limit], timeout=limit + 30, check=False)
+        text, settled = (done.err + "\n" + done.out).strip(), done.rc == 0
+    except CommandTimeout as error:
+        text, settled = error.message, False
+    status = run(["crm_mon", "--one-shot", "--output-as=xml"], check=False)
+    failures, down = [], []
+    if status.rc == 0:
+        failures, down = _failures(status.out, wanted)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not settled:
+        raise NotSettled("the cluster is not settled after %s s: %s%s" % (
+            limit, "; ".join(lines) or "no reason given",
+            ". Failed actions: " + "; ".join(failures) if failures else ""), pending=lines, failures=failures)
+    if down:
+        raise NotSettled("the cluster is settled, but these wanted resources do not run after a failure: %s. Mend the "
+                         "cause, then run: crm_resource --cleanup" % "; ".join(down), failures=failures)
+    return failures
+
+
+def _failures(text, wanted):
+    """(all failed actions, those of wanted primitives that run nowhere) from crm_mon's XML, as text."""
+    root = ET.fromstring(text)
+    owned = set(item["id"] for item in wanted["primitives"])
+    active = set(found.get("id", "").split(":")[0] for found in root.iter("resource") if found.get("active") == "true")
+    everything, down = [], []
+    for failure in root.iterfind("failures/failure"):
+        key = failure.get("op_key") or failure.get("id") or "?"
+        name = key.rsplit("_", 2)[0].split(":")[0]
+        sentence = "%s on %s: %s%s" % (key, failure.get("node"), failure.get("exitstatus"),
+                                       " (%s)" % failure.get("exitreason") if failure.get("exitreason") else "")
+        everything.append(sentence)
+        if name in owned and name not in active:
+            down.append(sentence)
+    return everything, down
+
+
+def observe(run, cib_file=None):
+    """The cluster as data, from crm_mon, the CIB and corosync's own tools.
+
+    run: runner. cib_file: look at this CIB instead of the live cluster (then there is nothing to say about links).
+    Returns a dict; ``running`` is False and ``reason`` says why when there is no cluster to talk to.
+    Raises CommandError, HubError for anything else that goes wrong.
+    """
+    env = {"CIB_file": cib_file} if cib_file else {}
+    nothing = {"running": False, "reason": None, "dc": None, "quorate": None, "nodes": [], "resources": {},
+               "promoted": {}, "failures": [], "fail_counts": {}, "bans": [], "links": [], "quorum": None,
+               "properties": {}, "rsc_defaults": {}, "op_defaults": {}, "maintenance": False}
+    found = []
+    for argv in (["crm_mon", "--one-shot", "--inactive", "--output-as=xml"], ["cibadmin", "--query"]):
+        try:
+            done = run(argv, env=env, check=False)
+        except CommandMissing as error:
+            return dict(nothing, reason=error.message)
+        if done.rc != 0:
+            if disconnected(done) and not cib_file:
+                return dict(nothing, reason="pacemaker does not run on this host (%s exit status %s)"
+                            % (argv[0], done.rc))
+            raise CommandError(done)
+        found.append(done.out)
+    result = dict(nothing, running=True)
+    result.update(model.combine(model.read_status(found[0]), model.read_settings(model.parse(found[1]))))
+    if not cib_file:
+        names = dict((node["id"], node["name"]) for node in result["nodes"])
+        result["links"] = model.read_links(_text_of(run, ["corosync-cfgtool", "-s"]),
+                                           _text_of(run, ["corosync-cfgtool", "-n"]), names)
+        result["quorum"] = model.read_quorum(_text_of(run, ["corosync-quorumtool", "-s"]))
+        if result["quorum"]:
+            result["quorate"] = result["quorum"]["quorate"]
+    return result
+
+
+def _text_of(run, argv):
+    """What a corosync tool prints; "" when it is not there. Their exit status tells of links that are down."""
+    try:
+        return run(argv, check=False, timeout=10).out
+    except (CommandMissing, CommandTimeout):
+        return ""

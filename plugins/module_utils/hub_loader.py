@@ -1,0 +1,288 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads everything about one hub that later steps decide on. I/O only, through a runner and /proc."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import hashlib
+import json
+import os
+import platform
+import pwd
+import socket
+import time
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
+
+MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
+                 "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
+
+# Restart-only settings and the others that replication depends on.
+SETTINGS = ("listen_addresses", "port", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints",
+            "hot_standby", "data_checksums", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file",
+            "wal_keep_size", "max_slot_wal_keep_size", "restart_after_crash", "synchronous_standby_names",
+            "synchronous_commit", "unix_socket_directories", "config_file", "hba_file", "archive_mode",
+            "max_connections", "password_encryption", "logging_collector")
+
+SQL = """
+SELECT json_build_object(
+ 'version_num', current_setting('server_version_num')::int,
+ 'in_recovery', pg_is_in_recovery(),
+ 'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+ 'size_bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
+ 'settings', (SELECT json_object_agg(name, json_build_object('setting', setting, 'context', context,
+     'pending_restart', pending_restart, 'source', source, 'sourcefile', sourcefile))
+     FROM pg_settings WHERE name IN (%s)),
+ 'roles', (SELECT json_agg(rolname) FROM pg_roles WHERE rolreplication),
+ 'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots),
+ 'tablespaces', (SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace
+                 WHERE pg_tablespace_location(oid) <> ''),
+ 'hba_errors', (SELECT json_agg(json_build_object('line', line_number, 'error', error))
+                FROM pg_hba_file_rules WHERE error IS NOT NULL));
+""" % ", ".join("'%s'" % name for name in SETTINGS)
+
+
+def read_text(path):
+    """Text of the file, or None when there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            return handle.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def file_state(path):
+    """{"exists", "sha256", "mode", "owner"}: enough to see drift, nothing of the content."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return {"exists": False}
+    try:
+        owner = pwd.getpwuid(info.st_uid).pw_name
+    except KeyError:
+        owner = str(info.st_uid)
+    return {"exists": True, "sha256": sha256(path), "mode": "%04o" % (info.st_mode & 0o7777), "owner": owner}
+
+
+def addresses(run):
+    """[{"interface", "address", "prefix", "network"}] of every global IPv4 and IPv6 address."""
+    out = run(["ip", "-j", "addr", "show"]).out
+    return hub_model.addresses(json.loads(out or "[]"))
+
+
+def resolve(names):
+    """{name: [addresses]}; an empty list for a name that does not resolve."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = sorted({item[4][0] for item in socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)})
+        except socket.gaierror:
+            found[name] = []
+    return found
+
+
+def units(run, names=MANAGED_UNITS):
+    """{unit: {"load", "active", "enabled"}} as systemd has it; {} on a host without systemd."""
+    try:
+        out = run(["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState"]
+                  + [name + ".service" for name in names]).out
+    except CommandMissing:
+        return {}
+    return hub_model.units(out)
+
+
+def packages(run, names):
+    """{package: {"installed": version or "", "candidate": version or ""}}; None where apt is not the packager."""
+    if not names:
+        return {}
+    if which("apt-cache") is None:
+        return None
+    return hub_model.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
+
+
+def user(name):
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return {"exists": False, "groups": []}
+    groups = sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
+    return {"exists": True, "uid": entry.pw_uid, "group": grp.getgrgid(entry.pw_gid).gr_name,
+            "groups": groups, "home": entry.pw_dir, "shell": entry.pw_shell}
+
+
+def free_space(path):
+    """{"path", "free_bytes", "total_bytes"} of the file system that holds *path* or its nearest parent."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    info = os.statvfs(path)
+    return {"path": path, "free_bytes": info.f_bavail * info.f_frsize, "total_bytes": info.f_blocks * info.f_frsize}
+
+
+def listening_ports():
+    """Sorted TCP ports on which something on this host listens (from /proc)."""
+    found = set()
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        found.update(hub_model.listening(read_text(path) or ""))
+    return sorted(found)
+
+
+def postgres(run, layout):
+    """Everything about the hub's PostgreSQL; see hub_model.postgres_state for "state"."""
+    data_dir = layout["data_dir"]
+    version = (read_text(data_dir + "/PG_VERSION") or "").strip()
+    pidfile = hub_model.postmaster_pid(read_text(data_dir + "/postmaster.pid") or "")
+    pid = pidfile.get("pid")
+    running_bin = None
+    if pid:
+        try:
+            exe = os.readlink("/proc/%d/exe" % pid)
+            if os.path.basename(exe).startswith("postgres"):
+                running_bin = os.path.dirname(exe.replace(" (deleted)", ""))
+        except OSError:
+            pid = None
+    bins = {}
+    for pattern in layout["pg_bin_globs"]:
+        for folder in sorted(glob.glob(pattern)):
+            if os.access(folder + "/postgres", os.X_OK):
+                out = run([folder + "/postgres", "--version"], check=False).out
+                bins[hub_model.pg_major(out)] = folder
+    bin_dir = running_bin or bins.get(version) or (bins[max(bins, key=int)] if bins else None)
+    result = {
+        "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
+        "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
+        "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
+        "postgresql_conf": read_text(data_dir + "/postgresql.conf"),
+        "pg_hba": read_text(data_dir + "/pg_hba.conf"),
+        "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
+        # what tells a copy of the primary (a standby, started or not) from a former primary
+        "clone": any(os.path.exists(data_dir + "/" + name) for name in ("standby.signal", "backup_label")),
+        "server": None, "control": {}, "error": None,
+    }
+    if bin_dir and version:
+        done = run([bin_dir + "/pg_controldata", data_dir], check=False)
+        if done.rc == 0:
+            result["control"] = hub_model.controldata(done.out)
+    if result["pid"]:
+        argv = [bin_dir + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-p", str(result["port"]), "-d", "postgres"]
+        if result["socket_dir"]:
+            argv += ["-h", result["socket_dir"]]
+        done = run(argv, stdin=SQL, env={"PGUSER": "root", "PGCONNECT_TIMEOUT": "5"}, check=False)
+        if done.rc == 0:
+            result["server"] = json.loads(done.out)
+        else:
+            result["error"] = (done.err or done.out).strip()
+    result["state"] = hub_model.postgres_state(result)
+    return result
+
+
+def data_dir_state(path):
+    try:
+        return "database" if os.path.exists(path + "/PG_VERSION") else ("other" if os.listdir(path) else "empty")
+    except FileNotFoundError:
+        return "absent"
+
+
+def cfengine(run, layout, installed):
+    """CFEngine's identity and state on this host. Digests only; no private key is read."""
+    result = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
+              "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"]),
+              "edition": "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"}
+    if not installed:
+        return result
+    result["version"] = hub_model.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)
+    public = layout["ppkeys"] + "/localhost.pub"
+    if os.path.exists(public):
+        result["key_public"] = read_text(public)
+        done = run([layout["bin_dir"] + "/cf-key", "--print-digest", public], check=False)
+        result["key_digest"] = hub_model.key_digest(done.out)
+    policy_server = (read_text(layout["policy_server"]) or "").strip()
+    result["policy_server"] = policy_server or None
+    for name in ("def_json", "ha_info", "ha_cfg"):
+        result[name] = read_text(layout[name])
+    result["masterfiles_digest"] = hub_model.tree_digest(tree(layout["masterfiles"]))
+    keys = client_keys(layout["ppkeys"])
+    result["client_keys"] = len(keys)
+    if result["key_digest"]:
+        # with the own key under the name that the other hub gives it, hubs that know the same hosts compare equal
+        keys["root-%s.pub" % result["key_digest"]] = sha256(public)
+    result["client_keys_digest"] = hub_model.tree_digest(keys)
+    return result
+
+
+def tree(root, follow=False):
+    """{relative path: sha256 or "-> target"} of every file below *root*."""
+    found = {}
+    for folder, dummy, files in os.walk(root, followlinks=follow):
+        for name in files:
+            path = os.path.join(folder, name)
+            relative = os.path.relpath(path, root)
+            if os.path.islink(path):
+                found[relative] = "-> " + os.readlink(path)
+            elif os.path.isfile(path):
+                found[relative] = sha256(path)
+    return found
+
+
+def client_keys(ppkeys):
+    """{file name: sha256} of the public keys of other hosts; never of localhost.*"""
+    found = {}
+    for path in glob.glob(ppkeys + "/*.pub"):
+        name = os.path.basename(path)
+        if not name.startswith("localhost"):
+            found[name] = sha256(path)
+    return found
+
+
+def cluster(run):
+    """What corosync and pacemaker look like on this host, running or not."""
+    conf = read_text("/etc/corosync/corosync.conf")
+    result = {
+        "corosync_installed": which("corosync") is not None,
+        "pacemaker_installed": which("pacemakerd") is not None,
+        "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
+        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
+        "cib_readable": False,
+    }
+    if result["pacemaker_installed"]:
+        result["pacemaker_version"] = hub_model.first_version(run(["pacemakerd", "--version"], check=False).out)
+    for prefix in ("ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2"):
+        path = "/usr/lib/ocf/resource.d/heartbeat/" + prefix.rsplit(":", 1)[1]
+        result.setdefault("agents", {})[prefix] = os.path.exists(path)
+    if result["pacemaker_installed"]:
+        done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
+        if done.rc == 0:
+            result["cib_readable"] = True
+            result.update(hub_model.cib_summary(done.out))
+    return result
+
+
+def collect(run, names=(), package_names=(), layout_name=None, clock=time.time):
+    """All of the above as one plain dict. *names*: hub names to resolve here."""
+    if os.geteuid() != 0:
+        raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
+    began = clock()
+    detected = layouts.detect(os.path.exists)
+    layout = layouts.LAYOUTS[detected or layout_name or "debian"]
+    os_release = hub_model.os_release(read_text("/etc/os-release") or "")
+    info = {
+        "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
+        "addresses": addresses(run), "names": resolve(names), "units": units(run),
+        "packages": packages(run, package_names), "db_user": user(layout["db_user"]),
+        "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
+        "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
+        "cluster": cluster(run), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
+    }
+    info["clock"] = {"begin": began, "end": clock()}
+    return info

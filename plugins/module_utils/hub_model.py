@@ -1,0 +1,152 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the raw output of a hub's tools means. Pure functions on text and plain data."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import xml.etree.ElementTree as ElementTree
+
+
+def addresses(ip_json):
+    """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}]."""
+    found = []
+    for link in ip_json:
+        for item in link.get("addr_info", []):
+            if item.get("scope") != "global" or "local" not in item:
+                continue
+            interface = ipaddress.ip_interface("%s/%s" % (item["local"], item["prefixlen"]))
+            found.append({"interface": link["ifname"], "address": str(interface.ip), "prefix": item["prefixlen"],
+                          "network": str(interface.network), "secondary": bool(item.get("secondary"))})
+    return found
+
+
+def units(show_output):
+    """{"corosync": {"load", "active", "enabled"}, ...} out of `systemctl show` blocks."""
+    found = {}
+    for block in show_output.strip().split("\n\n"):
+        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in fields:
+            found[re.sub(r"\.service$", "", fields["Id"])] = {
+                "load": fields.get("LoadState", ""), "active": fields.get("ActiveState", ""),
+                "enabled": fields.get("UnitFileState", "")}
+    return found
+
+
+def apt_policy(text, names):
+    """{name: {"installed", "candidate"}} out of `apt-cache policy`; "" where there is none."""
+    found = dict((name, {"installed": "", "candidate": ""}) for name in names)
+    current = None
+    for line in text.splitlines():
+        if line and not line.startswith(" "):
+            current = line.rstrip(":")
+        match = re.match(r"\s+(Installed|Candidate): (\S+)", line)
+        if match and current in found:
+            value = match.group(2)
+            found[current][match.group(1).lower()] = "" if value == "(none)" else value
+    return found
+
+
+def os_release(text):
+    """{"id", "version", "name"} out of /etc/os-release."""
+    fields = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', text))
+    return {"id": fields.get("ID", ""), "version": fields.get("VERSION_ID", ""),
+            "name": fields.get("PRETTY_NAME", "")}
+
+
+def listening(proc_net_tcp):
+    """Ports in state LISTEN (0A) out of /proc/net/tcp or tcp6."""
+    ports = set()
+    for line in proc_net_tcp.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == "0A":
+            ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def first_version(text):
+    """First dotted version number in *text*, or None."""
+    match = re.search(r"\d+\.\d+(?:\.\d+)*", text)
+    return match.group(0) if match else None
+
+
+def cfengine_version(text):
+    """"3.24.1" out of `cf-agent --version`."""
+    return first_version(text)
+
+
+def pg_major(text):
+    """"17" out of `postgres (PostgreSQL) 17.12 (Debian ...)`."""
+    match = re.search(r"\(PostgreSQL\) (\d+)", text)
+    return match.group(1) if match else "0"
+
+
+def postmaster_pid(text):
+    """{"pid", "port", "socket_dir"} out of postmaster.pid (layout: PostgreSQL src/include/utils/pidfile.h)."""
+    lines = text.splitlines()
+    if len(lines) < 4 or not lines[0].strip().isdigit():
+        return {}
+    return {"pid": int(lines[0]), "port": int(lines[3]),
+            "socket_dir": lines[4].strip() if len(lines) > 4 and lines[4].strip() else None}
+
+
+def controldata(text):
+    """{"state", "system_identifier", "timeline"} out of pg_controldata."""
+    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    timeline = fields.get("Latest checkpoint's TimeLineID", "").strip()
+    return {"state": fields.get("Database cluster state", "").strip(),
+            "system_identifier": fields.get("Database system identifier", "").strip(),
+            "timeline": int(timeline) if timeline.isdigit() else None}
+
+
+def postgres_state(facts):
+    """One word for the hub's PostgreSQL.
+
+    "primary", "standby": it runs and answers; "unreachable": it runs and does not answer us;
+    "stopped": there is a database and no server; "absent": no database (directory missing or empty);
+    "foreign": the data directory holds files that are no database.
+    """
+    if facts["pid"]:
+        if not facts["server"]:
+            return "unreachable"
+        return "standby" if facts["server"]["in_recovery"] else "primary"
+    return {"database": "stopped", "other": "foreign"}.get(facts["data_dir_state"], "absent")
+
+
+def system_identifier(facts):
+    """The PostgreSQL system identifier of a hub's facts["postgres"], or None."""
+    server = facts.get("server") or {}
+    return server.get("system_identifier") or facts.get("control", {}).get("system_identifier") or None
+
+
+def key_digest(text):
+    """"SHA=..." or "MD5=..." out of `cf-key --print-digest`, or None."""
+    match = re.search(r"(?:SHA|MD5)=[0-9a-f]+", text)
+    return match.group(0) if match else None
+
+
+def tree_digest(tree):
+    """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
+    text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def cib_summary(xml_text):
+    """What preflight needs of a CIB: its nodes, {resource id: agent}, and each node's cfpgsql-status."""
+    root = ElementTree.fromstring(xml_text)
+    nodes = [node.get("uname") for node in root.findall("configuration/nodes/node")]
+    resources = {}
+    for primitive in root.iter("primitive"):
+        agent = ":".join(part for part in (primitive.get("class"), primitive.get("provider"), primitive.get("type"))
+                         if part)
+        resources[primitive.get("id")] = agent
+    status = {}
+    for state in root.findall("status/node_state"):
+        for pair in state.findall("transient_attributes/instance_attributes/nvpair"):
+            if pair.get("name") == "cfpgsql-status":
+                status[state.get("uname")] = pair.get("value")
+    promoted = [name for name, value in status.items() if value == "PRI"]
+    return {"cib_nodes": nodes, "cib_resources": resources, "pgsql_status": status,
+            "promoted": promoted[0] if len(promoted) == 1 else None}

@@ -1,0 +1,55 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where a hub keeps its things: the one place for paths, users and units.
+
+Sources: vendor packages (`/var/cfengine`), Debian's cfengine3 package (`/var/lib/cfengine3`).
+"""
+
+from __future__ import annotations
+
+
+def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
+    state = work_dir + "/state"
+    return {
+        "name": name,
+        "work_dir": work_dir,
+        "bin_dir": bin_dir,
+        "cfengine_packages": packages,
+        "pg_bin_globs": pg_bin_globs,
+        "masterfiles": work_dir + "/masterfiles",
+        "inputs": work_dir + "/inputs",
+        "ppkeys": work_dir + "/ppkeys",
+        "def_json": work_dir + "/masterfiles/def.json",
+        "ha_info": work_dir + "/masterfiles/cfe_internal/enterprise/ha/ha_info.json",
+        "ha_cfg": work_dir + "/ha.cfg",
+        "policy_server": work_dir + "/policy_server.dat",
+        "am_policy_hub": state + "/am_policy_hub",
+        "pg_dir": state + "/pg",
+        "data_dir": state + "/pg/data",
+        "tmp_dir": state + "/pg/tmp",
+        "ha_dir": state + "/pg/hub_ha",
+        "pg_log": "/var/log/postgresql.log",
+        "db_user": "cfpostgres",
+        "db_unit": "cf-postgres",
+        "umbrella_unit": "cfengine3",
+    }
+
+
+LAYOUTS = {
+    "enterprise": _layout("enterprise", "/var/cfengine", "/var/cfengine/bin",
+                          ["cfengine-nova-hub"], ["/var/cfengine/bin"]),
+    "debian": _layout("debian", "/var/lib/cfengine3", "/usr/bin",
+                      ["cfengine3"], ["/usr/lib/postgresql/*/bin"]),
+}
+
+
+def detect(exists):
+    """Name of the layout found on this host, or None on a host without CFEngine.
+
+    exists: callable path -> bool.
+    """
+    if exists("/var/cfengine/bin/cf-agent"):
+        return "enterprise"
+    if exists("/usr/bin/cf-agent"):
+        return "debian"
+    return None

@@ -1,0 +1,576 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From facts to decisions: who is active, which links and addresses, what must change, what forbids it.
+
+Pure functions on plain data. Input are the facts of module hub_info for each hub and the operator's
+settings; output is the *plan*, the one dict that every later step reads. Nothing is probed here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, hub_model
+
+SUPPORTED_POSTGRES = range(13, 19)
+CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
+MAX_LINKS = 8      # knet, corosync.conf(5)
+RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
+                "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",)}
+INCLUDE_FILE = "hub_ha.conf"
+SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
+ON = ("on", "true", "yes", "1")
+
+
+class Report:
+    """Collects every failure, so that the operator sees all of them at once."""
+
+    def __init__(self):
+        self.failures = []
+        self.warnings = []
+
+    def fail(self, host, problem, remedy):
+        self.failures.append({"host": host, "problem": problem, "remedy": remedy})
+
+    def warn(self, host, text):
+        self.warnings.append({"host": host, "problem": text})
+
+
+def as_list(value):
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def human_bytes(number):
+    """1536 -> "1.5 kB"; binary steps, as `du -h` counts."""
+    size = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1024:
+            return "%d B" % size if unit == "B" else "%.1f %s" % (size, unit)
+        size /= 1024
+    return "%.1f TB" % size
+
+
+def parse_ip(text):
+    try:
+        return ipaddress.ip_address(str(text).strip())
+    except ValueError:
+        return None
+
+
+def check_virtual_ips(settings, report):
+    """List of wanted shared addresses as text (clients first), and the one on the replication network or None."""
+    wanted = as_list(settings.get("virtual_ip"))
+    if not wanted:
+        report.fail("all", "hub_ha_virtual_ip is not set", "set it to the address that clients and people will use")
+    for text in wanted + as_list(settings.get("replication_virtual_ip")):
+        if parse_ip(text) is None:
+            report.fail("all", "the shared address %r is no IP address" % str(text),
+                        "give a plain address such as 192.168.100.100, without a prefix")
+    good = [str(parse_ip(text)) for text in wanted if parse_ip(text)]
+    replication = parse_ip(settings.get("replication_virtual_ip") or "")
+    for text in sorted(set(text for text in good if good.count(text) > 1)):
+        report.fail("all", "the shared address %s is given twice" % text, "give each address once")
+    return good, str(replication) if replication else None
+
+
+def shared_networks(infos, exclude):
+    """Networks on which every hub has an address: [{"network", "addresses": {host: address}, "interfaces"}].
+
+    exclude: the shared (virtual) addresses, which belong to no hub. Order: as the first hub lists them.
+    """
+    hosts = list(infos)
+    per_host = {}
+    for host in hosts:
+        for item in infos[host]["addresses"]:
+            if item["address"] in exclude or ipaddress.ip_network(item["network"]).num_addresses < 4:
+                continue
+            per_host.setdefault(item["network"], {}).setdefault(host, item)
+    found = []
+    for item in infos[hosts[0]]["addresses"] if hosts else []:
+        members = per_host.get(item["network"], {})
+        if len(members) == len(hosts) and item["network"] not in [net["network"] for net in found]:
+            found.append({"network": item["network"],
+                          "prefix": item["prefix"],
+                          "addresses": dict((host, members[host]["address"]) for host in hosts),
+                          "interfaces": dict((host, members[host]["interface"]) for host in hosts)})
+    return found
+
+
+def network_of(networks, text):
+    """The shared network that contains the address or is the CIDR *text*; None if there is none."""
+    for net in networks:
+        if str(text) == net["network"]:
+            return net
+        address = parse_ip(text)
+        if address and address in ipaddress.ip_network(net["network"]):
+            return net
+    return None
+
+
+def find_active(infos, report):
+    """(active host, passive host) by what runs now; inventory order decides only when nothing does."""
+    hosts = list(infos)
+    names = dict((infos[host]["uname"].lower(), host) for host in hosts)
+    for host in hosts:
+        promoted = infos[host]["cluster"]["promoted"]
+        if promoted and promoted.lower() in names:
+            active = names[promoted.lower()]
+            return active, [other for other in hosts if other != active][0]
+    primaries = [host for host in hosts if infos[host]["postgres"]["state"] == "primary"]
+    if len(primaries) == 1:
+        return primaries[0], [host for host in hosts if host != primaries[0]][0]
+    if len(primaries) > 1:
+        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(infos[host]["postgres"]),
+                                           human_bytes(infos[host]["postgres"]["server"].get("size_bytes") or 0))
+                   for host in primaries]
+        report.fail(primaries[1], "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
+                    "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "
+                    "directory aside: nothing here overwrites a primary")
+    elif not any(infos[host]["postgres"]["state"] == "unreachable" for host in hosts):
+        report.fail("all", "PostgreSQL runs as a primary on neither hub (%s)"
+                    % ", ".join("%s: %s" % (host, infos[host]["postgres"]["state"]) for host in hosts),
+                    "start the hub that holds the data first; after a crash of a pair see docs/operate.md")
+    candidates = [host for host in hosts if infos[host]["postgres"]["state"] != "absent"] or hosts
+    return candidates[0], [host for host in hosts if host != candidates[0]][0]
+
+
+def check_names(infos, report):
+    seen = {}
+    for host, info in infos.items():
+        name = info["uname"].lower()
+        if name in seen:
+            report.fail(host, "both hubs answer to the name %r (uname -n)" % name,
+                        "give each hub its own host name: hostnamectl set-hostname NAME")
+        seen[name] = host
+        if name in ("localhost", "localhost.localdomain"):
+            report.fail(host, "the host name is %r" % name, "give the hub a name: hostnamectl set-hostname NAME")
+    for host, info in infos.items():
+        for other, other_info in infos.items():
+            found = info["names"].get(other_info["uname"], [])
+            real = [item["address"] for item in other_info["addresses"]]
+            if not found:
+                report.fail(host, "the name %s does not resolve" % other_info["uname"],
+                            "add it to DNS or to /etc/hosts on %s" % info["uname"])
+            elif host != other and not set(found) & set(real):
+                report.fail(host, "the name %s resolves to %s, which is no address of that hub (it has %s)"
+                            % (other_info["uname"], ", ".join(found), ", ".join(real)),
+                            "correct DNS or /etc/hosts on %s" % info["uname"])
+
+
+def clock_bounds(info):
+    """(lowest, highest) possible offset in seconds of the hub's clock from the controller's."""
+    hub, controller = info["clock"], info.get("controller_clock")
+    if not controller:
+        return None
+    return hub["end"] - controller["end"], hub["begin"] - controller["begin"]
+
+
+def check_clocks(infos, report):
+    hosts = list(infos)
+    bounds = [clock_bounds(infos[host]) for host in hosts]
+    if len(hosts) != 2 or None in bounds:
+        return
+    apart = max(bounds[0][0] - bounds[1][1], bounds[1][0] - bounds[0][1], 0.0)
+    if apart > CLOCK_LIMIT:
+        report.fail("all", "the clocks of %s and %s are at least %.1f s apart" % (hosts[0], hosts[1], apart),
+                    "run a time service (chrony, systemd-timesyncd) on both and wait until it has settled")
+
+
+def needed_packages(infos, settings, active, passive):
+    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there."""
+    layout = infos[active]["layout"]
+    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" else []
+    major = pg_major(infos[active])
+    if layout["name"] == "debian" and major:
+        hub.append("postgresql-%d" % major)
+    return {active: list(settings["cluster_packages"]), passive: list(settings["cluster_packages"]) + hub}
+
+
+def missing_packages(infos, needed):
+    """{host: [package]} of what is not installed yet; empty lists where apt is not the packager."""
+    return dict((host, [name for name in names if infos[host]["packages"] is not None
+                        and not infos[host]["packages"].get(name, {}).get("installed")])
+                for host, names in needed.items())
+
+
+def check_versions(infos, needed, active, passive, report):
+    for host, info in infos.items():
+        if info["packages"] is None:
+            continue
+        for name in needed[host]:
+            state = info["packages"].get(name, {})
+            if not state.get("installed") and not state.get("candidate"):
+                report.fail(host, "package %s is not installed and no package source offers it" % name,
+                            "add or repair the package source, then check with: apt-cache policy %s" % name)
+    future = {}
+    for host, info in infos.items():
+        for name, state in (info["packages"] or {}).items():
+            future.setdefault(name, {})[host] = state.get("installed") or state.get("candidate")
+    for name in SAME_VERSION:
+        versions = future.get(name, {})
+        if all(versions.values()) and len(set(versions.values())) > 1:
+            report.fail("all", "%s would differ between the hubs: %s"
+                        % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
+                        "use the same package source and the same version on both hubs")
+    wanted = infos[active]["cfengine"]["version"]
+    have = infos[passive]["cfengine"]["version"]
+    if not have:
+        for name in infos[active]["layout"]["cfengine_packages"]:
+            have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
+    if wanted and have and wanted != have:
+        report.fail(passive, "CFEngine %s here and %s on %s" % (have, wanted, active),
+                    "install the same version on both hubs")
+    if not wanted:
+        report.fail(active, "CFEngine is not installed on the hub that is to be upgraded",
+                    "for a pair from nothing another playbook is needed; check the inventory")
+    major = pg_major(infos[active])
+    if major and major not in SUPPORTED_POSTGRES:
+        report.fail(active, "PostgreSQL %d is not supported" % major,
+                    "supported are %d to %d" % (SUPPORTED_POSTGRES[0], SUPPORTED_POSTGRES[-1]))
+    theirs = infos[passive]["postgres"]["bins"]
+    if major and theirs and str(major) not in theirs and infos[passive]["layout_found"] == "enterprise":
+        report.fail(passive, "PostgreSQL %s here and %d on %s" % (", ".join(theirs), major, active),
+                    "install the same version of the hub package on both hubs")
+    if infos[passive]["layout_found"] and infos[passive]["layout_found"] != infos[active]["layout_found"]:
+        report.fail(passive, "the hubs differ in layout: %s here, %s on %s"
+                    % (infos[passive]["layout_found"], infos[active]["layout_found"], active),
+                    "both hubs must run the same edition from the same kind of package")
+
+
+def pg_major(info):
+    server = info["postgres"]["server"]
+    if server:
+        return server["version_num"] // 10000
+    version = info["postgres"]["data_version"]
+    return int(version) if version.isdigit() else None
+
+
+def check_databases(infos, active, passive, report):
+    postgres = infos[active]["postgres"]
+    if postgres["state"] == "unreachable":
+        report.fail(active, "PostgreSQL runs (pid %s) but does not answer: %s"
+                    % (postgres["pid"], postgres["error"]),
+                    "as root, `psql -d postgres` must work through the local socket: the database role \"root\" "
+                    "must exist and pg_hba.conf must admit it")
+    elif postgres["state"] == "standby":
+        report.fail(active, "PostgreSQL is in recovery (a standby)", "run this against the hub that holds the primary")
+    server = postgres["server"] or {}
+    for item in server.get("hba_errors") or []:
+        report.fail(active, "pg_hba.conf line %s: %s" % (item["line"], item["error"]), "correct that line first")
+    for folder in server.get("tablespaces") or []:
+        report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
+                    "move its tables back to pg_default; a clone cannot place it on the other hub")
+    names = (server.get("settings") or {}).get("synchronous_standby_names", {}).get("setting")
+    if names:
+        report.fail(active, "synchronous_standby_names is set (%s)" % names,
+                    "remove it: the resource agent refuses to start while it is set in postgresql.conf")
+    if infos[active]["layout_found"] and not infos[active]["cfengine"]["am_policy_hub"]:
+        report.fail(active, "this CFEngine host is not a policy hub", "bootstrap it to itself first: cf-agent -B ADDRESS")
+    text = infos[active]["cfengine"].get("def_json")
+    if text:
+        try:
+            if not isinstance(json.loads(text), dict):
+                raise ValueError("it is not an object")
+        except ValueError as error:
+            report.fail(active, "%s is not valid JSON: %s" % (infos[active]["layout"]["def_json"], error),
+                        "correct the file; it is merged with the class for high availability, not replaced")
+    check_passive_database(infos, active, passive, report)
+
+
+def check_passive_database(infos, active, passive, report):
+    mine, theirs = infos[passive]["postgres"], infos[active]["postgres"]
+    state = mine["state"]
+    if state == "primary" and theirs["state"] == "primary":
+        return  # find_active has said so
+    if state == "foreign":
+        report.fail(passive, "%s holds files that are no database" % mine["data_dir"],
+                    "move them away; the clone goes there")
+    identifier, wanted = hub_model.system_identifier(mine), hub_model.system_identifier(theirs)
+    aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
+    if state in ("stopped", "standby", "primary") and identifier and wanted and identifier != wanted:
+        report.fail(passive, "this hub has a database of its own (system %s; the hub to be upgraded is %s)"
+                    % (identifier, wanted), aside)
+    elif state == "unreachable":
+        report.fail(passive, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
+                    aside)
+    elif state == "stopped" and not mine.get("clone"):
+        report.fail(passive, "this hub holds the data of a former primary (%s)" % mine["control"].get("state", "stopped"),
+                    "it may hold rows that %s does not have: save it, then move %s aside" % (active, mine["data_dir"]))
+    elif state == "absent" and 5432 in infos[passive]["ports"]:
+        report.fail(passive, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
+    size = (theirs["server"] or {}).get("size_bytes")
+    if state == "absent" and size:
+        free, need = infos[passive]["space"]["free_bytes"], int(size * 1.1) + (64 << 20)
+        if free < need:
+            report.fail(passive, "%s free in %s, the copy needs %s" % (human_bytes(free), infos[passive]["space"]["path"],
+                                                                      human_bytes(need)),
+                        "make room or mount a larger file system there")
+
+
+def check_cluster(infos, settings, report):
+    names = sorted(info["uname"].lower() for info in infos.values())
+    for host, info in infos.items():
+        cluster = info["cluster"]
+        text = cluster["corosync_conf"]
+        if text:
+            try:
+                found = corosync.summary(text)
+            except ValueError as error:
+                report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error,
+                            "repair it, or move it away if this host is in no cluster")
+                continue
+            if not found["stock"] and (sorted(name.lower() for name in found["nodes"]) != names
+                                       or found["name"] != settings["cluster_name"]):
+                report.fail(host, "this host belongs to another cluster: %r with the nodes %s"
+                            % (found["name"], ", ".join(sorted(found["nodes"]))),
+                            "take it out of that cluster first, or set hub_ha_cluster_name if it is this pair's")
+        for name in cluster["cib_nodes"]:
+            if name.lower() not in names and not (text and corosync.summary(text)["stock"]):
+                report.fail(host, "the CIB knows a node %r that is not in the inventory" % name,
+                            "take that node out of the cluster, or add it to the inventory")
+        for name, agents in RESOURCE_IDS.items():
+            agent = cluster["cib_resources"].get(name)
+            if agent and agent not in agents:
+                report.fail(host, "the CIB has a resource %s of another kind: %s" % (name, agent),
+                            "rename that resource: the id %s is what CFEngine's ha.cfg reads" % name)
+
+
+def check_fencing(settings, report):
+    fencing, reason = settings.get("fencing"), settings.get("fencing_none_reason")
+    if fencing in (None, "", []):
+        report.fail("all", "fencing is not decided", "set hub_ha_fencing to a list of devices, or to 'none' together "
+                    "with hub_ha_fencing_none_reason; without fencing two hubs can become active at once")
+    elif fencing == "none":
+        if not (reason or "").strip():
+            report.fail("all", "hub_ha_fencing is 'none' without a reason",
+                        "write the reason into hub_ha_fencing_none_reason: whoever is called at night will read it")
+    elif not isinstance(fencing, list):
+        report.fail("all", "hub_ha_fencing is neither a list of devices nor 'none'",
+                    "see the examples in docs/variables.md")
+    else:
+        for device in fencing:
+            missing = [key for key in ("id", "agent", "hub") if not (isinstance(device, dict) and device.get(key))]
+            if missing:
+                report.fail("all", "a fencing device lacks %s" % ", ".join(missing),
+                            "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
+            elif device["hub"] not in settings["hosts"]:
+                report.fail("all", "fencing device %s names %s, which is no hub of this inventory"
+                            % (device["id"], device["hub"]), "use the inventory's name of the hub")
+            elif [key for key in (device.get("params") or {}) if key in ("passwd", "password")]:
+                report.fail("all", "fencing device %s has its password in params, and params go into the CIB in clear"
+                            % device["id"], "give it as `password:` of the device; it is then kept in a root-only file")
+        covered = set(device.get("hub") for device in fencing if isinstance(device, dict))
+        for host in settings["hosts"]:
+            if host not in covered:
+                report.fail(host, "no fencing device can switch this hub off", "add one to hub_ha_fencing")
+
+
+def check_password(settings, report):
+    password = settings.get("replication_password")
+    if password and any(ord(char) < 32 or ord(char) == 127 for char in password):
+        report.fail("all", "hub_ha_replication_password holds a control character or a line break",
+                    "use any other characters; a libpq passfile has one line for each password")
+
+
+def check_links(infos, report, probes):
+    """probes: {host: result of module link_check} or {} when nothing was probed."""
+    for host, probe in probes.items():
+        for item in probe.get("unreachable", []):
+            report.fail(host, "%s (%s) port %s/%s cannot be reached" % (item["peer"], item["address"], item["port"],
+                                                                      item["protocol"]),
+                        "check cable, routes and firewall on that link between %s and %s" % (host, item["peer"]))
+        for item in probe.get("taken", []):
+            report.fail("all", "the shared address %s is in use already (%s has it, seen from %s)"
+                        % (item["address"], item["by"], host), "choose a free address")
+
+
+def choose_networks(networks, settings, virtual_ips, replication_ip, infos, report):
+    """{"links", "client", "replication"}: which shared network serves what."""
+    where = "; ".join("%s: %s" % (host, ", ".join("%s/%s" % (item["address"], item["prefix"])
+                                                 for item in info["addresses"])) for host, info in infos.items())
+    client = None
+    for text in virtual_ips:
+        net = network_of(networks, text)
+        if net is None:
+            report.fail("all", "the shared address %s lies in no subnet that both hubs have (%s)" % (text, where),
+                        "choose an address of a network on which both hubs have one")
+        client = client or net
+    for host, info in infos.items():
+        for item in info["addresses"]:
+            if item["address"] in virtual_ips + as_list(replication_ip) and not info["cluster"]["cib_resources"]:
+                report.fail(host, "the shared address %s is this hub's own address" % item["address"],
+                            "choose a free one: it will move between the hubs")
+    if not networks:
+        report.fail("all", "the hubs have no network in common (%s)" % where, "connect them, best by two networks")
+        return {"links": [], "client": None, "replication": None}
+    links = networks
+    if settings.get("links"):
+        links = []
+        for text in settings["links"]:
+            net = network_of(networks, text)
+            if net is None:
+                report.fail("all", "hub_ha_links names %s, on which the hubs have no address in common (%s)"
+                            % (text, where), "correct it, or leave hub_ha_links out: every shared network is used")
+            else:
+                links.append(net)
+    if len(links) == 1:
+        report.warn("all", "the hubs share one network only: a fault there separates them")
+    replication = None
+    for text in as_list(settings.get("replication_network")) + as_list(replication_ip):
+        net = network_of(networks, text)
+        if net is None:
+            report.fail("all", "%s is on no network that both hubs have (%s)" % (text, where),
+                        "correct hub_ha_replication_network or hub_ha_replication_virtual_ip")
+        replication = replication or net
+    if replication is None:
+        others = [net for net in networks if net is not client]
+        replication = others[-1] if others else client
+    return {"links": links[:MAX_LINKS], "client": client, "replication": replication}
+
+
+def wanted_settings(server, database, ha_dir):
+    """What the include file must hold and what of it needs a restart.
+
+    server: hub_info's postgres.server of the active hub. database: {"wal_keep_size", "max_slot_wal_keep_size"
+    (MB, int)}. Returns {"include": {name: value}, "restart": [names], "blocked": [(name, file)]}.
+    Only what is not right already is set; what stands in our file stays there.
+    """
+    settings = (server or {}).get("settings") or {}
+    include, restart, blocked = {}, [], []
+
+    def current(name):
+        return settings.get(name, {}).get("setting") or ""
+
+    def need(name, value, good):
+        item = settings.get(name, {})
+        ours = (item.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
+        if ours or not good:
+            include[name] = value
+        if item.get("context") == "postmaster" and (not good or item.get("pending_restart")):
+            restart.append(name)
+        if not good and not ours and ((item.get("sourcefile") or "").endswith("/postgresql.auto.conf")
+                                      or item.get("source") == "command line"):
+            blocked.append((name, item.get("sourcefile") or "the server's command line"))
+
+    def number(name):
+        text = current(name)
+        return int(text) if text.lstrip("-").isdigit() else 0
+
+    listen = [part.strip() for part in current("listen_addresses").split(",")]
+    need("listen_addresses", "*", "*" in listen or "0.0.0.0" in listen)
+    need("wal_level", "replica", current("wal_level") in ("replica", "logical"))
+    need("max_wal_senders", "10", number("max_wal_senders") >= 5)
+    need("max_replication_slots", "10", number("max_replication_slots") >= 3)
+    need("hot_standby", "on", current("hot_standby") in ON)
+    need("wal_log_hints", "on", current("wal_log_hints") in ON or current("data_checksums") in ON)
+    need("wal_keep_size", "%dMB" % database["wal_keep_size"], number("wal_keep_size") >= database["wal_keep_size"])
+    limit = database["max_slot_wal_keep_size"]
+    need("max_slot_wal_keep_size", "%dMB" % limit, number("max_slot_wal_keep_size") == limit)
+    need("restart_after_crash", "off", current("restart_after_crash") == "off")
+    need("ssl", "on", current("ssl") in ON)
+    for name, file in (("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "root.crt")):
+        need(name, "%s/%s" % (ha_dir, file), current(name) == "%s/%s" % (ha_dir, file))
+    return {"include": include, "restart": restart, "blocked": blocked}
+
+
+def slot_name(prefix, node):
+    """Name of the slot that *node* uses; the resource agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
+    return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
+
+
+def ha_info(infos, client):
+    """{hub address: {"sha", "internal_ip"}} as the vendor's policy reads it; addresses on the client network."""
+    found = {}
+    for host, info in infos.items():
+        digest = info["cfengine"]["key_digest"]
+        if digest and client:
+            address = client["addresses"][host]
+            found[address] = {"sha": digest.split("=", 1)[1], "internal_ip": address}
+    return found
+
+
+def make_plan(results, settings, probes=None):
+    """The plan for the hubs.
+
+    results: {inventory name: result of module hub_info, or of an attempt that reached nobody}, in inventory
+    order. settings: see roles/know/defaults. probes: {host: link_check result}. Returns a dict with "failures"
+    (list of {"host", "problem", "remedy"}), "warnings", and as far as it could be decided the rest.
+    """
+    report = Report()
+    for host, result in results.items():
+        if "hub" not in result:
+            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
+                        "check address, network and SSH key with: ansible -m ping %s" % host)
+    infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+    settings = dict(settings, hosts=list(infos))
+    virtual_ips, replication_ip = check_virtual_ips(settings, report)
+    check_fencing(settings, report)
+    check_password(settings, report)
+    plan = {"hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
+    if len(infos) != 2:
+        if not report.failures or len(infos) > 2:
+            report.fail("all", "the inventory's group has %d hubs" % len(infos), "exactly two hubs make a pair")
+        return plan
+    active, passive = find_active(infos, report)
+    check_names(infos, report)
+    check_clocks(infos, report)
+    needed = needed_packages(infos, settings, active, passive)
+    check_versions(infos, needed, active, passive, report)
+    check_databases(infos, active, passive, report)
+    check_cluster(infos, settings, report)
+    check_links(infos, report, probes or {})
+    networks = shared_networks(infos, set(virtual_ips + as_list(replication_ip)))
+    chosen = choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)
+    layout = infos[active]["layout"]
+    postgres = infos[active]["postgres"]
+    wanted = wanted_settings(postgres["server"], settings["database"], layout["ha_dir"])
+    for name, file in wanted["blocked"]:
+        report.fail(active, "%s is set in %s, which overrides everything that is set elsewhere" % (name, file),
+                    "take it out there: ALTER SYSTEM RESET %s, or correct the unit's start command" % name)
+    nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
+    clients = chosen["client"]
+    addresses = sorted(set(address for net in networks for address in net["addresses"].values()),
+                       key=ipaddress.ip_address)
+    plan.update({
+        "active": active, "passive": passive, "nodes": nodes, "layout": layout,
+        "edition": infos[active]["cfengine"]["edition"],
+        "networks": networks, "links": chosen["links"], "client": clients, "replication": chosen["replication"],
+        "virtual_ips": [{"id": "cfvirtip" if number == 0 else "cfvirtip_%d" % (number + 1), "ip": text,
+                         "prefix": (network_of(networks, text) or {}).get("prefix")}
+                        for number, text in enumerate(virtual_ips)]
+        + [{"id": "cfvirtip_repl", "ip": text, "prefix": (network_of(networks, text) or {}).get("prefix")}
+           for text in as_list(replication_ip)],
+        "primary_ip": replication_ip or (virtual_ips[0] if virtual_ips else None),
+        "hba_addresses": ["%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in addresses],
+        "pg_major": pg_major(infos[active]), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
+        "pg_size": (postgres["server"] or {}).get("size_bytes"),
+        "pg_socket": ((postgres["server"] or {}).get("settings") or {}).get("unix_socket_directories", {}),
+        "system_identifier": hub_model.system_identifier(postgres),
+        "packages": missing_packages(infos, needed),
+        "db_user": infos[active]["db_user"],
+        "include": wanted["include"], "restart": wanted["restart"],
+        "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
+        "ha_info": ha_info(infos, clients),
+        "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
+        "cluster_running": all(info["cluster"]["cib_readable"] for info in infos.values()),
+        "complete": True,
+    })
+    return plan
+
+
+def merge_class(text, name, expressions):
+    """Text of def.json with classes[name] set to the list *expressions*.
+
+    text: the file now, or None. The very same text comes back when the class is right already. Raises
+    ValueError when the text is not a JSON object.
+    """
+    data = json.loads(text) if text and text.strip() else {}
+    if not isinstance(data, dict) or not isinstance(data.get("classes", {}), dict):
+        raise ValueError("it is not an object, or its \"classes\" is not one")
+    if data.get("classes", {}).get(name) == expressions:
+        return text
+    data.setdefault("classes", {})[name] = expressions
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,219 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pure functions about PostgreSQL replication: LSNs, pg_controldata, roles. No I/O."""
+
+from __future__ import annotations
+
+import re
+
+LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
+
+# pg_controldata's "Database cluster state" of a directory that was, or is, replaying somebody else's WAL.
+RECOVERY_STATES = ("in archive recovery", "shut down in recovery")
+
+# to_jsonb(row) -> 'column' is null when the running version has no such column, so one text serves
+# versions 13 to 18. The functions that only one role may call stand behind CASE on pg_is_in_recovery().
+INFO_SQL = r"""
+SET statement_timeout = '20s';
+SELECT json_build_object(
+  'in_recovery', pg_is_in_recovery(),
+  'version_num', current_setting('server_version_num')::int,
+  'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
+  'timeline', CASE WHEN pg_is_in_recovery()
+      THEN coalesce((SELECT (to_jsonb(r) ->> 'received_tli')::int FROM pg_stat_wal_receiver r),
+                    (SELECT timeline_id FROM pg_control_checkpoint()))
+      ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+  'current_lsn', CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END,
+  'receive_lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()::text END,
+  'replay_lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END,
+  'replay_age', CASE WHEN pg_is_in_recovery()
+      THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
+  'replay_paused', CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END,
+  'pending_restart', (SELECT coalesce(json_agg(name ORDER BY name), '[]'::json)
+                      FROM pg_settings WHERE pending_restart),
+  'slots', (SELECT coalesce(json_agg(to_jsonb(s) ORDER BY s.slot_name), '[]'::json)
+            FROM pg_replication_slots s),
+  'senders', (SELECT coalesce(json_agg(to_jsonb(w)
+                || jsonb_build_object(
+                     'ssl', (SELECT l.ssl FROM pg_stat_ssl l WHERE l.pid = w.pid),
+                     'write_lag', extract(epoch FROM w.write_lag),
+                     'flush_lag', extract(epoch FROM w.flush_lag),
+                     'replay_lag', extract(epoch FROM w.replay_lag))
+                ORDER BY w.application_name, w.pid), '[]'::json)
+              FROM pg_stat_replication w),
+  'receiver', (SELECT to_jsonb(r) || jsonb_build_object(
+                 'ssl', substring(r.conninfo FROM 'sslmode=(\S+)')) - 'conninfo'
+               FROM pg_stat_wal_receiver r LIMIT 1)
+);
+"""
+
+
+def lsn_to_int(lsn):
+    """Byte position (int) of an LSN such as ``0/16B3748``; None stays None. Raises ValueError."""
+    if lsn is None or lsn == "":
+        return None
+    match = LSN.match(str(lsn).strip())
+    if not match:
+        raise ValueError("not a log sequence number: %r" % (lsn,))
+    return (int(match.group(1), 16) << 32) + int(match.group(2), 16)
+
+
+def int_to_lsn(position):
+    """LSN text of a byte position (int); None stays None. Raises ValueError outside 64 bits."""
+    if position is None:
+        return None
+    if not 0 <= position < 1 << 64:
+        raise ValueError("not a log position: %r" % (position,))
+    return "%X/%X" % (position >> 32, position & 0xFFFFFFFF)
+
+
+def lsn_diff(ahead, behind):
+    """Bytes from *behind* to *ahead* (LSN texts), never negative; None when either is unknown."""
+    first, second = lsn_to_int(ahead), lsn_to_int(behind)
+    if first is None or second is None:
+        return None
+    return max(0, first - second)
+
+
+def parse_controldata(text):
+    """What pg_controldata prints, as a dict.
+
+    Keys: system_identifier (str), state (str), timeline (int), checkpoint_lsn, min_recovery_lsn (str or
+    None), checksums (bool), wal_log_hints (bool), raw (dict of all lines). Raises ValueError when the two
+    that everything depends on, identifier and state, are missing.
+    """
+    raw = {}
+    for line in text.splitlines():
+        key, separator, value = line.partition(":")
+        if separator:
+            raw[key.strip()] = value.strip()
+    identifier = raw.get("Database system identifier", "")
+    state = raw.get("Database cluster state", "")
+    if not identifier.isdigit() or not state:
+        raise ValueError("pg_controldata gave no system identifier or no cluster state")
+    timeline = raw.get("Latest checkpoint's TimeLineID", "")
+    minimum = raw.get("Minimum recovery ending location")
+    return {
+        "system_identifier": identifier,
+        "state": state,
+        "timeline": int(timeline) if timeline.isdigit() else None,
+        "checkpoint_lsn": raw.get("Latest checkpoint location"),
+        "min_recovery_lsn": None if minimum in (None, "0/0") else minimum,
+        "checksums": raw.get("Data page checksum version", "0") != "0",
+        "wal_log_hints": raw.get("wal_log_hints setting") == "on",
+        "raw": raw,
+    }
+
+
+def parse_backup_label(text):
+    """start_lsn (str or None) and timeline (int or None) from the text of a ``backup_label`` file."""
+    start = re.search(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)", text, re.M)
+    timeline = re.search(r"^START TIMELINE: (\d+)", text, re.M)
+    return {"start_lsn": start.group(1) if start else None,
+            "timeline": int(timeline.group(1)) if timeline else None}
+
+
+def stopped_role(control, has_standby_signal):
+    """What a stopped directory would start as: ``standby`` or ``primary``."""
+    if has_standby_signal or control["state"] in RECOVERY_STATES:
+        return "standby"
+    return "primary"
+
+
+def absent():
+    """The result for a host without a database directory: every key there, nothing known."""
+    return {
+        "role": "absent", "running": False, "pid": None, "state": None, "starts_as": None, "version_num": None,
+        "timeline": None, "system_identifier": None,
+        "current_lsn": None, "current_bytes": None, "receive_lsn": None, "receive_bytes": None,
+        "replay_lsn": None, "replay_bytes": None, "lag_bytes": None, "lag_seconds": None,
+        "replay_paused": None, "slots": [], "senders": [], "receiver": None, "pending_restart": [],
+    }
+
+
+def stopped(control, version_major=None, has_standby_signal=False):
+    """The result for a stopped server from its pg_controldata (see parse_controldata)."""
+    result = absent()
+    # A stopped standby has replayed to the minimum recovery point at least, a stopped primary to its checkpoint.
+    last = control["min_recovery_lsn"] or control["checkpoint_lsn"]
+    result.update(role="stopped", state=control["state"], system_identifier=control["system_identifier"],
+                  timeline=control["timeline"], starts_as=stopped_role(control, has_standby_signal),
+                  version_num=version_major * 10000 if version_major else None)
+    key = "replay" if control["state"] in RECOVERY_STATES else "current"
+    result[key + "_lsn"] = last
+    result[key + "_bytes"] = lsn_to_int(last)
+    return result
+
+
+def running(answer, pid):
+    """The result for a running server from the object that INFO_SQL returns and the postmaster's pid."""
+    result = absent()
+    standby = answer["in_recovery"]
+    result.update(role="standby" if standby else "primary", running=True, pid=pid,
+                  version_num=answer["version_num"], timeline=answer["timeline"],
+                  system_identifier=answer["system_identifier"],
+                  pending_restart=answer.get("pending_restart") or [],
+                  replay_paused=answer.get("replay_paused"))
+    for key in ("current", "receive", "replay"):
+        result[key + "_lsn"] = answer.get(key + "_lsn")
+        result[key + "_bytes"] = lsn_to_int(answer.get(key + "_lsn"))
+    here = result["current_lsn"] or result["receive_lsn"] or result["replay_lsn"]
+    result["senders"] = [sender(row, here) for row in answer.get("senders") or []]
+    result["slots"] = [slot(row, here) for row in answer.get("slots") or []]
+    if standby:
+        received = answer.get("receive_lsn") or answer.get("replay_lsn")
+        result["lag_bytes"] = lsn_diff(received, answer.get("replay_lsn"))
+        # The age of the last replayed commit grows on an idle primary too: all replayed means no lag.
+        age = answer.get("replay_age")
+        result["lag_seconds"] = 0.0 if result["lag_bytes"] == 0 else seconds(age)
+        result["receiver"] = receiver(answer.get("receiver"))
+    elif result["senders"]:
+        streaming = [row for row in result["senders"] if row["state"] == "streaming"]
+        if streaming:
+            result["lag_bytes"] = max(row["lag_bytes"] or 0 for row in streaming)
+            result["lag_seconds"] = max(row["lag_seconds"] or 0.0 for row in streaming)
+    return result
+
+
+def seconds(value):
+    """A number of seconds as a float with milliseconds, never negative; None stays None."""
+    return None if value is None else round(max(0.0, float(value)), 3)
+
+
+def sender(row, here):
+    """One row of pg_stat_replication; lag_bytes is from this server's position *here* to what was replayed."""
+    lag_bytes = lsn_diff(here, row.get("replay_lsn") or row.get("sent_lsn"))
+    return {
+        "application_name": row.get("application_name"), "client_addr": row.get("client_addr"),
+        "pid": row.get("pid"), "user": row.get("usename"),
+        "state": row.get("state"), "sync_state": row.get("sync_state"), "ssl": row.get("ssl"),
+        "sent_lsn": row.get("sent_lsn"), "write_lsn": row.get("write_lsn"),
+        "flush_lsn": row.get("flush_lsn"), "replay_lsn": row.get("replay_lsn"),
+        "lag_bytes": lag_bytes,
+        "write_lag_seconds": seconds(row.get("write_lag")), "flush_lag_seconds": seconds(row.get("flush_lag")),
+        "replay_lag_seconds": seconds(row.get("replay_lag")),
+        "lag_seconds": 0.0 if lag_bytes == 0 else seconds(row.get("replay_lag")),
+    }
+
+
+def slot(row, here):
+    """One row of pg_replication_slots; retained_bytes is the WAL it holds back."""
+    return {
+        "name": row.get("slot_name"), "type": row.get("slot_type"), "active": bool(row.get("active")),
+        "active_pid": row.get("active_pid"), "wal_status": row.get("wal_status"),
+        "restart_lsn": row.get("restart_lsn"), "retained_bytes": lsn_diff(here, row.get("restart_lsn")),
+        "safe_wal_size": row.get("safe_wal_size"),
+        "invalidation_reason": row.get("invalidation_reason"),
+    }
+
+
+def receiver(row):
+    """The row of pg_stat_wal_receiver without its conninfo, or None when nothing is received."""
+    if not row:
+        return None
+    return {
+        "status": row.get("status"), "pid": row.get("pid"), "slot_name": row.get("slot_name"),
+        "sender_host": row.get("sender_host"), "sender_port": row.get("sender_port"),
+        "sslmode": row.get("ssl"), "received_timeline": row.get("received_tli"),
+        "latest_end_lsn": row.get("latest_end_lsn"), "last_msg_receipt_time": row.get("last_msg_receipt_time"),
+    }

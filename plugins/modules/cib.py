@@ -1,0 +1,446 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Wanted cluster resources, constraints and properties, brought into the CIB with one patch."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: cib
+short_description: Cluster resources, constraints and properties in pacemaker's CIB
+version_added: "1.0.0"
+description:
+  - Brings the given resources, constraints and cluster options into the cluster information base (CIB) of pacemaker
+    with B(one) patch, and touches nothing else in it.
+  - Works by id. Whatever id is not given, and every option that is left out of an object that is given, stays as it is.
+    An option that is given is enforced exactly, an empty one included. C(params={}) removes all instance attributes.
+  - Before the patch, C(crm_verify) judges the wanted CIB. Errors that the current CIB does not have end the module
+    without a change; errors that it has already are reported as warnings.
+  - When somebody else changes the CIB at the same moment, the module starts again from a fresh query.
+  - The diff is a short text about the owned objects. Values of parameters whose name contains password, passwd,
+    passphrase or secret are never shown, logged or given to a command as an argument.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+options:
+  primitives:
+    description: Primitive resources. Fencing devices are primitives of class V(stonith).
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the resource.
+        type: str
+        required: true
+      agent:
+        description: Resource agent as V(class:provider:type) or V(class:type).
+        type: str
+        required: true
+      params:
+        description: Instance attributes, exactly. Numbers and booleans are written as pacemaker writes them.
+        type: dict
+      meta:
+        description: Meta attributes, exactly.
+        type: dict
+      operations:
+        description:
+          - Operations, exactly. Those that exist already keep their id.
+          - Pacemaker tells operations apart by name and interval, so no two may have the same of both.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: Name of the operation, such as V(monitor), V(start), V(promote).
+            type: str
+            required: true
+          interval:
+            description: How often the operation is repeated, with a unit; V(0s) is once.
+            type: str
+            default: 0s
+          timeout:
+            description: How long it may take, with a unit.
+            type: str
+          role:
+            description: Role in which a recurring operation runs.
+            type: str
+            choices: [Promoted, Unpromoted, Started, Stopped]
+          on_fail:
+            description: What the cluster does when the operation fails.
+            type: str
+          start_delay:
+            description: How long to wait before the operation, with a unit.
+            type: str
+          enabled:
+            description: Whether the operation is done at all.
+            type: bool
+          attributes:
+            description: Further attributes of the operation, such as V(OCF_CHECK_LEVEL), by name.
+            type: dict
+  groups:
+    description:
+      - Groups. Members that stand elsewhere are moved into the group; members of the CIB's group that are not
+        listed stay in it, with a warning.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the group.
+        type: str
+        required: true
+      members:
+        description: Ids of the primitives, in starting order.
+        type: list
+        elements: str
+        required: true
+      meta:
+        description: Meta attributes, exactly.
+        type: dict
+  clones:
+    description: Clones.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the clone.
+        type: str
+        required: true
+      member:
+        description: Id of the primitive or group that is cloned.
+        type: str
+        required: true
+      meta:
+        description: Meta attributes, exactly, such as V(promotable=true).
+        type: dict
+  colocations:
+    description: Colocation constraints, exactly.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the constraint.
+        type: str
+        required: true
+      rsc:
+        description: The resource that goes where the other one is.
+        type: str
+        required: true
+      with_rsc:
+        description: The other resource.
+        type: str
+        required: true
+      rsc_role:
+        description: Role of O(colocations[].rsc).
+        type: str
+        choices: [Promoted, Unpromoted, Started, Stopped]
+      with_rsc_role:
+        description: Role of O(colocations[].with_rsc).
+        type: str
+        choices: [Promoted, Unpromoted, Started, Stopped]
+      score:
+        description: A number, V(INFINITY) or V(-INFINITY).
+        type: str
+        default: INFINITY
+  orders:
+    description: Order constraints, exactly.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the constraint.
+        type: str
+        required: true
+      first:
+        description: The resource whose action comes first.
+        type: str
+        required: true
+      first_action:
+        description: That action; pacemaker takes V(start) when it is not given.
+        type: str
+        choices: [start, stop, promote, demote]
+      then:
+        description: The resource whose action comes after it.
+        type: str
+        required: true
+      then_action:
+        description: That action; pacemaker takes that of O(orders[].first_action) when it is not given.
+        type: str
+        choices: [start, stop, promote, demote]
+      kind:
+        description: How the order is enforced.
+        type: str
+        choices: [Mandatory, Optional, Serialize]
+      symmetrical:
+        description: Whether the reverse order holds for the reverse actions.
+        type: bool
+  locations:
+    description: Location constraints, exactly.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the constraint.
+        type: str
+        required: true
+      rsc:
+        description: The resource.
+        type: str
+        required: true
+      node:
+        description: Name of the node.
+        type: str
+        required: true
+      score:
+        description: A number, V(INFINITY) or V(-INFINITY).
+        type: str
+        default: INFINITY
+  properties:
+    description: Cluster properties; only those named are touched. One with the value null is removed.
+    type: dict
+  rsc_defaults:
+    description: Defaults of meta attributes of all resources; only those named are touched, null removes.
+    type: dict
+  op_defaults:
+    description: Defaults of all operations; only those named are touched, null removes.
+    type: dict
+  absent:
+    description:
+      - Ids of resources and constraints that must not exist. Only these are removed. Members of a group or clone that
+        is removed stand alone afterwards, unless they are listed too.
+      - It is an error when a constraint that stays would name something that goes.
+    type: list
+    elements: str
+  cib_file:
+    description: Work on this file instead of the live cluster.
+    type: path
+  wait:
+    description:
+      - How many seconds the cluster may take to settle after the change; V(0) is not to wait.
+      - It is an error when it is not settled by then, or when one of O(primitives) runs nowhere after a failure.
+      - A cluster in maintenance mode is settled at once. A promotable resource may be promoted a moment after the
+        cluster first says that it is settled; ask M(cfengine.hub_ha.cib_info) for the role.
+    type: int
+    default: 0
+  attempts:
+    description: How often to try when the CIB changes at the same time.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    description: Reports the change and the diff that the real run then makes.
+    support: full
+    details:
+      - When pacemaker is not installed or does not run on the host, the prediction starts from the CIB on its disk,
+        or from an empty one.
+  diff_mode:
+    description: Shows the owned objects before and after, as text.
+    support: full
+requirements:
+  - pacemaker 2.1 or newer with its command line tools
+seealso:
+  - module: cfengine.hub_ha.cib_info
+"""
+
+EXAMPLES = r"""
+- name: Shared address and promotable database
+  cfengine.hub_ha.cib:
+    primitives:
+      - id: cfvirtip
+        agent: ocf:heartbeat:IPaddr2
+        params:
+          ip: 192.168.100.100
+          cidr_netmask: 24
+        operations:
+          - {name: monitor, interval: 10s, timeout: 20s}
+      - id: cfpgsql
+        agent: ocf:heartbeat:pgsql
+        params:
+          rep_mode: async
+          node_list: hub1 hub2
+        operations:
+          - {name: monitor, interval: 3s, timeout: 60s, role: Promoted}
+          - {name: monitor, interval: 4s, timeout: 60s}
+    groups:
+      - id: cfengine
+        members: [cfvirtip]
+    clones:
+      - id: mscfpgsql
+        member: cfpgsql
+        meta: {promotable: true, promoted-max: 1, notify: true}
+    colocations:
+      - {id: cfengine-with-active, rsc: cfengine, with_rsc: mscfpgsql, with_rsc_role: Promoted}
+    orders:
+      - id: promote-then-cfengine
+        first: mscfpgsql
+        first_action: promote
+        then: cfengine
+        then_action: start
+        kind: Mandatory
+        symmetrical: false
+    properties:
+      no-quorum-policy: ignore
+    rsc_defaults:
+      resource-stickiness: INFINITY
+      migration-threshold: 1
+
+- name: A fencing device
+  cfengine.hub_ha.cib:
+    primitives:
+      - id: fence-hub1
+        agent: stonith:fence_ipmilan
+        params:
+          ip: 192.168.0.210
+          username: cluster
+          password: "{{ fence_password }}"
+          pcmk_host_list: hub1
+    locations:
+      - {id: fence-hub1-elsewhere, rsc: fence-hub1, node: hub1, score: -INFINITY}
+    properties:
+      stonith-enabled: true
+
+- name: Take an address out of the group
+  cfengine.hub_ha.cib:
+    absent: [cfvirtip_repl]
+    wait: 30
+"""
+
+RETURN = r"""
+cluster:
+  description:
+    - What the module worked on. V(running) is the live cluster and V(file) is O(cib_file).
+    - V(stopped) is, in check mode, the CIB on the disk of a host whose pacemaker is stopped, and V(absent) an empty
+      CIB because there is none.
+  returned: always
+  type: str
+  sample: running
+patch:
+  description: The patch as XML, secrets hidden; empty when nothing is to change or no cluster runs.
+  returned: always
+  type: str
+  sample: <diff format="2">...</diff>
+simulation:
+  description: What the cluster will do because of the change, as crm_simulate sees it.
+  returned: always
+  type: list
+  elements: str
+  sample: ["start cfvirtip on hub1"]
+attempts:
+  description: How many times the edit was begun; more than 1 when the CIB changed at the same time.
+  returned: always
+  type: int
+  sample: 1
+elapsed:
+  description: Seconds that the whole edit took, without waiting for the cluster to settle.
+  returned: always
+  type: float
+  sample: 0.21
+failures:
+  description: Failed actions that the cluster has recovered from or that concern other resources.
+  returned: when O(wait) is not 0 and the cluster has settled
+  type: list
+  elements: str
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+
+ROLES = ["Promoted", "Unpromoted", "Started", "Stopped"]
+ACTIONS = ["start", "stop", "promote", "demote"]
+
+
+def objects(**options):
+    """Argument specification of a list of objects that each have an id."""
+    options["id"] = dict(type="str", required=True)
+    return dict(type="list", elements="dict", options=options)
+
+
+ARGUMENTS = dict(
+    primitives=objects(
+        agent=dict(type="str", required=True),
+        params=dict(type="dict"),
+        meta=dict(type="dict"),
+        operations=dict(type="list", elements="dict", options=dict(
+            name=dict(type="str", required=True),
+            interval=dict(type="str", default="0s"),
+            timeout=dict(type="str"),
+            role=dict(type="str", choices=ROLES),
+            on_fail=dict(type="str"),
+            start_delay=dict(type="str"),
+            enabled=dict(type="bool"),
+            attributes=dict(type="dict"),
+        )),
+    ),
+    groups=objects(members=dict(type="list", elements="str", required=True), meta=dict(type="dict")),
+    clones=objects(member=dict(type="str", required=True), meta=dict(type="dict")),
+    colocations=objects(
+        rsc=dict(type="str", required=True),
+        with_rsc=dict(type="str", required=True),
+        rsc_role=dict(type="str", choices=ROLES),
+        with_rsc_role=dict(type="str", choices=ROLES),
+        score=dict(type="str", default="INFINITY"),
+    ),
+    orders=objects(
+        first=dict(type="str", required=True),
+        first_action=dict(type="str", choices=ACTIONS),
+        then=dict(type="str", required=True),
+        then_action=dict(type="str", choices=ACTIONS),
+        kind=dict(type="str", choices=["Mandatory", "Optional", "Serialize"]),
+        symmetrical=dict(type="bool"),
+    ),
+    locations=objects(
+        rsc=dict(type="str", required=True),
+        node=dict(type="str", required=True),
+        score=dict(type="str", default="INFINITY"),
+    ),
+    properties=dict(type="dict"),
+    rsc_defaults=dict(type="dict"),
+    op_defaults=dict(type="dict"),
+    absent=dict(type="list", elements="str"),
+    cib_file=dict(type="path"),
+    wait=dict(type="int", default=0),
+    attempts=dict(type="int", default=5),
+)
+
+
+class SecretiveModule(AnsibleModule):
+    """An AnsibleModule that writes parameters to the system log only with their secrets hidden.
+
+    no_log in the argument specification would hide every parameter of a resource, and in the diff every word that
+    happens to be the value of one.
+    """
+
+    def _log_invocation(self):
+        real = self.params
+        self.params = cib_model.mask_parameters(real)
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = real
+
+
+def main():
+    """Run the module."""
+    module = SecretiveModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    # Whatever else may happen to print a secret, Ansible removes it. Very short ones would only garble the result.
+    module.no_log_values.update(value for value in cib_model.secrets(given=params) if len(value) > 3)
+    invocation = {"module_args": cib_model.mask_parameters(params)}
+    try:
+        if params["attempts"] < 1 or params["wait"] < 0:
+            raise HubError("attempts must be 1 or more, and wait 0 or more")
+        wanted = cib_model.normalise(params)
+        result = cib_loader.converge(
+            local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
+            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params)
+    except HubError as error:
+        error.details["invocation"] = invocation
+        fail(module, error)
+    for text in result.pop("warnings"):
+        module.warn(text)
+    module.exit_json(invocation=invocation, **result)
+
+
+if __name__ == "__main__":
+    main()

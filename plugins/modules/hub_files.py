@@ -1,0 +1,229 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: hub_files
+short_description: Carries policy, keys of clients and shared secrets from the active hub to the passive one
+version_added: "1.0.0"
+description:
+  - With O(state=packed) reads files on the active hub into one compressed archive that is returned.
+  - With O(state=present) makes the files of the passive hub the same, each file replaced in one step.
+  - Nothing is written to the controller's disk. A hub's own identity (C(localhost.*)) is never read or written.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+options:
+  path:
+    description: The directory.
+    type: path
+    required: true
+  state:
+    description: Whether to read the files or to write them.
+    type: str
+    choices: [packed, present]
+    required: true
+  include:
+    description: Shell patterns of the file names that are meant.
+    type: list
+    elements: str
+    default: ["*"]
+  archive:
+    description: What O(state=packed) returned on the other hub. Required with O(state=present).
+    type: str
+  exact:
+    description: Remove files below O(path) that match O(include) and are not in the archive.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Reports what a real run would change.
+    support: full
+  diff_mode:
+    description: Shows which files are added, changed and removed, with the differing lines of text files up to 64 kB.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Read the policy
+  cfengine.hub_ha.hub_files:
+    path: /var/cfengine/masterfiles
+    state: packed
+  register: policy
+
+- name: Same policy on the other hub
+  cfengine.hub_ha.hub_files:
+    path: /var/cfengine/masterfiles
+    state: present
+    archive: "{{ policy.archive }}"
+    exact: true
+"""
+
+RETURN = r"""
+archive:
+  description: The files, as base64 of a compressed tar archive.
+  returned: with state=packed
+  type: str
+count:
+  description: Number of files in the archive.
+  returned: always
+  type: int
+files:
+  description: Names of the files that were (or would be) added, changed and removed.
+  returned: with state=present
+  type: dict
+"""
+
+import base64
+import fnmatch
+import io
+import os
+import tarfile
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
+
+TEXT_LIMIT = 64 << 10
+
+
+def wanted(relative, patterns):
+    """True when the file is meant; a hub's own identity never is."""
+    name = os.path.basename(relative)
+    return not name.startswith("localhost.") and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def listing(root, patterns):
+    """Relative paths of the wanted files and links below *root*, sorted."""
+    found = []
+    for folder, dummy, files in os.walk(root):
+        for name in files:
+            relative = os.path.relpath(os.path.join(folder, name), root)
+            if wanted(relative, patterns):
+                found.append(relative)
+    return sorted(found)
+
+
+def pack(root, patterns):
+    """(base64 text, number of files) of the wanted files below *root*."""
+    if not os.path.isdir(root):
+        raise HubError("%s does not exist on this hub" % root)
+    stream = io.BytesIO()
+    names = listing(root, patterns)
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
+        for name in names:
+            archive.add(os.path.join(root, name), arcname=name, recursive=False)
+    return base64.b64encode(stream.getvalue()).decode("ascii"), len(names)
+
+
+def unpack(text, patterns):
+    """{relative path: (mode, bytes or None, link target or None)}; refuses paths that lead outside."""
+    found = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text)), mode="r:gz") as archive:
+            for member in archive:
+                name = os.path.normpath(member.name)
+                if os.path.isabs(name) or name.startswith("..") or not wanted(name, patterns):
+                    raise HubError("the archive holds a file that does not belong there: %s" % member.name)
+                if member.issym():
+                    found[name] = (0o777, None, member.linkname)
+                elif member.isfile():
+                    found[name] = (member.mode & 0o7777, archive.extractfile(member).read(), None)
+    except (tarfile.TarError, ValueError, EOFError, OSError) as error:
+        raise HubError("the archive from the other hub cannot be read: %s" % error)
+    return found
+
+
+def current(path):
+    """(mode, bytes or None, link target or None) of the file on this hub, or None."""
+    if os.path.islink(path):
+        return 0o777, None, os.readlink(path)
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as handle:
+        return os.fstat(handle.fileno()).st_mode & 0o7777, handle.read(), None
+
+
+def put(path, mode, data, target):
+    """Replace one file or link in one step."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    if target is not None:
+        temporary = os.path.join(folder, ".hub_ha.%d" % os.getpid())
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+        return
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".hub_ha.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        os.chown(temporary, 0, 0)
+        os.chmod(temporary, mode)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def shown(entry):
+    """What a diff shows of a file."""
+    if entry is None:
+        return ""
+    mode, data, target = entry
+    if target is not None:
+        return "-> %s\n" % target
+    text = "(%d bytes, mode %04o)\n" % (len(data), mode)
+    if len(data) <= TEXT_LIMIT and b"\0" not in data:
+        text += data.decode("utf-8", "replace")
+    return text
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            path=dict(type="path", required=True),
+            state=dict(type="str", choices=["packed", "present"], required=True),
+            include=dict(type="list", elements="str", default=["*"]),
+            archive=dict(type="str"),
+            exact=dict(type="bool", default=False),
+        ),
+        required_if=[("state", "present", ["archive"])],
+        supports_check_mode=True,
+    )
+    params = module.params
+    root = params["path"]
+    try:
+        if params["state"] == "packed":
+            archive, count = pack(root, params["include"])
+            module.exit_json(changed=False, archive=archive, count=count)
+        files = unpack(params["archive"], params["include"])
+        changes = {"added": [], "changed": [], "removed": []}
+        diff = []
+        for name in sorted(files):
+            old = current(os.path.join(root, name))
+            if old == files[name]:
+                continue
+            changes["changed" if old else "added"].append(name)
+            if module._diff and (old or len(changes["added"]) <= 20):
+                diff.append({"before_header": os.path.join(root, name), "after_header": os.path.join(root, name),
+                             "before": shown(old), "after": shown(files[name])})
+            if not module.check_mode:
+                put(os.path.join(root, name), *files[name])
+        if params["exact"]:
+            for name in listing(root, params["include"]):
+                if name not in files:
+                    changes["removed"].append(name)
+                    diff.append({"before_header": os.path.join(root, name), "after_header": "(removed)",
+                                 "before": "(present)\n", "after": ""})
+                    if not module.check_mode:
+                        os.unlink(os.path.join(root, name))
+        if len(changes["added"]) > 20:
+            diff.append({"before": "", "after": "and %d more new files\n" % (len(changes["added"]) - 20)})
+    except HubError as error:
+        fail(module, error)
+    module.exit_json(changed=any(changes.values()), files=changes, count=len(files), diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: hub_info
+short_description: Everything about one CFEngine hub that a high availability pair is decided on
+version_added: "1.0.0"
+description:
+  - Reads edition, version, paths, addresses, host key digest, PostgreSQL settings and role, cluster state,
+    packages, disk space and unit states of one hub in one round trip.
+  - Changes nothing. No private key, password or password verifier is read or returned.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+options:
+  names:
+    description: Host names that must resolve on this hub; their addresses are returned in RV(hub.names).
+    type: list
+    elements: str
+    default: []
+  packages:
+    description: Distribution packages whose installed and candidate versions are wanted.
+    type: list
+    elements: str
+    default: []
+  layout:
+    description:
+      - Layout to assume on a host that has no CFEngine yet.
+      - On a host with CFEngine the layout is found out and this is ignored.
+    type: str
+    choices: [enterprise, debian]
+attributes:
+  check_mode:
+    description: Reads only, so check mode and a real run are the same.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Know the hub
+  cfengine.hub_ha.hub_info:
+    names: [hub1, hub2]
+    packages: [corosync, pacemaker]
+  register: hub
+"""
+
+RETURN = r"""
+hub:
+  description: The facts, one key for each area.
+  returned: always
+  type: dict
+  contains:
+    uname:
+      description: Output of C(uname -n).
+      type: str
+    layout_found:
+      description: Name of the layout found, or null on a host without CFEngine.
+      type: str
+    layout:
+      description: Paths, users and units of the hub.
+      type: dict
+    addresses:
+      description: Global addresses with interface, prefix and network.
+      type: list
+      elements: dict
+    names:
+      description: Addresses to which each of O(names) resolves on this host.
+      type: dict
+    units:
+      description: Load, active and enabled state of the units that matter.
+      type: dict
+    packages:
+      description: Installed and candidate version of each of O(packages); null where apt is not the packager.
+      type: dict
+    postgres:
+      description: >-
+        State (primary, standby, stopped, absent, unreachable, foreign), paths, settings, system identifier,
+        size, roles and slots of the hub's PostgreSQL.
+      type: dict
+    cfengine:
+      description: Version, edition, key digest and public key, policy server and digests of the policy and key trees.
+      type: dict
+    cluster:
+      description: corosync and pacemaker on this host, installed and running.
+      type: dict
+    space:
+      description: Free and total bytes of the file system that holds the database.
+      type: dict
+    ports:
+      description: TCP ports on which this host listens.
+      type: list
+      elements: int
+    clock:
+      description: This host's clock at the start and the end of the module, seconds since 1970.
+      type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            names=dict(type="list", elements="str", default=[]),
+            packages=dict(type="list", elements="str", default=[]),
+            layout=dict(type="str", choices=["enterprise", "debian"]),
+        ),
+        supports_check_mode=True,
+    )
+    try:
+        hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
+                                 module.params["layout"])
+    except HubError as error:
+        fail(module, error)
+    module.exit_json(changed=False, hub=hub)
+
+
+if __name__ == "__main__":
+    main()

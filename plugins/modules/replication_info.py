@@ -1,0 +1,233 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: replication_info
+short_description: Replication state of the PostgreSQL server of a hub
+version_added: "1.0.0"
+description:
+  - Tells whether the server is the primary, a standby, stopped or not there, where it is in the WAL, how far behind, who
+    replicates from it, and which settings wait for a restart.
+  - One query over the local socket. Of a stopped server, C(pg_controldata) tells what can be known.
+  - Changes nothing. No password and no connection string is returned.
+options:
+  data_dir:
+    description: Data directory.
+    type: path
+    required: true
+  bin_dir:
+    description: Directory with C(psql) and C(pg_controldata). When not given, they are looked up in the path.
+    type: path
+  socket_dir:
+    description: Directory of the server's socket. When not given, what C(postmaster.pid) says.
+    type: path
+  port:
+    description: Port of the server. When not given, what C(postmaster.pid) says.
+    type: int
+  database:
+    description: Database to connect to.
+    type: str
+    default: postgres
+  login_role:
+    description: Role to connect as. It must be a superuser, or see less.
+    type: str
+    default: root
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing at any time.
+  diff_mode:
+    support: none
+    description: Changes nothing at any time.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+"""
+
+EXAMPLES = r"""
+- name: Ask PostgreSQL
+  cfengine.hub_ha.replication_info:
+    data_dir: /var/lib/cfengine3/state/pg/data
+    bin_dir: /usr/lib/postgresql/17/bin
+  register: replication
+
+- name: The standby streams
+  ansible.builtin.assert:
+    that:
+      - replication.senders | selectattr('state', 'equalto', 'streaming') | length == 1
+"""
+
+RETURN = r"""
+role:
+  description: V(primary), V(standby), V(stopped), or V(absent) when there is no database in O(data_dir).
+  returned: success
+  type: str
+  sample: primary
+running:
+  description: Whether the server runs.
+  returned: success
+  type: bool
+  sample: true
+pid:
+  description: Process id of the postmaster, or null.
+  returned: success
+  type: int
+  sample: 812
+state:
+  description: Cluster state of a stopped server as C(pg_controldata) prints it, or null.
+  returned: success
+  type: str
+  sample: shut down in recovery
+starts_as:
+  description: What a stopped server would start as, V(primary) or V(standby), or null.
+  returned: success
+  type: str
+  sample: standby
+version_num:
+  description: Version as a number, of a stopped server only the major version.
+  returned: success
+  type: int
+  sample: 170005
+timeline:
+  description: Timeline that the server is on. A standby's is the one that it receives.
+  returned: success
+  type: int
+  sample: 1
+system_identifier:
+  description: Identifier of the database system, the same on a primary and its standbys.
+  returned: success
+  type: str
+  sample: "7438917262638719293"
+current_lsn:
+  description: Where a primary writes. Of a stopped one, its last checkpoint.
+  returned: success
+  type: str
+  sample: 0/3000148
+current_bytes:
+  description: The same as a number.
+  returned: success
+  type: int
+  sample: 50331976
+receive_lsn:
+  description: Up to where a standby has received and flushed.
+  returned: success
+  type: str
+  sample: 0/3000148
+receive_bytes:
+  description: The same as a number.
+  returned: success
+  type: int
+  sample: 50331976
+replay_lsn:
+  description: Up to where a standby has replayed. Of a stopped one, the least that it has.
+  returned: success
+  type: str
+  sample: 0/3000148
+replay_bytes:
+  description: The same as a number.
+  returned: success
+  type: int
+  sample: 50331976
+lag_bytes:
+  description: On a standby, received and not yet replayed. On a primary, the largest one of its streaming senders.
+  returned: success
+  type: int
+  sample: 0
+lag_seconds:
+  description: On a standby, age of the last replayed commit, 0 when all is replayed. On a primary, the largest one.
+  returned: success
+  type: float
+  sample: 0.0
+replay_paused:
+  description: Whether replay is paused on a standby.
+  returned: success
+  type: bool
+  sample: false
+slots:
+  description: Replication slots. What the version does not know is null.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"name": "hub2", "type": "physical", "active": true, "active_pid": 901, "wal_status": "reserved",
+            "restart_lsn": "0/3000148", "retained_bytes": 0, "safe_wal_size": 1073741824, "invalidation_reason": null}]
+senders:
+  description: Who replicates from this server.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"application_name": "hub2", "client_addr": "192.0.2.12", "state": "streaming", "sync_state": "async",
+            "ssl": true, "lag_bytes": 0, "lag_seconds": 0.0}]
+receiver:
+  description: From whom this server receives, or null.
+  returned: success
+  type: dict
+  sample: {"status": "streaming", "sender_host": "192.0.2.11", "sender_port": 5432, "slot_name": "hub2",
+           "sslmode": "verify-ca"}
+pending_restart:
+  description: Names of settings that are changed in the files and wait for a restart.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
+    Postgres, postmaster_pid, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
+
+
+def address(data_dir, params):
+    """socket_dir and port of the running server: the arguments, else lines 4 and 5 of postmaster.pid."""
+    lines = (read_text(os.path.join(data_dir, "postmaster.pid")) or "").splitlines() + [""] * 5
+    port = params["port"] or (int(lines[3]) if lines[3].strip().isdigit() else None)
+    return {"port": port, "socket_dir": params["socket_dir"] or lines[4].strip() or None}
+
+
+def gather(postgres, params):
+    """The module's result without ``changed``. Raises HubError."""
+    data_dir = os.path.realpath(params["data_dir"])
+    major = read_text(os.path.join(data_dir, "PG_VERSION"))
+    if major is None:
+        return model.absent()
+    pid = postmaster_pid(data_dir)
+    if pid is None:
+        control = postgres.controldata(data_dir)
+        return model.stopped(control, int(major) if major.strip().isdigit() else None,
+                             os.path.exists(os.path.join(data_dir, "standby.signal")))
+    try:
+        answer = postgres.info(database=params["database"], user=params["login_role"], **address(data_dir, params))
+    except CommandError as error:
+        text = (error.completed.err or error.completed.out).strip()
+        raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
+                       "starting, run again; else check pg_hba.conf and that the role exists."
+                       % (data_dir, pid, params["login_role"], text), rc=error.completed.rc)
+    return model.running(answer, pid)
+
+
+def main():
+    """Entry point."""
+    module = AnsibleModule(supports_check_mode=True, argument_spec={
+        "data_dir": {"type": "path", "required": True},
+        "bin_dir": {"type": "path"},
+        "socket_dir": {"type": "path"},
+        "port": {"type": "int"},
+        "database": {"type": "str", "default": "postgres"},
+        "login_role": {"type": "str", "default": "root"},
+    })
+    try:
+        result = gather(Postgres(local_runner, module.params["bin_dir"] or ""), module.params)
+    except HubError as error:
+        fail(module, error)
+    except OSError as error:
+        module.fail_json(msg="The data directory %s cannot be read: %s" % (module.params["data_dir"], error))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
