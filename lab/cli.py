@@ -79,6 +79,13 @@ def parser():
     sub.add_argument("--address", default=network.SHARED_ADDRESS)
     sub.add_argument("--python", default=None, help="a Python that has psycopg2 (default: the project's)")
     sub.add_argument("--read-from", metavar="HOST", help="report: count the rows on this host's database")
+    sub.add_argument("--no-wait", action="store_true", help="start: don't wait for the first acknowledged write")
+    sub.add_argument("--json", action="store_true")
+    sub = add("outage", "Cut a hub's power and measure how long clients cannot write.", changes=True)
+    sub.add_argument("host")
+    sub.add_argument("--seconds", type=float, default=60.0, help="give up after so long (default: 60)")
+    sub.add_argument("--address", default=network.SHARED_ADDRESS)
+    sub.add_argument("--python", default=None, help="a Python that has psycopg2 (default: the project's)")
     sub.add_argument("--json", action="store_true")
     return top
 
@@ -241,7 +248,8 @@ def _seed(options):
 
 WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up, "seed": _seed,
         "down": _down, "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
-        "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe}
+        "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
+        "outage": probe.outage_command}
 
 
 def main(arguments):
@@ -250,6 +258,7 @@ def main(arguments):
     try:
         if options.command not in ("prerequisites", "status"):
             namespace.need_root()
+            paths.make()
         inside = namespace.inside()
         if options.inside and not inside:
             return namespace.again_inside(arguments)

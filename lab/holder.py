@@ -9,11 +9,13 @@ Started by ``lab.namespace.start`` through ``unshare``.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import time
 
-from lab import network, paths
+from lab import namespace, network, paths
 from lab.shell import LabError, run
 
 
@@ -41,20 +43,26 @@ def set_up():
     paths.MARK.write_text(str(paths.STATE), encoding="utf-8")
 
 
-def main(ready_fd):
-    """Set up, tell the starter through *ready_fd* ("ready PID" or the error), then wait for ever."""
-    outer_pid = os.readlink("/proc/self")  # /proc is still the outer one here
+def main(ready_fd, lock_fd, by):
+    """Set up, sign the lock file, tell the starter through *ready_fd* ("ready" or the error), wait for ever.
+
+    lock_fd: the open and locked lock file: as long as we live, nobody else gets it.
+    """
+    outer_pid = int(os.readlink("/proc/self"))  # /proc is still the outer one here
+    known = {"pid": outer_pid, "born": namespace.born(outer_pid), "by": by,
+             "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with os.fdopen(ready_fd, "w", encoding="utf-8") as ready:
         try:
             set_up()
         except (LabError, OSError) as exc:
-            ready.write("error %s" % exc)
+            ready.write("error %s\n" % " ".join(str(exc).split()))
             return 1
-        ready.write("ready %s" % outer_pid)
+        os.pwrite(lock_fd, (json.dumps(known) + "\n").encode(), 0)
+        ready.write("ready\n")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans of the lab are reaped by the kernel
     while True:
         signal.pause()
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

@@ -56,6 +56,7 @@ def ssh_key():
 
 def _create(suite, host, kind):
     """Make one host with its own identity, not started yet; return its line for known_hosts."""
+    network.plug_in(host)  # podman wants to see it already
     podman.podman(
         "create", "--name=" + host, "--hostname=" + host, "--systemd=always", "--network=ns:/run/netns/" + host,
         *podman.common_options(), podman.repository_option(suite), "--label=kind=" + kind, "--stop-signal=SIGRTMIN+3",

@@ -1,5 +1,132 @@
-from lab.shell import LabError
-def seed(*a, **k):
-    pass
-def command(o):
-    return 0
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make a live single hub: CFEngine serving policy to bootstrapped clients, PostgreSQL with a hub's data."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import hosts, network, paths, podman
+from lab.shell import LabError, stage, wait_for
+
+WORK = "/var/lib/cfengine3"
+PGDATA = WORK + "/state/pg/data"
+DAEMONS = ("cf-serverd.service", "cf-execd.service", "cf-monitord.service")
+
+# What an operator has put there over the years: an upgrade must keep every key of it.
+OPERATOR_DEF_JSON = {
+    "classes": {"our_production_hub": ["any"], "our_patch_window": ["Monday", "Thursday"]},
+    "inputs": ["services/our_own/main.cf"],
+    "vars": {
+        "acl": ["192.168.100.0/24", "10.20.0.0/16"],
+        "our_ntp_servers": ["ntp1.example.net", "ntp2.example.net"],
+        "our_motd": "Hands off: \"quotes\", back\\slashes and 100 % are ours.",
+        "our_nested": {"level": {"deep": [1, 2, {"three": "four"}]}, "on": True, "ratio": 0.5},
+    },
+}
+OPERATOR_POLICY = """# The operator's own policy: an upgrade must keep it.
+bundle agent our_own_main
+{
+  reports:
+    verbose_mode::
+      "our own policy ran on $(sys.uqhost)";
+}
+"""
+
+
+def writer_password():
+    """The password of the role lab_writer: made once, kept in .cache/lab/writer.pass."""
+    if not paths.WRITER_PASS.exists():
+        paths.WRITER_PASS.touch(mode=0o600)
+        paths.WRITER_PASS.write_text(secrets.token_urlsafe(18) + "\n", encoding="utf-8")
+    return paths.WRITER_PASS.read_text(encoding="utf-8").strip()
+
+
+def psql(host, sql, database="cfdb", timeout=60):
+    """Run SQL on a hub through the local socket as root; returns the unaligned output."""
+    return podman.execute(host, ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"],
+                          stdin=sql, timeout=timeout).stdout.strip()
+
+
+def seed(host="hub1", prepared=False, operator_def_json=False):
+    """Bring the hub to life on *host* (of the image "single") and bootstrap all running clients to it.
+
+    prepared: settings of PostgreSQL that need a restart have their final values already.
+    operator_def_json: masterfiles hold a def.json and a policy file of the operator's own.
+    """
+    podman.need(host)
+    kind = hosts.planned()["hosts"].get(host)
+    if kind != "single":
+        raise LabError("%s was started from the image %s, and only the image single can become a live hub. "
+                       "Start it so: python3 -m lab reset --hosts %s=single,..." % (host, kind, host))
+    clients = sorted(name for name, state in podman.containers().items()
+                     if name.startswith("client") and state == "running")
+    with ThreadPoolExecutor(4) as pool:
+        database = pool.submit(_database, host, prepared)
+        _policy(host, operator_def_json)
+        joined = [pool.submit(_client, client, host) for client in clients]
+        for work in [database, *joined]:
+            work.result()
+    with stage("%s serves its database and its policy" % host):
+        _check(host, clients)
+
+
+def _database(host, prepared):
+    with stage("%s: PostgreSQL under cf-postgres.service" % host):
+        if prepared:
+            # As if the operator had restarted PostgreSQL with these in the last maintenance window.
+            podman.execute(host, ["sh", "-c", "cat >>%s/postgresql.conf" % PGDATA],
+                           stdin="listen_addresses = '*'\nwal_log_hints = on\n")
+        podman.execute(host, ["systemctl", "enable", "--now", "cf-postgres.service"],
+                       hint="Look: python3 -m lab exec %s -- tail /var/log/postgresql.log" % host)
+        wait_for("PostgreSQL on %s" % host, lambda: psql(host, "SELECT 1;") == "1", 30)
+        psql(host, "SET log_statement = 'none';\nSET password_encryption = 'scram-sha-256';\n"
+                   "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password())
+
+
+def _policy(host, operator_def_json):
+    with stage("%s: CFEngine, bootstrapped to itself" % host):
+        if operator_def_json:
+            podman.execute(host, ["install", "-d", "-m", "0700", WORK + "/masterfiles/services/our_own"])
+            for name, text in (("def.json", json.dumps(OPERATOR_DEF_JSON, indent=2) + "\n"),
+                               ("services/our_own/main.cf", OPERATOR_POLICY)):
+                podman.execute(host, ["sh", "-c", "umask 077; cat >%s/masterfiles/%s" % (WORK, name)], stdin=text)
+        _bootstrap(host, host)
+        _start_daemons(host)
+        wait_for("cf-serverd on %s" % host, lambda: _listens(host, 5308), 30)
+
+
+def _client(client, host):
+    with stage("%s: bootstrapped to %s" % (client, host)):
+        _bootstrap(client, host)
+        _start_daemons(client)
+
+
+def _bootstrap(host, hub):
+    podman.execute(host, ["cf-agent", "--no-lock", "--bootstrap", network.address(hub)], timeout=120,
+                   hint="Look: python3 -m lab exec %s -- cf-agent -KI --bootstrap %s" % (host, network.address(hub)))
+
+
+def _start_daemons(host):
+    podman.execute(host, ["systemctl", "enable", "cfengine3.service", *DAEMONS])
+    podman.execute(host, ["systemctl", "restart", *DAEMONS], timeout=60)
+
+
+def _listens(host, port):
+    return podman.execute(host, ["ss", "-Htln", "sport = :%d" % port]).stdout.strip() != ""
+
+
+def _check(host, clients):
+    count, size = psql(host, "SELECT count(*), pg_database_size('cfdb') FROM hosts;").split("|")
+    if int(count) < 1000 or int(size) < 100 * 2 ** 20:
+        raise LabError("cfdb on %s holds %s hosts in %d MB, not 1,000 in 100 MB. Build the images again: "
+                       "python3 -m lab images --force" % (host, count, int(size) // 2 ** 20))
+
+    def served(client):
+        return podman.execute(client, ["cf-net", "-H", network.address(host), "stat", "masterfiles/promises.cf"],
+                              check=False, timeout=20).returncode == 0
+
+    for client in clients:
+        wait_for("%s to get policy from %s" % (client, host), lambda c=client: served(c), 30, every=0.5)

@@ -29,7 +29,7 @@ def inside():
     return True
 
 
-def _born(pid):
+def born(pid):
     """Start time of a process in clock ticks (tells it from a later one with its number), or None."""
     try:
         stat = Path("/proc/%d/stat" % pid).read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def holder():
     """What is known of the running holder (dict: pid, born, since, by), or None when there is none."""
     try:
         known = json.loads(paths.LOCK.read_text(encoding="utf-8"))
-        return known if _born(known["pid"]) == known["born"] else None
+        return known if born(known["pid"]) == known["born"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -77,12 +77,13 @@ def _start_locked(lock):
                         hint="Look into %s." % paths.HOLDER_LOG)
     os.ftruncate(lock, 0)
     remove_cgroups()
+    by = "%s, process %d" % (os.environ.get("SUDO_USER") or os.environ.get("USER") or "root", os.getpid())
     ready_in, ready_out = os.pipe()
     with open(paths.HOLDER_LOG, "w", encoding="utf-8") as log:
         try:
             subprocess.Popen(  # pylint: disable=consider-using-with  # it stays
                 ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation", "private",
-                 sys.executable, "-m", "lab.holder", str(ready_out)],
+                 sys.executable, "-m", "lab.holder", str(ready_out), str(lock), by],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 pass_fds=(ready_out, lock), cwd="/",
                 env={"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "LC_ALL": "C.UTF-8",
@@ -92,14 +93,13 @@ def _start_locked(lock):
         finally:
             os.close(ready_out)
     with os.fdopen(ready_in, encoding="utf-8") as ready:
-        answer = ready.read()
-    if not answer.startswith("ready "):
-        said = answer[len("error "):] or paths.HOLDER_LOG.read_text(encoding="utf-8").strip()
+        answer = ready.readline()  # a line, not all: unshare keeps the pipe open
+    if answer.strip() != "ready":
+        said = answer[len("error "):].strip() or paths.HOLDER_LOG.read_text(encoding="utf-8").strip()
         raise LabError("The lab's namespace could not be set up: %s\n(log: %s)" % (said, paths.HOLDER_LOG))
-    pid = int(answer.split()[1])
-    known = {"pid": pid, "born": _born(pid), "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-             "by": "%s (process %d)" % (os.environ.get("SUDO_USER") or os.environ.get("USER") or "root", os.getpid())}
-    os.pwrite(lock, (json.dumps(known) + "\n").encode(), 0)
+    known = holder()
+    if not known:
+        raise LabError("The lab's namespace ended as soon as it was there. Look into %s." % paths.HOLDER_LOG)
     return known
 
 
@@ -111,7 +111,7 @@ def stop():
         return False
     with suppress(ProcessLookupError):
         os.kill(known["pid"], signal.SIGKILL)
-    wait_for("the end of the lab's processes", lambda: _born(known["pid"]) is None, 30)
+    wait_for("the end of the lab's processes", lambda: born(known["pid"]) is None, 30)
     remove_cgroups()
     paths.LOCK.write_text("", encoding="utf-8")
     return True

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -104,8 +105,8 @@ def exists(kind, name):
 
 def containers():
     """All hosts of the lab: {name: state}, e.g. {"hub1": "running"}."""
-    lines = podman("ps", "--all", "--filter", "label=" + LABEL, "--format", "{{.Names}} {{.State}}").stdout
-    return dict(line.split(None, 1) for line in lines.splitlines() if line.strip())
+    known = podman("ps", "--all", "--filter", "label=" + LABEL, "--format", "json").stdout
+    return dict((item["Names"][0], item["State"]) for item in json.loads(known or "[]"))
 
 
 def need(host, running=True):

@@ -16,6 +16,17 @@ bin=$(echo /usr/lib/postgresql/*/bin)
 # The unit cf-postgres.service starts /usr/bin/pg_ctl, and only when it is there.
 ln -s "$bin/pg_ctl" /usr/bin/pg_ctl
 
+# Debian enables every unit of CFEngine; what the hub runs is started when the lab makes it live.
+systemctl disable cfengine3.service cf-postgres.service
+
+# Public keys of hosts that report to the hub, named as this CFEngine names them. Nobody keeps the private ones.
+mkdir /tmp/keys
+seq 50 | xargs -P 2 -I N sh -c 'openssl genrsa 2048 2>/dev/null | openssl rsa -RSAPublicKey_out -out /tmp/keys/N.pub 2>/dev/null'
+for key in /tmp/keys/*.pub; do
+    install -m 0600 "$key" "$work/ppkeys/root-$(cf-key --print-digest "$key").pub"
+done
+rm -r /tmp/keys
+
 useradd --system --user-group --no-create-home --home-dir "$pg" --shell /bin/sh cfpostgres
 useradd --system --user-group --no-create-home --home-dir "$work" --shell /usr/sbin/nologin cfapache
 usermod --append --groups postgres cfpostgres # /var/run/postgresql belongs to that group
@@ -38,8 +49,8 @@ local   replication     all                                     peer
 hostssl cfdb            lab_writer      192.168.100.0/24        scram-sha-256
 HBA
 # Filled with next to no WAL and without waiting for the disk; the settings file itself stays as initdb made it.
-as_db "$bin/pg_ctl -s -w -D $pg/data -l $pg/load.log -o '-c wal_level=minimal -c max_wal_senders=0 -c fsync=off -c listen_addresses= -c max_wal_size=128MB -c shared_buffers=512MB -c full_page_writes=off' start" ||
-    { cat "$pg/load.log"; exit 1; }
+as_db "$bin/pg_ctl -s -w -D $pg/data -l $pg/tmp/load.log -o '-c wal_level=minimal -c max_wal_senders=0 -c fsync=off -c listen_addresses= -c max_wal_size=128MB -c shared_buffers=512MB -c full_page_writes=off' start" ||
+    { cat "$pg/tmp/load.log"; exit 1; }
 psql='psql -XqAt -v ON_ERROR_STOP=1'
 as_db "$psql -d postgres -f -" </lab/sql/roles.sql
 as_db "$psql -d cfsettings -f -" </lab/sql/cfsettings.sql
@@ -47,5 +58,5 @@ as_db "$psql -d cfmp -f -" </lab/sql/cfmp.sql
 as_db "$psql -d cfdb -f -" </lab/sql/cfdb.sql
 as_db "$psql -d cfdb -c \"SELECT 'cfdb: ' || pg_size_pretty(pg_database_size('cfdb'))\""
 as_db "$bin/pg_ctl -s -w -D $pg/data -m fast stop"
-rm -f "$pg/load.log"
+rm -f "$pg/tmp/load.log"
 : >/var/log/postgresql.log

@@ -97,8 +97,8 @@ class ActionModule(ActionBase):
             except AnsibleConnectionFailure as error:
                 if time.monotonic() - last_seen > PATIENCE:
                     raise AnsibleError(
-                        "The host has not answered for %d s, while its base backup may go on by itself. Run again when it "
-                        "can be reached: that waits for it. Last error: %s" % (PATIENCE, error))
+                        "The host has not answered for %d s, while its base backup may go on by itself. Run again "
+                        "when it can be reached: that waits for it. Last error: %s" % (PATIENCE, error))
                 self._reset_connection()
                 continue
             last_seen = now = time.monotonic()
@@ -120,11 +120,12 @@ class ActionModule(ActionBase):
             elif now - last_alive > GONE_AFTER:
                 self._cleanup(job)
                 return {"failed": True, "kind": "gone",
-                        "msg": "The base backup's process on the host is gone without a result (killed, or the host was "
-                               "restarted). Nothing is lost: run again, that cleans up or finishes it."}
+                        "msg": "The base backup's process on the host is gone without a result (killed, or the host "
+                               "was restarted). Nothing is lost: run again, that cleans up or finishes it."}
             if now - started > timeout:
                 return {"failed": True, "kind": "timeout",
-                        "msg": "The base backup did not end within %d s. See %s on the host." % (timeout, progress_file)}
+                        "msg": "The base backup did not end within %d s. See %s on the host." % (
+                            timeout, progress_file)}
 
     def _progress(self, text):
         """The dict in the progress file's text; empty when there is nothing to show."""

@@ -219,8 +219,8 @@ def decide(facts, system_identifier, force_aside=False):
     if force_aside:
         return "aside", None, None
     return "refuse", "primary", (
-        "%s was a primary and has data of its own (%s): it may hold transactions that exist nowhere else, so it is never "
-        "overwritten. %s" % (where, described, aside))
+        "%s was a primary and has data of its own (%s): it may hold transactions that exist nowhere else, so it is "
+        "never overwritten. %s" % (where, described, aside))
 
 
 def can_finish(marker, control, standby_signal, system_identifier, slot_restart_known, now):

@@ -13,7 +13,6 @@ import platform
 import shutil
 import tempfile
 import time
-import xml.etree.ElementTree as ET
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
@@ -181,7 +180,7 @@ def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, d
         result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause)
         result["elapsed"] = round(clock() - begin, 3)
         if wait and not check_mode and not cib_file:
-            result["failures"] = settle(run, wanted, wait)
+            result["failures"] = settle(run, wanted, wait, private, clock, pause)
         return result
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -266,7 +265,7 @@ def _predict(wanted, on_disk):
 
 
 def _accept(cib, current, new):
-    """Let crm_verify judge the new CIB. Returns warnings; raises CibRefused for errors that the old CIB did not have."""
+    """Let crm_verify judge the new CIB. Returns warnings; raises CibRefused for errors that the old one has not."""
     errors, warnings = cib.verify(new)
     if not errors and not warnings:
         return []
@@ -295,47 +294,81 @@ def _echo(cib, wanted, clock, pause):
         pause(0.1)
 
 
-def settle(run, wanted, limit):
+def settle(run, wanted, limit, directory, clock=time.monotonic, pause=time.sleep):
     """Wait until the cluster has nothing left to do, at most *limit* seconds.
 
-    Returns the failed actions that do not concern the wanted resources or that the cluster has recovered from (list
-    of text). Raises NotSettled with what is still to be done and what failed.
+    Settled means: there is a DC, the scheduler has no action for the live CIB, nothing is on its way; and that holds
+    in two looks, because an agent may vote for promotion just after its start has ended.
+    directory: where crm_simulate may write. Returns the failed actions that do not keep a wanted resource from running
+    (list of text). Raises NotSettled with what is still to be done and what failed.
     """
-    try:
-        done = run(["crm_resource", "--wait", "--timeout=%ds" % limit], timeout=limit + 30, check=False)
-        text, settled = (done.err + "\n" + done.out).strip(), done.rc == 0
-    except CommandTimeout as error:
-        text, settled = error.message, False
-    status = run(["crm_mon", "--one-shot", "--output-as=xml"], check=False)
-    failures, down = [], []
-    if status.rc == 0:
-        failures, down = _failures(status.out, wanted)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not settled:
-        raise NotSettled("the cluster is not settled after %s s: %s%s" % (
-            limit, "; ".join(lines) or "no reason given",
-            ". Failed actions: " + "; ".join(failures) if failures else ""), pending=lines, failures=failures)
+    deadline = clock() + limit
+    quiet = 0
+    while True:
+        pending, status = _look(run, directory)
+        quiet = 0 if pending else quiet + 1
+        if quiet > 1:
+            break
+        if clock() >= deadline:
+            failures = [_sentence(item) for item in status["failures"]] if status else []
+            raise NotSettled("the cluster is not settled after %s s: %s%s" % (
+                limit, "; ".join(pending) or "it came to rest just now",
+                ". Failed actions: " + "; ".join(failures) if failures else ""), pending=pending, failures=failures)
+        pause(0.5)
+    failures, down = _verdict(status, [item["id"] for item in wanted["primitives"]])
     if down:
-        raise NotSettled("the cluster is settled, but these wanted resources do not run after a failure: %s. Mend the "
-                         "cause, then run: crm_resource --cleanup" % "; ".join(down), failures=failures)
+        raise NotSettled("the cluster is settled, but these wanted resources do not run: %s. Mend the cause, then run: "
+                         "crm_resource --cleanup" % "; ".join(down), failures=failures + down)
     return failures
 
 
-def _failures(text, wanted):
-    """(all failed actions, those of wanted primitives that run nowhere) from crm_mon's XML, as text."""
-    root = ET.fromstring(text)
-    owned = set(item["id"] for item in wanted["primitives"])
-    active = set(found.get("id", "").split(":")[0] for found in root.iter("resource") if found.get("active") == "true")
-    everything, down = [], []
-    for failure in root.iterfind("failures/failure"):
-        key = failure.get("op_key") or failure.get("id") or "?"
-        name = key.rsplit("_", 2)[0].split(":")[0]
-        sentence = "%s on %s: %s%s" % (key, failure.get("node"), failure.get("exitstatus"),
-                                       " (%s)" % failure.get("exitreason") if failure.get("exitreason") else "")
-        everything.append(sentence)
-        if name in owned and name not in active:
-            down.append(sentence)
-    return everything, down
+def _look(run, directory):
+    """One look at the live cluster: (what is still to be done, list of text; read_status() or None)."""
+    mon = run(["crm_mon", "--one-shot", "--inactive", "--output-as=xml"], check=False)
+    if mon.rc != 0:
+        return ["crm_mon ended with exit status %s" % mon.rc], None
+    status = model.read_status(mon.out)
+    if not status["dc"]:
+        return ["no designated controller has been elected yet"], status
+    pending = ["node %s is joining" % node["name"] for node in status["nodes"] if node["pending"]]
+    for name, found in sorted(status["resources"].items()):
+        for item in found["instances"]:
+            for word in (item["role"], item["pending"]):
+                if word in ("Starting", "Stopping", "Promoting", "Demoting", "Migrating"):
+                    pending.append("%s is %s on %s" % (name, word.lower(), item["node"] or "?"))
+    query = run(["cibadmin", "--query"], check=False)
+    if query.rc == 0:
+        pending += model.pending_operations(model.parse(query.out),
+                                            [node["name"] for node in status["nodes"] if node["online"]])
+    else:
+        pending.append("cibadmin ended with exit status %s: %s" % (query.rc, query.err.strip()))
+    simulation = run(["crm_simulate", "--live-check", "--run", "--output-as=xml"], check=False,
+                     env={"CIB_shadow_dir": directory})
+    if simulation.rc != 0:
+        pending.append("crm_simulate ended with exit status %s: %s" % (simulation.rc, simulation.err.strip()))
+    # What is blocked will not happen by waiting.
+    pending += [line for line in model.summarise_simulation(simulation.out) if "(blocked)" not in line]
+    return list(dict.fromkeys(pending)), status
+
+
+def _sentence(failure):
+    return "%s of %s on %s: %s%s" % (
+        failure["operation"], failure["resource"], failure["node"], failure["exit_status"],
+        " (%s)" % failure["exit_reason"] if failure["exit_reason"] else "")
+
+
+def _verdict(status, owned):
+    """(failed actions that do not matter for the wanted primitives, what keeps those from running), as text."""
+    harmless, down = [], []
+    for failure in status["failures"]:
+        found = status["resources"].get(failure["resource"])
+        idle = found and not any(item["active"] for item in found["instances"])
+        (down if failure["resource"] in owned and idle else harmless).append(_sentence(failure))
+    for name in owned:
+        found = status["resources"].get(name)
+        if found and found["blocked"]:
+            down.append("%s is blocked" % name)
+    return harmless, down
 
 
 def observe(run, cib_file=None):

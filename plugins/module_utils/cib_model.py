@@ -47,8 +47,15 @@ _EMBEDDED = re.compile(r"(passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\
 _DURATION = re.compile(r"^\s*(\d+)\s*(ms|msec|us|usec|s|sec|m|min|h|hr|)\s*$", re.IGNORECASE)
 _UNITS = {"": 1000000, "s": 1000000, "sec": 1000000, "ms": 1000, "msec": 1000, "us": 1, "usec": 1,
           "m": 60000000, "min": 60000000, "h": 3600000000, "hr": 3600000000}
+#: node attributes by which pacemaker keeps its own books
+_INTERNAL = re.compile(r"#|fail-count-|last-failure-|(shutdown|terminate|probe_complete)$")
+#: warnings of crm_verify about the state of the nodes, which no configuration causes
+_STATE = re.compile(r"Detected active orphan|Blind faith|Fencing and resource management disabled|Unexpected result|"
+                    r".* cannot run on ")
 _LEGACY = {"Master": "Promoted", "Slave": "Unpromoted"}
 _ROLES = ("Stopped", "Started", "Promoted", "Unpromoted")
+#: exit statuses of an agent that cannot work here: arguments, not implemented, permissions, not installed or configured
+_UNUSABLE = (2, 3, 4, 5, 6)
 _TRUE = ("true", "on", "yes", "y", "1")
 _FALSE = ("false", "off", "no", "n", "0")
 
@@ -790,7 +797,7 @@ def secrets(root=None, given=None):
     for mapping in _mappings(given or {}):
         found.update(text_of(value) for name, value in mapping.items()
                      if is_secret(str(name)) and isinstance(value, (str, int, float)))
-    return sorted((value for value in found if value), key=len, reverse=True)
+    return sorted((value for value in found if value and value.lower() not in _TRUE + _FALSE), key=len, reverse=True)
 
 
 def _mappings(value):
@@ -861,6 +868,8 @@ def classify_verify(out, err):
         kind, _colon, rest = line.partition(":")
         if kind.lower() == "warning":
             home, line = warnings, rest.strip()
+            if _STATE.match(line):
+                continue
         elif kind.lower() in ("notice", "info", "debug", "trace"):
             continue
         else:
@@ -941,7 +950,7 @@ def read_status(text):
         "dc": dc, "quorate": _yes(current_dc, "with_quorum") if dc else None,
         "nodes": sorted(nodes, key=lambda node: node["name"] or ""), "resources": resources,
         "promoted": dict((key, ",".join(sorted(value)) or None) for key, value in promoted.items()),
-        "failures": [_read_failure(item) for item in root.iterfind("failures/failure")],
+        "failures": _read_failures(root),
         "fail_counts": _read_fail_counts(root),
         "bans": [{"id": ban.get("id"), "resource": ban.get("resource"), "node": ban.get("node"),
                   "score": ban.get("weight"),
@@ -992,6 +1001,24 @@ def _read_resource(element, name, around, resources, promoted):
         promoted.setdefault(name, set())
 
 
+def _read_failures(root):
+    """Failed actions, and probes that found an agent unusable: crm_mon does not call those failures."""
+    failures = [_read_failure(item) for item in root.iterfind("failures/failure")]
+    known = set((item["resource"], item["node"]) for item in failures)
+    for node in root.iterfind("node_history/node"):
+        for history in node.iterfind("resource_history"):
+            name = _plain_id(history.get("id"))
+            for operation in history.iterfind("operation_history"):
+                rc = _count(operation.get("rc"))
+                if rc in _UNUSABLE and (name, node.get("name")) not in known:
+                    known.add((name, node.get("name")))
+                    failures.append({
+                        "resource": name, "node": node.get("name"), "operation": operation.get("task"), "interval": 0,
+                        "exit_reason": operation.get("exit-reason") or "", "exit_status": operation.get("rc_text"),
+                        "rc": rc, "when": operation.get("last-rc-change")})
+    return failures
+
+
 def _read_failure(element):
     key = element.get("op_key") or element.get("id") or ""
     parts = key.rsplit("_", 2)
@@ -1030,13 +1057,26 @@ def read_settings(root):
     for state in root.iterfind("status/node_state"):
         for home in state.iterfind("transient_attributes"):
             attributes.setdefault(state.get("uname"), {}).update(_pairs(home, "instance_attributes"))
-    result["attributes"] = attributes
+    result["attributes"] = dict(
+        (node, dict((name, value) for name, value in pairs.items() if not _INTERNAL.match(name or "")))
+        for node, pairs in attributes.items())
     result["bans"] = [
         {"id": name, "resource": element.get("rsc"), "node": _ban_node(element), "score": element.get("score"),
          "promoted_only": _LEGACY.get(element.get("role"), element.get("role")) == "Promoted"}
         for name, element in _constraints(root).items() if (name or "").startswith(("cli-ban-", "cli-prefer-"))]
     result["constraints"] = sorted(name for name in _constraints(root) if name)
     return result
+
+
+def pending_operations(root, nodes):
+    """Operations that were begun and have not ended on these nodes (names), from the status section, as text.
+
+    Only this tells of a resource that is stopping and is not configured any more.
+    """
+    return ["%s of %s on %s is not done" % (op.get("operation"), _plain_id(home.get("id")), state.get("uname"))
+            for state in root.iterfind("status/node_state") if state.get("uname") in nodes
+            for home in state.iter("lrm_resource") for op in home.iterfind("lrm_rsc_op")
+            if op.get("op-status") == "-1" and (op.get("interval") or "0") == "0"]
 
 
 def _ban_node(element):

@@ -88,14 +88,13 @@ def replication_problems(replication, plan, max_lag_mb):
 
 def box(lines, width):
     """The lines in a frame."""
-    return ["+" + "-" * (width + 2) + "+"] + ["| %-*s |" % (width, line[:width]) for line in lines] \
+    return ["+" + "-" * (width + 2) + "+"] + ["| %-*s |" % (width, line) for line in lines] \
         + ["+" + "-" * (width + 2) + "+"]
 
 
 def pair_picture(cluster, plan, replication):
     """The pair as a drawing, for people: who is active, where the shared address is, how replication goes."""
     status = pgsql_status(cluster)
-    width = 27
     columns = []
     for host in (plan["active"], plan["passive"]):
         node = plan["nodes"][host]
@@ -108,7 +107,9 @@ def pair_picture(cluster, plan, replication):
                  "PostgreSQL %s" % info.get("role", "?"),
                  "cfpgsql-status %s" % status.get(node, "-"),
                  "timeline %s" % info.get("timeline", "?")]
-        columns.append(box(lines, width))
+        columns.append(lines)
+    width = max([27] + [len(line) for lines in columns for line in lines])
+    columns = [box(lines, width) for lines in columns]
     sender = ((replication.get(plan["active"]) or {}).get("senders") or [{}])[0]
     middle = [""] * len(columns[0])
     middle[3] = " --- %s --> " % ("WAL, TLS" if sender.get("ssl") else "WAL")

@@ -17,7 +17,7 @@ SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
 MAX_LINKS = 8      # knet, corosync.conf(5)
 RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
-                "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",)}
+                "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
 INCLUDE_FILE = "hub_ha.conf"
 SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
 ON = ("on", "true", "yes", "1")
@@ -71,7 +71,8 @@ def check_virtual_ips(settings, report):
                         "give a plain address such as 192.168.100.100, without a prefix")
     good = [str(parse_ip(text)) for text in wanted if parse_ip(text)]
     replication = parse_ip(settings.get("replication_virtual_ip") or "")
-    for text in sorted(set(text for text in good if good.count(text) > 1)):
+    every = good + ([str(replication)] if replication else [])
+    for text in sorted(set(text for text in every if every.count(text) > 1)):
         report.fail("all", "the shared address %s is given twice" % text, "give each address once")
     return good, str(replication) if replication else None
 
@@ -113,28 +114,28 @@ def network_of(networks, text):
 def find_active(infos, report):
     """(active host, passive host) by what runs now; inventory order decides only when nothing does."""
     hosts = list(infos)
+    states = dict((host, infos[host]["postgres"]["state"]) for host in hosts)
+    primaries = [host for host in hosts if states[host] == "primary"]
     names = dict((infos[host]["uname"].lower(), host) for host in hosts)
-    for host in hosts:
-        promoted = infos[host]["cluster"]["promoted"]
-        if promoted and promoted.lower() in names:
-            active = names[promoted.lower()]
-            return active, [other for other in hosts if other != active][0]
-    primaries = [host for host in hosts if infos[host]["postgres"]["state"] == "primary"]
-    if len(primaries) == 1:
-        return primaries[0], [host for host in hosts if host != primaries[0]][0]
+    promoted = [names[infos[host]["cluster"]["promoted"].lower()] for host in hosts
+                if (infos[host]["cluster"]["promoted"] or "").lower() in names]
+    # What the cluster says and PostgreSQL confirms; then what runs; then what may still hold the data.
+    order = [host for host in promoted if host in primaries] + primaries
     if len(primaries) > 1:
+        other = [host for host in primaries if host != order[0]][0]
         systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(infos[host]["postgres"]),
-                                           human_bytes(infos[host]["postgres"]["server"].get("size_bytes") or 0))
+                                           human_bytes((infos[host]["postgres"]["server"] or {}).get("size_bytes") or 0))
                    for host in primaries]
-        report.fail(primaries[1], "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
+        report.fail(other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
                     "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "
                     "directory aside: nothing here overwrites a primary")
-    elif not any(infos[host]["postgres"]["state"] == "unreachable" for host in hosts):
+    elif not primaries and "unreachable" not in states.values():
         report.fail("all", "PostgreSQL runs as a primary on neither hub (%s)"
-                    % ", ".join("%s: %s" % (host, infos[host]["postgres"]["state"]) for host in hosts),
-                    "start the hub that holds the data first; after a crash of a pair see docs/operate.md")
-    candidates = [host for host in hosts if infos[host]["postgres"]["state"] != "absent"] or hosts
-    return candidates[0], [host for host in hosts if host != candidates[0]][0]
+                    % ", ".join("%s: %s" % (host, states[host]) for host in hosts),
+                    "start the hub that holds the primary's data first; after a crash of a pair see docs/operate.md")
+    for rank in ("unreachable", "stopped", "standby", "foreign", "absent"):
+        order += [host for host in promoted + hosts if states[host] == rank]
+    return order[0], [host for host in hosts if host != order[0]][0]
 
 
 def check_names(infos, report):
@@ -154,7 +155,7 @@ def check_names(infos, report):
             if not found:
                 report.fail(host, "the name %s does not resolve" % other_info["uname"],
                             "add it to DNS or to /etc/hosts on %s" % info["uname"])
-            elif host != other and not set(found) & set(real):
+            elif info["uname"].lower() != other_info["uname"].lower() and not set(found) & set(real):
                 report.fail(host, "the name %s resolves to %s, which is no address of that hub (it has %s)"
                             % (other_info["uname"], ", ".join(found), ", ".join(real)),
                             "correct DNS or /etc/hosts on %s" % info["uname"])
@@ -255,8 +256,6 @@ def check_databases(infos, active, passive, report):
                     % (postgres["pid"], postgres["error"]),
                     "as root, `psql -d postgres` must work through the local socket: the database role \"root\" "
                     "must exist and pg_hba.conf must admit it")
-    elif postgres["state"] == "standby":
-        report.fail(active, "PostgreSQL is in recovery (a standby)", "run this against the hub that holds the primary")
     server = postgres["server"] or {}
     for item in server.get("hba_errors") or []:
         report.fail(active, "pg_hba.conf line %s: %s" % (item["line"], item["error"]), "correct that line first")
@@ -272,8 +271,7 @@ def check_databases(infos, active, passive, report):
     text = infos[active]["cfengine"].get("def_json")
     if text:
         try:
-            if not isinstance(json.loads(text), dict):
-                raise ValueError("it is not an object")
+            merge_class(text, "any", [])
         except ValueError as error:
             report.fail(active, "%s is not valid JSON: %s" % (infos[active]["layout"]["def_json"], error),
                         "correct the file; it is merged with the class for high availability, not replaced")
@@ -327,6 +325,7 @@ def check_cluster(infos, settings, report):
                 report.fail(host, "this host belongs to another cluster: %r with the nodes %s"
                             % (found["name"], ", ".join(sorted(found["nodes"]))),
                             "take it out of that cluster first, or set hub_ha_cluster_name if it is this pair's")
+                continue
         for name in cluster["cib_nodes"]:
             if name.lower() not in names and not (text and corosync.summary(text)["stock"]):
                 report.fail(host, "the CIB knows a node %r that is not in the inventory" % name,
@@ -392,17 +391,19 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
     where = "; ".join("%s: %s" % (host, ", ".join("%s/%s" % (item["address"], item["prefix"])
                                                  for item in info["addresses"])) for host, info in infos.items())
     client = None
+    # A pair's own resource may have put it there; nothing else may.
+    own = dict((item["address"], host) for host, info in infos.items() for item in info["addresses"]
+               if item["address"] in virtual_ips + as_list(replication_ip)
+               and not set(info["cluster"]["cib_resources"]) & set(RESOURCE_IDS))
+    for text, host in own.items():
+        report.fail(host, "the shared address %s is this hub's own address" % text,
+                    "choose a free one: it will move between the hubs")
     for text in virtual_ips:
         net = network_of(networks, text)
-        if net is None:
+        if net is None and networks and text not in own:
             report.fail("all", "the shared address %s lies in no subnet that both hubs have (%s)" % (text, where),
                         "choose an address of a network on which both hubs have one")
         client = client or net
-    for host, info in infos.items():
-        for item in info["addresses"]:
-            if item["address"] in virtual_ips + as_list(replication_ip) and not info["cluster"]["cib_resources"]:
-                report.fail(host, "the shared address %s is this hub's own address" % item["address"],
-                            "choose a free one: it will move between the hubs")
     if not networks:
         report.fail("all", "the hubs have no network in common (%s)" % where, "connect them, best by two networks")
         return {"links": [], "client": None, "replication": None}
@@ -421,7 +422,7 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
     replication = None
     for text in as_list(settings.get("replication_network")) + as_list(replication_ip):
         net = network_of(networks, text)
-        if net is None:
+        if net is None and text not in own:
             report.fail("all", "%s is on no network that both hubs have (%s)" % (text, where),
                         "correct hub_ha_replication_network or hub_ha_replication_virtual_ip")
         replication = replication or net
@@ -505,14 +506,15 @@ def make_plan(results, settings, probes=None):
             report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
                         "check address, network and SSH key with: ansible -m ping %s" % host)
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
-    settings = dict(settings, hosts=list(infos))
+    settings = dict(settings, hosts=list(results))
     virtual_ips, replication_ip = check_virtual_ips(settings, report)
     check_fencing(settings, report)
     check_password(settings, report)
     plan = {"hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(infos) != 2:
-        if not report.failures or len(infos) > 2:
-            report.fail("all", "the inventory's group has %d hubs" % len(infos), "exactly two hubs make a pair")
+        if len(results) != 2:
+            report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
+                        "exactly two hubs make a pair")
         return plan
     active, passive = find_active(infos, report)
     check_names(infos, report)
@@ -533,7 +535,7 @@ def make_plan(results, settings, probes=None):
     nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
     clients = chosen["client"]
     addresses = sorted(set(address for net in networks for address in net["addresses"].values()),
-                       key=ipaddress.ip_address)
+                       key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
     plan.update({
         "active": active, "passive": passive, "nodes": nodes, "layout": layout,
         "edition": infos[active]["cfengine"]["edition"],

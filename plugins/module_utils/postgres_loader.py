@@ -8,6 +8,7 @@ read while it runs (:meth:`Postgres.stream`).
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
@@ -22,9 +23,9 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
     CommandMissing, Completed, HubError, local_runner, which)
 
-# Where runuser is missing: become the user for good, then exec. argv: USER PROGRAM ARGUMENTS...
-BECOME = ("import os,pwd,sys; u=pwd.getpwnam(sys.argv[1]); os.initgroups(u.pw_name,u.pw_gid); os.setgid(u.pw_gid); "
-          "os.setuid(u.pw_uid); os.environ['HOME']=u.pw_dir; os.execv(sys.argv[2],sys.argv[2:])")
+# Where runuser is missing: become the user for good, then exec. argv: USER GID PROGRAM ARGUMENTS...
+BECOME = ("import os,pwd,sys; u=pwd.getpwnam(sys.argv[1]); g=int(sys.argv[2]); os.initgroups(u.pw_name,g); "
+          "os.setgid(g); os.setuid(u.pw_uid); os.environ['HOME']=u.pw_dir; os.execv(sys.argv[3],sys.argv[3:])")
 
 
 class PostgresError(HubError):
@@ -35,8 +36,8 @@ class PostgresError(HubError):
         self.kind = kind
 
 
-def become_prefix(user):
-    """The words to put before a command so that it runs as OS user *user*; raises HubError.
+def become_prefix(user, group=None):
+    """The words to put before a command so that it runs as OS user *user* (and *group*); raises HubError.
 
     Nothing when this process already is that user; runuser when it is there, else python itself.
     """
@@ -45,14 +46,18 @@ def become_prefix(user):
     except KeyError:
         raise HubError("There is no user %s on this host: install the hub's PostgreSQL package first "
                        "(it makes that user), or set the right owner." % user)
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid
+    except KeyError:
+        raise HubError("There is no group %s on this host: make it, or set the right group." % group)
     if os.geteuid() == entry.pw_uid:
         return []
     if os.geteuid() != 0:
         raise HubError("This must run as root, to work as %s: use 'become: true'." % user)
     runuser = which("runuser")
     if runuser:
-        return [runuser, "-u", user, "--"]
-    return [sys.executable, "-c", BECOME, user]
+        return [runuser, "-u", user] + (["-g", group] if group else []) + ["--"]
+    return [sys.executable, "-c", BECOME, user, str(gid)]
 
 
 def clean_environment(user=None):
@@ -78,14 +83,15 @@ def without_libpq_environment(argv):
 class Postgres:
     """The PostgreSQL programs of this host.
 
-    run: the runner. bin_dir: directory with psql, pg_controldata, ... owner: OS user that owns the
-    database (needed for as_owner and what uses it).
+    run: the runner. bin_dir: directory with psql, pg_controldata, ... owner, group: OS user (and group, else
+    the user's own) that owns the database (needed for as_owner and what uses it).
     """
 
-    def __init__(self, run=local_runner, bin_dir="", owner=None):
+    def __init__(self, run=local_runner, bin_dir="", owner=None, group=None):
         self.run = run
         self.bin_dir = bin_dir
         self.owner = owner
+        self.group = group
         self._prefix = None
 
     def program(self, name):
@@ -98,7 +104,7 @@ class Postgres:
     def as_owner(self, argv):
         """*argv* so that it runs as the owner of the database."""
         if self._prefix is None:
-            self._prefix = become_prefix(self.owner)
+            self._prefix = become_prefix(self.owner, self.group)
         return self._prefix + list(argv)
 
     def owner_can(self, test, path):
@@ -301,4 +307,3 @@ def read_text(path):
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
-

@@ -34,8 +34,8 @@ def saslprep(password):
         return password
     mapped = "".join(" " if stringprep.in_table_c12(char) else char
                      for char in password if not stringprep.in_table_b1(char))
-    # The tables are those of Unicode 3.2, and so is the normal form.
-    normal = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
+    # As PostgreSQL does: tables of Unicode 3.2 as the RFC says, but the normal form of today.
+    normal = unicodedata.normalize("NFKC", mapped)
     if not normal or any(test(char) for char in normal for test in PROHIBITED):
         return password
     if any(stringprep.in_table_d1(char) for char in normal):

@@ -18,8 +18,8 @@ description:
   - While it runs as a task, a line with percentage, rate and remaining time is shown every few seconds.
   - A run that was cut off, even by SIGKILL or power loss, is finished or cleaned up by the next one. A second run while
     the first one still works waits for it.
-  - The clone gets C(standby.signal), but no connection settings - C(primary_conninfo) and C(primary_slot_name) belong to
-    whoever starts the standby. It is not started.
+  - The clone gets C(standby.signal), but no connection settings - C(primary_conninfo) and C(primary_slot_name)
+    belong to whoever starts the standby. It is not started.
 options:
   data_dir:
     description: Data directory to make. A symbolic link is followed.
@@ -91,7 +91,9 @@ options:
     description: System identifier that the primary must have. Any other one is refused.
     type: str
   progress_file:
-    description: File that always holds the progress as JSON. By default C(.hub_ha_clone.progress) beside the data directory.
+    description:
+      - File that holds the progress as JSON while a copy is made.
+      - By default C(.hub_ha_clone.progress) beside the data directory.
     type: path
   expected_database_bytes:
     description:
@@ -213,7 +215,8 @@ slot_action:
   type: str
   sample: created
 kind:
-  description: Which error it was, for programs, such as V(primary), V(foreign), V(password), V(pg_hba), V(tls), V(space).
+  description:
+    - Which error it was, for programs. Such as V(primary), V(foreign), V(password), V(pg_hba), V(tls), V(space).
   returned: failure
   type: str
   sample: primary
@@ -327,11 +330,11 @@ class BaseBackup:
         self.data_dir = os.path.realpath(params["data_dir"])
         self.paths = model.paths(self.data_dir)
         self.progress_file = params["progress_file"] or self.paths["progress"]
-        self.postgres = Postgres(run, params["bin_dir"], params["owner"])
-        self.run_command = run
+        self.postgres = Postgres(run, params["bin_dir"], params["owner"], params["group"])
         self.meter = model.Meter(time.monotonic)
         self.primary = {"system_identifier": None, "timeline": None, "version_num": None}
         self.lock = None
+        self.has_owner = True
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -402,8 +405,8 @@ class BaseBackup:
                 raise PostgresError("passfile", "%s cannot read the passfile %s: make that user its owner and the "
                                     "directories above it passable." % (owner, passfile))
         if certificate and certificate != "system" and not self.postgres.owner_can("-r", certificate):
-            raise PostgresError("tls", "%s cannot read the certificate %s (sslrootcert): check that it is there and its "
-                                "mode." % (owner, certificate))
+            raise PostgresError("tls", "%s cannot read the certificate %s (sslrootcert): check that it is there and "
+                                "its mode." % (owner, certificate))
 
     def identify(self):
         """Fills self.primary from the primary and checks it; raises PostgresError."""
@@ -414,12 +417,12 @@ class BaseBackup:
         self.primary = {"system_identifier": fields[0], "timeline": int(fields[1]), "version_num": int(lines[-1])}
         expected = self.params["system_identifier"]
         if expected and expected != fields[0]:
-            raise PostgresError("identity", "%s:%s is not the expected primary: its system identifier is %s, expected is "
-                                "%s. Check primary_host." % (self.params["primary_host"], self.params["primary_port"],
-                                                             fields[0], expected))
+            raise PostgresError("identity", "%s:%s is not the expected primary: its system identifier is %s, expected "
+                                "is %s. Check primary_host." % (
+                                    self.params["primary_host"], self.params["primary_port"], fields[0], expected))
         if self.primary["version_num"] // 10000 != major:
-            raise PostgresError("version", "The primary runs PostgreSQL %d and %s holds version %d: a standby needs the "
-                                "same major version. Install version %d here or set bin_dir." % (
+            raise PostgresError("version", "The primary runs PostgreSQL %d and %s holds version %d: a standby needs "
+                                "the same major version. Install version %d here or set bin_dir." % (
                                     self.primary["version_num"] // 10000, self.params["bin_dir"], major,
                                     self.primary["version_num"] // 10000))
         if self.primary["version_num"] >= 140000 and self.ask(["SHOW in_hot_standby"])[-1] == "on":
@@ -429,6 +432,7 @@ class BaseBackup:
     def predict_identity(self, facts):
         """identify() in check mode: what an earlier task would still make is no error here."""
         try:
+            self.postgres.as_owner([])
             self.identify()
         except CommandMissing as error:
             self.warn("The primary was not asked: %s (yet)." % error.message)
@@ -456,10 +460,10 @@ class BaseBackup:
     def check_place(self):
         """The directory can be swapped by a rename; raises PostgresError."""
         if os.path.ismount(self.data_dir):
-            raise PostgresError("mount", "%s is a mount point and cannot be swapped by a rename: mount the filesystem on "
-                                "its parent directory, and use a directory below." % self.data_dir)
+            raise PostgresError("mount", "%s is a mount point and cannot be swapped by a rename: mount the filesystem "
+                                "on its parent directory, and use a directory below." % self.data_dir)
         above = nearest_existing(self.paths["parent"])
-        if not self.postgres.owner_can("-x", above):
+        if self.has_owner and not self.postgres.owner_can("-x", above):
             raise PostgresError("path", "%s cannot pass the directory %s: check the modes of it and all above it."
                                 % (self.params["owner"], above))
 
@@ -487,8 +491,8 @@ class BaseBackup:
                 holder = (read_text(self.paths["lock"]) or "").strip() or "unknown"
                 os.close(handle)
                 raise PostgresError(
-                    "locked", "Another base backup (pid %s) works on %s and was not done after %d s. Its progress is in "
-                    "%s. Wait for it and run again, or raise wait_lock." % (
+                    "locked", "Another base backup (pid %s) works on %s and was not done after %d s. Its progress is "
+                    "in %s. Wait for it and run again, or raise wait_lock." % (
                         holder, self.data_dir, self.params["wait_lock"], self.progress_file))
             time.sleep(0.2)
         os.ftruncate(handle, 0)
@@ -503,13 +507,8 @@ class BaseBackup:
 
     def ids(self):
         """uid and gid of the clone."""
-        entry = pwd.getpwnam(self.params["owner"])
-        if not self.params["group"]:
-            return entry.pw_uid, entry.pw_gid
-        try:
-            return entry.pw_uid, grp.getgrnam(self.params["group"]).gr_gid
-        except KeyError:
-            raise PostgresError("group", "There is no group %s on this host." % self.params["group"])
+        entry, group = pwd.getpwnam(self.params["owner"]), self.params["group"]
+        return entry.pw_uid, grp.getgrnam(group).gr_gid if group else entry.pw_gid
 
     # -- the work ------------------------------------------------------------------------------------------------
 
@@ -559,6 +558,8 @@ class BaseBackup:
 
     def copy(self):
         """Runs pg_basebackup into the clone directory; raises PostgresError."""
+        self.meter = model.Meter(time.monotonic)
+        self.show("checkpoint")
         params, clone = self.params, self.paths["clone"]
         argv = [self.postgres.program("pg_basebackup"), "-D", clone, "-F", "plain", "-X", "stream",
                 "--checkpoint=%s" % params["checkpoint"], "--slot=%s" % params["slot"],
@@ -606,8 +607,8 @@ class BaseBackup:
         self.show("verify")
         control = self.postgres.controldata(clone)
         if control["system_identifier"] != self.primary["system_identifier"]:
-            raise PostgresError("identity", "The copy has the system identifier %s, the primary has %s: it was not put in "
-                                "place. Does primary_host lead to more than one server?" % (
+            raise PostgresError("identity", "The copy has the system identifier %s, the primary has %s: it was not put "
+                                "in place. Does primary_host lead to more than one server?" % (
                                     control["system_identifier"], self.primary["system_identifier"]))
         label = read_text(os.path.join(clone, "backup_label"))
         if not label:
@@ -640,8 +641,8 @@ class BaseBackup:
             # Looked at again right before the rename: the copy may have taken hours.
             pid = postmaster_pid(target) or (processes_on(target) or [None])[0]
             if pid:
-                raise PostgresError("running", "A PostgreSQL server (pid %s) was started on %s during the copy: stop it "
-                                    "and run again." % (pid, target))
+                raise PostgresError("running", "A PostgreSQL server (pid %s) was started on %s during the copy: stop "
+                                    "it and run again." % (pid, target))
             if os.listdir(target):
                 old = "%s.before-%s" % (target, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
                 if os.path.lexists(old):
@@ -696,8 +697,13 @@ class BaseBackup:
 
     def run(self):
         """Does it; returns the module's result. Raises HubError."""
-        self.postgres.as_owner([])
-        self.ids()
+        try:
+            self.postgres.as_owner([])
+        except HubError:
+            # Before a package is installed there is no such user; check mode goes on and warns later.
+            if not self.check_mode:
+                raise
+            self.has_owner = False
         if not self.check_mode and os.path.isdir(self.paths["parent"]):
             self.take_lock()
         facts = self.inspect()
@@ -759,7 +765,6 @@ class BaseBackup:
         started = time.monotonic()
         if not resumed:
             self.fresh_clone_dir()
-            self.show("checkpoint")
             try:
                 try:
                     self.copy()
@@ -795,8 +800,8 @@ def main():
     except HubError as error:
         fail(module, error)
     except OSError as error:
-        module.fail_json(msg="Working on %s failed: %s. The database there was not changed; mend the cause and run again."
-                         % (module.params["data_dir"], error), kind="os")
+        module.fail_json(kind="os", msg="Working on %s failed: %s. The database there was not changed; mend the cause "
+                         "and run again." % (module.params["data_dir"], error))
     module.exit_json(**result)
 
 

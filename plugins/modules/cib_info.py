@@ -168,7 +168,7 @@ promoted:
   type: dict
   sample: {"mscfpgsql": "hub1", "cfpgsql": "hub1"}
 failures:
-  description: Failed actions that have not been cleaned up.
+  description: Failed actions that have not been cleaned up, and probes that found an agent unusable on a node.
   returned: always
   type: list
   elements: dict

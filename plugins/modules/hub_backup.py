@@ -106,16 +106,18 @@ def fingerprint(paths, cib):
 
 def newest(directory):
     """(path, manifest) of the newest complete backup, or (None, None)."""
-    for path in sorted(glob.glob(directory + "/*/manifest.json"), reverse=True):
+    for path in sorted(map(os.path.dirname, glob.glob(directory + "/*/manifest.json")), reverse=True):
         try:
-            with open(path, encoding="utf-8") as handle:
-                return os.path.dirname(path), json.load(handle)
-        except (OSError, ValueError):
+            with open(path + "/manifest.json", encoding="utf-8") as handle:
+                manifest = json.load(handle)
+                manifest["marks"].items()
+                return path, manifest
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # cut off while it was written: not a backup
     return None, None
 
 
-def save(directory, paths, cib, marks):
+def save(directory, paths, cib, marks, missing=()):
     """Write a new backup; its manifest comes last, so a backup that was cut off does not count."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     os.chmod(directory, 0o700)
@@ -139,7 +141,7 @@ def save(directory, paths, cib, marks):
                   encoding="utf-8") as handle:
             handle.write(cib)
     manifest = {"host": platform.node(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "files": entries, "cib": CIB_NAME if cib else None, "marks": marks}
+                "files": entries, "missing": list(missing), "cib": CIB_NAME if cib else None, "marks": marks}
     temporary = os.path.join(target, ".manifest")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as handle:
         json.dump(manifest, handle, indent=1, sort_keys=True)
@@ -172,7 +174,7 @@ def main():
             + "".join("gone since the last backup: %s\n" % name for name in differing if name not in marks)}}
         if result["changed"] and not module.check_mode:
             result["path"], result["saved"] = save(params["directory"], expand(params["files"] + params["also"]),
-                                                   cib, marks)
+                                                   cib, marks, [name for name in params["files"] if not expand([name])])
     except HubError as error:
         fail(module, error)
     except OSError as error:

@@ -180,7 +180,7 @@ def main():
         module.fail_json(msg="%r is no host name" % params["common_name"])
     try:
         why = problem(local_runner, params)
-        changed = why is not None
+        changed = anew = why is not None
         if why and not module.check_mode:
             make(local_runner, params)
         if not why:
@@ -191,8 +191,10 @@ def main():
                         own(path, params, mode)
     except HubError as error:
         fail(module, error)
+    except (OSError, KeyError, ValueError) as error:
+        module.fail_json(msg="cannot make the certificate %s: %s" % (params["certificate"], error))
     text = None
-    if os.path.exists(params["certificate"]) and not (why and module.check_mode):
+    if os.path.exists(params["certificate"]) and not (anew and module.check_mode):
         with open(params["certificate"], encoding="ascii") as handle:
             text = handle.read()
     good = "certificate for %s\n" % ", ".join(sorted(wanted_names(params)))

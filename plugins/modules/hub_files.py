@@ -81,6 +81,7 @@ import io
 import os
 import tarfile
 import tempfile
+import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
@@ -124,14 +125,18 @@ def unpack(text, patterns):
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text)), mode="r:gz") as archive:
             for member in archive:
                 name = os.path.normpath(member.name)
-                if os.path.isabs(name) or name.startswith("..") or not wanted(name, patterns):
+                if os.path.isabs(name) or name.split(os.sep)[0] == ".." or not wanted(name, patterns):
                     raise HubError("the archive holds a file that does not belong there: %s" % member.name)
                 if member.issym():
                     found[name] = (0o777, None, member.linkname)
-                elif member.isfile():
+                elif member.isfile() or member.islnk():  # of two hard links tar stores the second as a link
                     found[name] = (member.mode & 0o7777, archive.extractfile(member).read(), None)
-    except (tarfile.TarError, ValueError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
         raise HubError("the archive from the other hub cannot be read: %s" % error)
+    for name in found:
+        parts = name.split(os.sep)
+        if any(os.sep.join(parts[:count]) in found for count in range(1, len(parts))):
+            raise HubError("the archive holds a file that does not belong there: %s lies below a link or file" % name)
     return found
 
 
@@ -222,6 +227,8 @@ def main():
             diff.append({"before": "", "after": "and %d more new files\n" % (len(changes["added"]) - 20)})
     except HubError as error:
         fail(module, error)
+    except OSError as error:
+        module.fail_json(msg="cannot make %s the same as on the other hub: %s" % (root, error))
     module.exit_json(changed=any(changes.values()), files=changes, count=len(files), diff=diff)
 
 

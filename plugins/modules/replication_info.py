@@ -9,8 +9,8 @@ module: replication_info
 short_description: Replication state of the PostgreSQL server of a hub
 version_added: "1.0.0"
 description:
-  - Tells whether the server is the primary, a standby, stopped or not there, where it is in the WAL, how far behind, who
-    replicates from it, and which settings wait for a restart.
+  - Tells whether the server is the primary, a standby, stopped or not there, where it is in the WAL, how far behind,
+    who replicates from it, and which settings wait for a restart.
   - One query over the local socket. Of a stopped server, C(pg_controldata) tells what can be known.
   - Changes nothing. No password and no connection string is returned.
 options:
@@ -166,7 +166,9 @@ receiver:
   sample: {"status": "streaming", "sender_host": "192.0.2.11", "sender_port": 5432, "slot_name": "hub2",
            "sslmode": "verify-ca"}
 pending_restart:
-  description: Names of settings that are changed in the files and wait for a restart.
+  description:
+    - Names of settings that are changed in the files and wait for a restart, as C(pg_settings) has them.
+    - PostgreSQL keeps a name here, too, when its line was only taken away again. To clear it, write the running value.
   returned: success
   type: list
   elements: str

@@ -161,14 +161,14 @@ def ensure(postgres, params, check_mode):
     except CommandError as error:
         raise HubError("PostgreSQL cannot be asked about its roles as %s over the local socket: %s -- Check that the "
                        "server runs, and that the role %s may log in from here and is a superuser."
-                       % (params["login_role"], (error.completed.err or error.completed.out).strip(), params["login_role"]))
+                       % (params["login_role"], (error.completed.err or error.completed.out).strip(),
+                          params["login_role"]))
     if answer["in_recovery"]:
         raise HubError("PostgreSQL on this host is a standby and cannot be written: run this on the primary, the "
                        "role then comes here by itself.")
     steps = plan(answer["role"], name, password)
     if steps["statements"] and not check_mode:
         try:
-            # In one transaction, so psql's own copy of the text is sent as it stands.
             postgres.sql(QUIET + "".join(steps["statements"]) + "\n", **connection)
         except CommandError as error:
             # The command's own text could hold the verifier.

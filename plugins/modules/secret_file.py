@@ -72,9 +72,10 @@ secret:
   type: str
 """
 
+import grp
 import os
 import pwd
-import grp
+import re
 import secrets
 import tempfile
 
@@ -84,13 +85,20 @@ from ansible.module_utils.basic import AnsibleModule
 def current(path):
     """(text or None, "owner:group mode" or "absent") of the file now."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
             text = handle.read()
             info = os.fstat(handle.fileno())
     except FileNotFoundError:
         return None, "absent"
-    return text, describe(pwd.getpwuid(info.st_uid).pw_name, grp.getgrgid(info.st_gid).gr_name,
+    return text, describe(name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid),
                           "%04o" % (info.st_mode & 0o7777))
+
+
+def name_of(lookup, number):
+    try:
+        return lookup(number)[0]
+    except KeyError:
+        return str(number)
 
 
 def describe(owner, group, mode):
@@ -101,7 +109,7 @@ def write(path, text, owner, group, mode):
     """Replace the file in one step; nobody else can read it at any time."""
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".hub_ha.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
@@ -129,7 +137,19 @@ def main():
     )
     params = module.params
     path = params["path"]
+    if not re.match("^[0-7]{3,4}$", params["mode"]):
+        module.fail_json(msg="mode %r is not an octal number such as 0600" % params["mode"])
+    if params["generate"] is not None and params["generate"] < 16:
+        module.fail_json(msg="a secret of %d bytes can be guessed; generate at least 16" % params["generate"])
+    try:
+        pwd.getpwnam(params["owner"]), grp.getgrnam(params["group"])
+    except KeyError:
+        if not module.check_mode:  # in check mode an earlier task may not have made them
+            module.fail_json(msg="user %s or group %s does not exist on this host" % (params["owner"], params["group"]))
     old, before = current(path)
+    if params["generate"] is not None and any("\udc80" <= char <= "\udcff" for char in old or ""):
+        module.fail_json(msg="%s holds binary data, which cannot be handed to the other hub; if nothing uses it any "
+                         "more, move it away and a new one is made" % path)
     after = describe(params["owner"], params["group"], "%04o" % int(params["mode"], 8))
     text = params["content"]
     if text is None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import json
 import os
 import shutil
@@ -16,10 +17,11 @@ from collections import namedtuple
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader, runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, processes_copying
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
-from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import (
+    OWNER, Lab, certificate, wait)
 
 PASSWORD = "it's a \\ \"long\" %s $HOME:pass word äß"
 DRIVER = """
@@ -60,6 +62,7 @@ def standby(lab):
                                  % server.slot) == "0")
     lab.primary.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '%s'"
                     % server.slot)
+    shutil.rmtree(server.home)
 
 
 def params(lab, standby, **more):
@@ -120,7 +123,8 @@ def test_clone_streams_and_second_run_changes_nothing(lab, standby):
     status = os.stat(standby.data)
     assert (status.st_uid, status.st_mode & 0o777) == (lab.uid, 0o700)
     assert os.stat(standby.data + "/standby.signal").st_uid == lab.uid
-    assert sorted(os.listdir(standby.home)) == [".hub_ha_clone.json", ".hub_ha_clone.lock", ".hub_ha_clone.progress", "data"]
+    assert sorted(os.listdir(standby.home)) == [
+        ".hub_ha_clone.json", ".hub_ha_clone.lock", ".hub_ha_clone.progress", "data"]
     with open(standby.home + "/.hub_ha_clone.progress", encoding="utf-8") as handle:
         progress = json.load(handle)
     assert progress["phase"] == "done" and progress["percent"] == 100 and progress["bytes_done"] == result["bytes"]
@@ -169,7 +173,7 @@ def test_killed_primary_stays(lab, standby):
     standby.sql("SELECT pg_promote()")
     pid = standby.pid()
     os.kill(pid, signal.SIGKILL)
-    wait(lambda: not basebackup.postmaster_pid(standby.data))
+    wait(lambda: not basebackup.processes_on(standby.data))
     assert standby.pid() == pid
     assert "was a primary" in refused(lab, standby, "primary")
 
@@ -185,7 +189,7 @@ def test_foreign_database_stays(lab, standby):
     assert "force_aside" in refused(lab, standby, "foreign")
     predicted = run(lab, standby, check_mode=True, force_aside=True)
     result = run(lab, standby, force_aside=True, keep_old=False)
-    assert result["changed"] and os.path.exists(result["old_data_dir"] + "/PG_VERSION"), "a database is kept in any case"
+    assert result["changed"] and os.path.exists(result["old_data_dir"] + "/PG_VERSION"), "a database is always kept"
     assert predicted["diff"] == result["diff"]
 
 
@@ -220,7 +224,8 @@ def test_check_mode_predicts_and_changes_nothing(lab, standby):
     assert predicted["diff"]["before"] == "no database in %s\n" % standby.data
 
 
-@pytest.mark.parametrize("more", [{"bin_dir": "/nonexistent"}, {"passfile": "/nonexistent"}, {"user": "not_yet"}])
+@pytest.mark.parametrize("more", [{"bin_dir": "/nonexistent"}, {"passfile": "/nonexistent"}, {"user": "not_yet"},
+                                  {"owner": "nosuchuser"}])
 def test_check_mode_before_anything_is_installed(lab, standby, more):
     warnings = []
     predicted = run(lab, standby, check_mode=True, warn=warnings.append, **more)
@@ -248,7 +253,6 @@ def test_wrong_password(lab, standby):
     ("name", {"primary_host": "hub1.invalid"}, "does not resolve"),
     ("identity", {"system_identifier": "12345"}, "not the expected primary"),
     ("space", {"expected_database_bytes": 10 ** 17}, "Not enough space"),
-    ("group", {"group": "no_such_group"}, "no group"),
 ])
 def test_bad_input_ends_before_any_change(lab, standby, kind, more, text):
     if more.get("passfile") == "EMPTY":
@@ -257,16 +261,40 @@ def test_bad_input_ends_before_any_change(lab, standby, kind, more, text):
         more = {"passfile": lab.file("open", "*:*:*:*:x\n", 0o644)}
     if more.get("sslrootcert") == "OTHER":
         other = lab.root + "/other.crt"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other",
-                        "-keyout", "/dev/null", "-out", other], check=True, stderr=subprocess.DEVNULL)
-        os.chmod(other, 0o644)
+        certificate("/dev/null", other, "/CN=other")
         more = {"sslrootcert": other}
     assert text in refused(lab, standby, kind, **more)
     assert set(os.listdir(standby.home)) <= {".hub_ha_clone.lock"}
     assert lab.primary.sql("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '%s'" % standby.slot) == "0"
 
 
-def test_no_user_and_no_programs(lab, standby):
+def test_mount_point_cannot_be_swapped(lab, standby, monkeypatch):
+    os.mkdir(standby.data)
+    monkeypatch.setattr(basebackup.os.path, "ismount", lambda path: path == standby.data)
+    assert "mount point" in refused(lab, standby, "mount")
+
+
+def test_data_dir_is_a_file(lab, standby):
+    with open(standby.data, "w", encoding="utf-8") as handle:
+        handle.write("x")
+    assert "not a directory" in refused(lab, standby, "path")
+
+
+@pytest.mark.parametrize("with_runuser", [True, False])
+def test_group(lab, standby, monkeypatch, with_runuser):
+    which = postgres_loader.which
+    monkeypatch.setattr(postgres_loader, "which",
+                        lambda name: which(name) if with_runuser or name != "runuser" else None)
+    assert run(lab, standby, group="daemon")["changed"]
+    gid = grp.getgrnam("daemon").gr_gid
+    found = set(os.lstat(path).st_gid for path in list(tree(standby.data)) + [standby.data])
+    assert found == {gid}
+    start_standby(lab, standby)
+
+
+def test_no_user_no_group_and_no_programs(lab, standby):
+    with pytest.raises(runner.HubError, match="no group nosuchgroup"):
+        run(lab, standby, group="nosuchgroup")
     with pytest.raises(runner.HubError, match="no user nosuchuser"):
         run(lab, standby, owner="nosuchuser")
     with pytest.raises(runner.CommandMissing, match="not installed"):
@@ -281,10 +309,13 @@ def test_space_is_checked_with_the_servers_estimate(lab, standby):
 
 
 def test_other_major_version(lab, standby):
-    programs = lab.directory("programs")
-    os.symlink(lab.bin + "/psql", programs + "/psql")
-    lab.file("programs/pg_basebackup", "#!/bin/sh\necho 'pg_basebackup (PostgreSQL) 11.3'\n", 0o755)
-    assert "same major version" in refused(lab, standby, "version", bin_dir=programs)
+    def older(argv, **more):
+        if argv[-1] == "--version":
+            return runner.Completed(argv, 0, "pg_basebackup (PostgreSQL) 11.3", "")
+        return runner.local_runner(argv, **more)
+
+    with pytest.raises(PostgresError, match="same major version"):
+        basebackup.BaseBackup(params(lab, standby), older).run()
 
 
 def test_clone_from_a_standby_is_refused(lab, standby):
@@ -309,6 +340,30 @@ def test_slot_in_use(lab, standby):
 def test_lost_slot_is_made_again(lab, standby):
     lab.primary.sql("SELECT pg_create_physical_replication_slot('%s')" % standby.slot)
     assert run(lab, standby)["slot_action"] == ("recreated" if version(lab) >= 15 else "kept")
+    start_standby(lab, standby)
+
+
+@pytest.mark.parametrize("like_13", [False, True])
+def test_slot_whose_wal_is_gone_is_made_again(lab, standby, monkeypatch, like_13):
+    """What max_slot_wal_keep_size does to a standby that was away too long; version 13 cannot read a slot's state."""
+    lab.primary.sql("SELECT pg_create_physical_replication_slot('%s', true)" % standby.slot)
+    try:
+        lab.primary.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        lab.primary.sql("SELECT pg_reload_conf()")
+
+        def lost():
+            lab.primary.sql("DROP TABLE IF EXISTS w; CREATE TABLE w AS SELECT repeat('x', 500) FROM "
+                            "generate_series(1, 10000); SELECT pg_switch_wal(); CHECKPOINT;")
+            return lab.primary.sql("SELECT wal_status FROM pg_replication_slots WHERE slot_name = '%s'"
+                                   % standby.slot) == "lost"
+
+        wait(lost)
+    finally:
+        lab.primary.sql("DROP TABLE IF EXISTS w; ALTER SYSTEM RESET max_slot_wal_keep_size")
+        lab.primary.sql("SELECT pg_reload_conf()")
+    if like_13:
+        monkeypatch.setattr(basebackup.BaseBackup, "slot_state", lambda self: "unknown")
+    assert run(lab, standby)["slot_action"] == "recreated"
     start_standby(lab, standby)
 
 
@@ -453,16 +508,6 @@ def test_data_dir_behind_a_symbolic_link(lab, standby):
     os.symlink(real, standby.data)
     result = run(lab, standby)
     assert result["data_dir"] == real and os.path.islink(standby.data) and os.path.exists(real + "/PG_VERSION")
-
-
-def test_without_runuser(lab, standby, monkeypatch):
-    from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader
-
-    which = postgres_loader.which
-    monkeypatch.setattr(postgres_loader, "which", lambda name: None if name == "runuser" else which(name))
-    assert run(lab, standby)["changed"]
-    assert os.stat(standby.data + "/PG_VERSION").st_uid == lab.uid
-    start_standby(lab, standby)
 
 
 def test_environment_does_not_matter(lab, standby, monkeypatch):

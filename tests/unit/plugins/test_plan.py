@@ -1,0 +1,794 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every decision and every refusal of the plan."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+
+DATA = "/var/lib/cfengine3/state/pg/data"
+HA_DIR = "/var/lib/cfengine3/state/pg/hub_ha"
+DEVICES = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "params": {"ip": "10.9.9.9"},
+            "password": "p"} for hub in ("hub1", "hub2")]
+
+
+def make(results=None, probes=None, **settings):
+    return plan.make_plan(results or pair.results(), pair.settings(**settings), probes)
+
+
+# --- what is decided ---------------------------------------------------------------------------------------------
+
+def test_live_hub_and_blank_hub():
+    found = make()
+    assert found["failures"] == [] and found["warnings"] == [] and found["complete"]
+    assert (found["active"], found["passive"]) == ("hub1", "hub2")
+    assert found["nodes"] == {"hub1": "hub1", "hub2": "hub2"}
+    assert [net["network"] for net in found["networks"]] == ["192.168.100.0/24", "192.168.0.0/24", "192.168.10.0/24"]
+    assert found["links"] == found["networks"]
+    assert found["client"]["network"] == "192.168.100.0/24"
+    assert found["replication"]["network"] == "192.168.10.0/24"
+    assert found["virtual_ips"] == [{"id": "cfvirtip", "ip": "192.168.100.100", "prefix": 24}]
+    assert found["primary_ip"] == "192.168.100.100"
+    assert found["hba_addresses"] == ["192.168.%s/32" % end for end in
+                                      ("0.10", "0.11", "10.10", "10.11", "100.10", "100.11")]
+    assert (found["pg_major"], found["pg_bin"], found["pg_port"]) == (17, "/usr/lib/postgresql/17/bin", 5432)
+    assert found["pg_size"] == 120 << 20 and found["system_identifier"] == pair.SYSTEM
+    assert found["packages"]["hub1"] == ["corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents"]
+    assert found["packages"]["hub2"] == found["packages"]["hub1"] + ["openssl", "cfengine3", "postgresql-17"]
+    assert found["restart"] == ["listen_addresses", "wal_log_hints"]
+    assert found["slots"] == {"hub1": "hub_ha_hub1", "hub2": "hub_ha_hub2"}
+    assert found["ha_info"] == {"192.168.100.10": {"sha": "a1" * 32, "internal_ip": "192.168.100.10"}}
+    assert not found["adopted"] and not found["cluster_running"]
+
+
+@pytest.mark.parametrize("active", ["hub1", "hub2"])
+def test_running_pair(active):
+    passive = "hub2" if active == "hub1" else "hub1"
+    found = make(pair.running_pair(active))
+    assert found["failures"] == []
+    assert (found["active"], found["passive"]) == (active, passive)
+    assert found["restart"] == [] and found["packages"] == {"hub1": [], "hub2": []}
+    assert found["adopted"] and found["cluster_running"]
+    assert found["client"]["addresses"] == {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}, "not the shared one"
+    assert sorted(found["ha_info"]) == ["192.168.100.10", "192.168.100.11"]
+    assert found["ha_info"]["192.168.100.11"]["sha"] == "b2" * 32
+
+
+def test_facts_are_not_changed():
+    results, wanted = pair.results(), pair.settings()
+    copies = copy.deepcopy((results, wanted))
+    plan.make_plan(results, wanted)
+    assert (results, wanted) == copies
+
+
+def test_two_clients_addresses_and_one_for_replication():
+    found = make(virtual_ip=["192.168.100.100", "192.168.0.100"], replication_virtual_ip="192.168.10.100")
+    assert found["failures"] == []
+    assert [(item["id"], item["ip"]) for item in found["virtual_ips"]] == [
+        ("cfvirtip", "192.168.100.100"), ("cfvirtip_2", "192.168.0.100"), ("cfvirtip_repl", "192.168.10.100")]
+    assert found["primary_ip"] == "192.168.10.100", "PostgreSQL streams to the address on the replication network"
+    assert found["replication"]["network"] == "192.168.10.0/24"
+
+
+def test_upper_case_host_name_becomes_lower_case_node():
+    results = pair.results()
+    results["hub2"]["hub"]["uname"] = "HUB2"
+    for result in results.values():
+        result["hub"]["names"]["HUB2"] = result["hub"]["names"]["hub2"]
+    found = make(results)
+    assert found["failures"] == [] and found["nodes"]["hub2"] == "hub2" and found["slots"]["hub2"] == "hub_ha_hub2"
+
+
+def test_both_address_families_on_one_link():
+    results = pair.results()
+    for number, result in enumerate(results.values()):
+        result["hub"]["addresses"].append({"interface": "eth1", "address": "fd00:5::%d" % (10 + number), "prefix": 64,
+                                           "network": "fd00:5::/64", "secondary": False})
+    found = make(results)
+    assert found["failures"] == []
+    assert found["hba_addresses"][-2:] == ["fd00:5::10/128", "fd00:5::11/128"] and len(found["hba_addresses"]) == 8
+
+
+# --- find_active ---------------------------------------------------------------------------------------------------
+
+def roles(first, second, promoted=(None, None)):
+    """(active, failures) for two hubs with these states of PostgreSQL and these opinions of the cluster."""
+    infos = {"hub1": pair.live_hub(), "hub2": pair.live_hub("hub2", 11)}
+    for info, state, name in zip(infos.values(), (first, second), promoted):
+        info["postgres"]["state"] = state
+        if state not in ("primary", "standby"):
+            info["postgres"]["server"] = None
+        info["cluster"]["promoted"] = name
+    report = plan.Report()
+    active, passive = plan.find_active(infos, report)
+    assert {active, passive} == {"hub1", "hub2"}
+    return active, report.failures
+
+
+STATES = ("primary", "standby", "unreachable", "stopped", "absent", "foreign")
+
+
+@pytest.mark.parametrize("other", [state for state in STATES if state != "primary"])
+def test_the_only_primary_is_active_wherever_it_stands(other):
+    assert roles("primary", other) == ("hub1", [])
+    assert roles(other, "primary") == ("hub2", [])
+
+
+@pytest.mark.parametrize("first, second, active", [
+    ("unreachable", "absent", "hub1"), ("absent", "unreachable", "hub2"),
+    ("standby", "unreachable", "hub2"), ("unreachable", "standby", "hub1"), ("stopped", "unreachable", "hub2")])
+def test_a_database_that_does_not_answer_may_be_the_primary(first, second, active):
+    assert roles(first, second) == (active, []), "that it does not answer is said elsewhere"
+
+
+@pytest.mark.parametrize("first, second, active", [
+    ("stopped", "absent", "hub1"), ("absent", "stopped", "hub2"), ("absent", "absent", "hub1"),
+    ("standby", "standby", "hub1"), ("standby", "stopped", "hub2"), ("foreign", "absent", "hub1")])
+def test_no_primary_at_all(first, second, active):
+    found, failures = roles(first, second)
+    assert found == active, "hub with data first, then inventory order"
+    assert len(failures) == 1
+    assert "neither hub (hub1: %s, hub2: %s)" % (first, second) in failures[0]["problem"]
+
+
+def test_promoted_decides_between_two_primaries_and_both_are_reported():
+    for promoted, other in (("hub1", "hub2"), ("hub2", "hub1")):
+        active, failures = roles("primary", "primary", (promoted, promoted))
+        assert active == promoted
+        assert [(item["host"], "primary on both hubs" in item["problem"]) for item in failures] == [(other, True)]
+
+
+def test_each_half_of_a_split_cluster_calls_itself_promoted():
+    active, failures = roles("primary", "primary", ("hub1", "hub2"))
+    assert active == "hub1" and len(failures) == 1 and failures[0]["host"] == "hub2"
+
+
+def test_the_cluster_is_not_believed_against_postgresql():
+    assert roles("standby", "primary", ("hub1", "hub1")) == ("hub2", [])
+    assert roles("primary", "standby", ("Hub1", None)) == ("hub1", [])
+    assert roles("primary", "standby", ("elsewhere", None)) == ("hub1", [])
+
+
+def test_promoted_and_silent_stays_active():
+    assert roles("unreachable", "unreachable", ("hub2", "hub2")) == ("hub2", [])
+
+
+# --- every failure, one by one ------------------------------------------------------------------------------------
+
+def case(name, host, problem, remedy, change=None, probes=None, **settings):
+    return pytest.param(host, problem, remedy, change, probes, settings, id=name)
+
+
+def hub1(change):
+    return lambda results: change(results["hub1"]["hub"])
+
+
+def hub2(change):
+    return lambda results: change(results["hub2"]["hub"])
+
+
+def equal_names(results):
+    results["hub2"]["hub"]["uname"] = "hub1"
+    results["hub2"]["hub"]["names"] = {"hub1": ["127.0.1.1"], "hub2": ["127.0.1.1"]}
+
+
+def localhost(results):
+    for result in results.values():
+        result["hub"]["names"]["localhost"] = [result["hub"]["addresses"][0]["address"]]
+    results["hub1"]["hub"]["uname"] = "localhost"
+    results["hub2"]["hub"]["names"]["localhost"] = ["192.168.100.10"]
+
+
+def own_data(state):
+    def change(info):
+        theirs = pair.live_hub("hub2", 11)["postgres"]
+        theirs["control"]["system_identifier"] = pair.OTHER_SYSTEM
+        theirs["state"] = state
+        if state == "stopped":
+            theirs.update(server=None, pid=None)
+        else:
+            theirs["server"].update(system_identifier=pair.OTHER_SYSTEM, in_recovery=state == "standby")
+        info["postgres"] = theirs
+    return hub2(change)
+
+
+def former_primary(results):
+    theirs = pair.live_hub("hub2", 11)["postgres"]
+    theirs.update(server=None, pid=None, state="stopped")
+    theirs["control"]["state"] = "shut down"
+    results["hub2"]["hub"]["postgres"] = theirs
+
+
+def second_primary(results):
+    results["hub2"]["hub"]["postgres"] = pair.live_hub("hub2", 11)["postgres"]
+
+
+def silent(info):
+    info["postgres"].update(state="unreachable", pid=812, server=None, error="FATAL: role \"root\" does not exist")
+
+
+def standby(info):
+    info["postgres"]["state"] = "standby"
+    info["postgres"]["server"]["in_recovery"] = True
+
+
+def server(**values):
+    return hub1(lambda info: info["postgres"]["server"].update(values))
+
+
+def setting(name, **values):
+    return hub1(lambda info: info["postgres"]["server"]["settings"][name].update(values))
+
+
+def package(host, name, **values):
+    return lambda results: results[host]["hub"]["packages"][name].update(values)
+
+
+def no_common_network(results):
+    for item in results["hub2"]["hub"]["addresses"]:
+        item.update(address="172." + item["address"], network="172." + item["network"])
+        for key in ("address", "network"):
+            item[key] = item[key].replace("172.192.168", "172.16")
+    for result in results.values():
+        result["hub"]["names"]["hub2"] = [results["hub2"]["hub"]["addresses"][0]["address"]]
+
+
+def foreign_cluster(results):
+    cluster = results["hub2"]["hub"]["cluster"]
+    cluster["corosync_conf"] = pair.corosync_conf("web", ("web1", "web2"))
+    cluster["cib_nodes"] = ["web1", "web2"]
+
+
+def conf(text, host="hub2"):
+    return lambda results: results[host]["hub"]["cluster"].update(corosync_conf=text)
+
+
+def resource(name, agent):
+    return hub1(lambda info: info["cluster"]["cib_resources"].update({name: agent}))
+
+
+def device(**changes):
+    found = copy.deepcopy(DEVICES)
+    for key, value in changes.items():
+        if value is None:
+            del found[1][key]
+        else:
+            found[1][key] = value
+    return found
+
+
+def def_json(text):
+    return hub1(lambda info: info["cfengine"].update(def_json=text))
+
+
+def unreachable(results):
+    results["hub2"] = {"unreachable": True, "msg": "Failed to connect to the host via ssh:\n  Connection refused"}
+
+
+def third_hub(results):
+    results["hub3"] = {"hub": pair.blank_hub("hub3", 12)}
+
+
+AUTO = DATA + "/postgresql.auto.conf"
+NONE_TAKEN = {"hub1": {"unreachable": [], "taken": []}, "hub2": {"unreachable": [], "taken": []}}
+
+CASES = [
+    # wrong or missing variables
+    case("no address", "all", "hub_ha_virtual_ip is not set", "set it to", virtual_ip=""),
+    case("address missing", "all", "hub_ha_virtual_ip is not set", "set it to", virtual_ip=None),
+    case("no address, list", "all", "hub_ha_virtual_ip is not set", "set it to", virtual_ip=[]),
+    case("no ip", "all", "'hub.example.com' is no IP address", "plain address", virtual_ip="hub.example.com"),
+    case("prefix given", "all", "'192.168.100.100/24' is no IP address", "without a prefix",
+         virtual_ip="192.168.100.100/24"),
+    case("number out of range", "all", "'192.168.100.256' is no IP", "plain address", virtual_ip="192.168.100.256"),
+    case("bad replication address", "all", "'x' is no IP address", "plain address", replication_virtual_ip="x"),
+    case("address twice", "all", "192.168.100.100 is given twice", "once",
+         virtual_ip=["192.168.100.100", "192.168.100.100"]),
+    case("address twice, replication", "all", "192.168.100.100 is given twice", "once",
+         replication_virtual_ip="192.168.100.100"),
+    case("outside", "all", "10.1.2.3 lies in no subnet that both hubs have (hub1: 192.168.100.10/24",
+         "a network on which both hubs have one", virtual_ip="10.1.2.3"),
+    case("replication address outside", "all", "10.1.2.3 is on no network", "hub_ha_replication_virtual_ip",
+         replication_virtual_ip="10.1.2.3"),
+    case("own address", "hub1", "192.168.100.10 is this hub's own address", "free one", virtual_ip="192.168.100.10"),
+    case("own replication address", "hub2", "192.168.10.11 is this hub's own address", "free one",
+         replication_virtual_ip="192.168.10.11"),
+    case("unknown replication network", "all", "10.0.0.0/8 is on no network", "hub_ha_replication_network",
+         replication_network="10.0.0.0/8"),
+    case("unknown link", "all", "hub_ha_links names 10.0.0.0/24", "leave hub_ha_links out",
+         links=["10.0.0.0/24", "192.168.0.0/24", "192.168.10.0/24"]),
+    # hubs
+    case("unreachable", "hub2", "cannot be reached: Failed to connect to the host via ssh: Connection refused",
+         "ansible -m ping hub2", unreachable),
+    case("one hub", "all", "has 1 hub", "exactly two", lambda results: results.pop("hub2")),
+    case("three hubs", "all", "has 3 hubs", "exactly two", third_hub),
+    case("equal names", "hub2", "both hubs answer to the name 'hub1'", "hostnamectl set-hostname", equal_names),
+    case("localhost", "hub1", "the host name is 'localhost'", "hostnamectl set-hostname", localhost),
+    case("name unknown", "hub1", "the name hub2 does not resolve", "/etc/hosts on hub1",
+         hub1(lambda info: info["names"].update(hub2=[]))),
+    case("own name unknown", "hub2", "the name hub2 does not resolve", "/etc/hosts on hub2",
+         hub2(lambda info: info["names"].update(hub2=[]))),
+    case("wrong name", "hub2", "the name hub1 resolves to 10.0.0.9, which is no address of that hub",
+         "/etc/hosts on hub2", hub2(lambda info: info["names"].update(hub1=["10.0.0.9"]))),
+    case("clocks", "all", "at least 2.", "chrony", hub2(lambda info: info["clock"].update(begin=1003.1, end=1003.6))),
+    case("clocks, behind", "all", "at least 2.", "chrony",
+         hub2(lambda info: info["clock"].update(begin=997.1, end=997.6))),
+    # versions and packages
+    case("no source", "hub2", "package pacemaker is not installed and no package source offers it",
+         "apt-cache policy pacemaker", package("hub2", "pacemaker", candidate="")),
+    case("no source for PostgreSQL", "hub2", "package postgresql-17 is not installed", "apt-cache policy",
+         package("hub2", "postgresql-17", candidate="")),
+    case("pacemaker differs", "all", "pacemaker would differ between the hubs: 2.1.5-1 on hub1, 3.0.0-3 on hub2",
+         "same version", package("hub1", "pacemaker", installed="2.1.5-1")),
+    case("agents differ", "all", "resource-agents would differ", "same version",
+         package("hub2", "resource-agents", candidate="1:4.12.0-2")),
+    case("cfengine differs, not installed yet", "hub2", "CFEngine 3.21.0 here and 3.24.2 on hub1", "same version",
+         package("hub2", "cfengine3", candidate="3.21.0-1")),
+    case("cfengine differs", "hub2", "CFEngine 3.21.5 here and 3.24.2 on hub1", "same version",
+         hub2(lambda info: info["cfengine"].update(version="3.21.5"))),
+    case("no cfengine", "hub1", "CFEngine is not installed", "another playbook",
+         hub1(lambda info: info["cfengine"].update(version=None))),
+    case("postgresql too old", "hub1", "PostgreSQL 12 is not supported", "supported are 13 to 18", lambda results: (
+        server(version_num=120022)(results),
+        [result["hub"]["packages"].update({"postgresql-12": {"installed": "12", "candidate": "12"}})
+         for result in results.values()])),
+    case("layouts differ", "hub2", "the hubs differ in layout: enterprise here, debian on hub1", "same edition",
+         hub2(lambda info: info.update(layout_found="enterprise"))),
+    # the active hub's database and policy
+    case("does not answer", "hub1", "PostgreSQL runs (pid 812) but does not answer: FATAL: role \"root\"",
+         "psql -d postgres", hub1(silent)),
+    case("in recovery", "all", "neither hub (hub1: standby, hub2: absent)", "primary's data first", hub1(standby)),
+    case("nothing runs", "all", "neither hub (hub1: stopped, hub2: absent)", "docs/operate.md",
+         hub1(lambda info: info["postgres"].update(state="stopped", server=None, pid=None))),
+    case("pg_hba.conf broken", "hub1", "pg_hba.conf line 7: invalid authentication method", "correct that line",
+         server(hba_errors=[{"line": 7, "error": "invalid authentication method \"x\""}])),
+    case("tablespace", "hub1", "a tablespace lies outside the data directory: /srv/fast", "pg_default",
+         server(tablespaces=["/srv/fast"])),
+    case("synchronous names", "hub1", "synchronous_standby_names is set (hub2)", "remove it",
+         setting("synchronous_standby_names", setting="hub2")),
+    case("no policy hub", "hub1", "is not a policy hub", "cf-agent -B",
+         hub1(lambda info: info["cfengine"].update(am_policy_hub=False))),
+    case("def.json broken", "hub1", "def.json", "correct the file", def_json('{"classes": {"a": [')),
+    case("def.json a list", "hub1", "not an object", "correct the file", def_json('["any"]')),
+    case("def.json with odd classes", "hub1", "not an object", "correct the file", def_json('{"classes": ["any"]}')),
+    case("set by ALTER SYSTEM", "hub1", "listen_addresses is set in " + AUTO, "ALTER SYSTEM RESET listen_addresses",
+         setting("listen_addresses", sourcefile=AUTO, source="configuration file")),
+    case("set on the command line", "hub1", "wal_log_hints is set in the server's command line", "start command",
+         setting("wal_log_hints", source="command line")),
+    # the passive hub's database
+    case("own data, running", "hub2", "primary on both hubs", "nothing here overwrites a primary",
+         own_data("primary")),
+    case("own data, stopped", "hub2", "a database of its own (system %s; the hub to be upgraded is %s)"
+         % (pair.OTHER_SYSTEM, pair.SYSTEM), "move %s aside" % DATA, own_data("stopped")),
+    case("own data, standby of another", "hub2", "a database of its own", "aside", own_data("standby")),
+    case("already a primary of the same data", "hub2", "primary on both hubs: hub1 (system %s, 120.0 MB)"
+         % pair.SYSTEM, "decide which hub", second_primary),
+    case("former primary", "hub2", "data of a former primary (shut down)", "save it, then move", former_primary),
+    case("passive silent", "hub2", "a PostgreSQL runs here (pid 812) and does not answer", "stop it", hub2(silent)),
+    case("files in the way", "hub2", DATA + " holds files that are no database", "move them away",
+         hub2(lambda info: info["postgres"].update(state="foreign"))),
+    case("port taken", "hub2", "something else listens on port 5432", "ss -ltnp",
+         hub2(lambda info: info["ports"].append(5432))),
+    case("no space", "hub2", "100.0 MB free in /var/lib, the copy needs 196.0 MB", "make room",
+         hub2(lambda info: info["space"].update(free_bytes=100 << 20))),
+    # cluster
+    case("foreign cluster", "hub2", "belongs to another cluster: 'web' with the nodes web1, web2", "take it out",
+         foreign_cluster),
+    case("other cluster name", "hub1", "belongs to another cluster: 'old'", "hub_ha_cluster_name",
+         conf(pair.corosync_conf("old"), "hub1")),
+    case("corosync.conf broken", "hub2", "corosync.conf cannot be read: corosync.conf line 1", "repair it",
+         conf("}\n")),
+    case("foreign node in the CIB", "hub1", "the CIB knows a node 'db9'", "take that node out",
+         hub1(lambda info: info["cluster"].update(cib_nodes=["hub1", "db9"]))),
+    case("id taken by another agent", "hub1", "resource cfpgsql of another kind: ocf:heartbeat:mysql",
+         "rename that resource", resource("cfpgsql", "ocf:heartbeat:mysql")),
+    case("address id taken", "hub1", "resource cfvirtip of another kind: systemd:nginx", "rename",
+         resource("cfvirtip", "systemd:nginx")),
+    case("group's id taken", "hub1", "resource cfengine of another kind: systemd:cfengine3", "rename",
+         resource("cfengine", "systemd:cfengine3")),
+    # fencing
+    case("fencing undecided", "all", "fencing is not decided", "hub_ha_fencing_none_reason", fencing=[],
+         fencing_none_reason=""),
+    case("fencing none, no reason", "all", "'none' without a reason", "write the reason", fencing_none_reason="  "),
+    case("fencing misspelt", "all", "neither a list of devices nor 'none'", "docs/variables.md", fencing="off"),
+    case("device without agent", "all", "a fencing device lacks agent", "fence_...", fencing=device(agent=None)),
+    case("device for nobody", "all", "fence-hub2 names hub9, which is no hub", "inventory's name",
+         fencing=device(hub="hub9") + [dict(DEVICES[1], id="fence-2")]),
+    case("password in params", "all", "fence-hub2 has its password in params", "`password:`",
+         fencing=device(params={"passwd": "x"})),
+    case("hub without device", "hub2", "no fencing device can switch this hub off", "add one", fencing=DEVICES[:1]),
+    # the password
+    case("password with line break", "all", "control character or a line break", "any other",
+         replication_password="abc\ndef"),
+    case("password with DEL", "all", "control character", "any other", replication_password="abc\x7f"),
+    # links
+    case("no common network", "all", "the hubs have no network in common (hub1: 192.168.100.10/24", "connect them",
+         no_common_network),
+    case("link down", "hub1", "hub2 (192.168.10.11) port 5405/udp cannot be reached", "cable, routes and firewall",
+         probes=dict(NONE_TAKEN, hub1={"taken": [], "unreachable": [
+             {"peer": "hub2", "address": "192.168.10.11", "port": 5405, "protocol": "udp"}]})),
+    case("address in use", "all", "192.168.100.100 is in use already (02:42:aa has it, seen from hub2)",
+         "free address", probes=dict(NONE_TAKEN, hub2={"unreachable": [], "taken": [
+             {"address": "192.168.100.100", "by": "02:42:aa"}]})),
+]
+
+
+@pytest.mark.parametrize("host, problem, remedy, change, probes, settings", CASES)
+def test_one_failure(host, problem, remedy, change, probes, settings):
+    results = pair.results()
+    if change:
+        change(results)
+    failures = make(results, probes, **settings)["failures"]
+    assert len(failures) == 1, failures
+    assert failures[0]["host"] == host
+    assert problem in failures[0]["problem"]
+    assert remedy in failures[0]["remedy"]
+    text = filters.preflight_text({"failures": failures, "warnings": []})
+    assert text.startswith(" 1. %s: " % host) and "\n      -> " in text
+
+
+def test_every_failure_at_once():
+    """Whatever is wrong is said in the first report, not one after another."""
+    results = pair.results()
+    together = {
+        "name unknown", "clocks", "no source", "pacemaker differs", "pg_hba.conf broken", "tablespace",
+        "synchronous names", "no policy hub", "def.json broken", "set by ALTER SYSTEM", "set on the command line",
+        "own data, stopped", "corosync.conf broken", "foreign node in the CIB", "id taken by another agent",
+        "address id taken", "layouts differ", "cfengine differs"}
+    expected = [param.values for param in CASES if param.id in together]
+    assert len(expected) == len(together)
+    probes = {"hub1": {"taken": [], "unreachable": [{"peer": "hub2", "address": "192.168.10.11", "port": 5405,
+                                                     "protocol": "udp"}]}, "hub2": {}}
+    for values in expected:
+        values[3](results)
+    failures = make(results, probes, virtual_ip=["x", "10.1.2.3"], fencing_none_reason="", links=["10.0.0.0/24"],
+                    replication_password="\t")["failures"]
+    problems = [(item["host"], item["problem"]) for item in failures]
+    for values in expected:
+        hits = [problem for host, problem in problems if host == values[0] and values[1] in problem]
+        # the one package that both cases mean is told of by whichever looks at it
+        assert hits or values[1].startswith("pacemaker would differ"), (values[1], problems)
+    for text in ("'x' is no IP address", "10.1.2.3 lies in no subnet", "without a reason", "hub_ha_links names",
+                 "control character", "port 5405/udp cannot be reached"):
+        assert [problem for dummy, problem in problems if text in problem], text
+    assert len(problems) == len(set(problems)), "nothing is said twice"
+    assert all(item["remedy"] for item in failures)
+
+
+def test_an_unreachable_hub_does_not_hide_wrong_variables():
+    results = pair.results()
+    unreachable(results)
+    failures = make(results, virtual_ip="x", fencing=device(agent=None), replication_password="\n")["failures"]
+    assert [item["problem"].split(":")[0] for item in failures] == [
+        "cannot be reached", "the shared address 'x' is no IP address", "a fencing device lacks agent",
+        "hub_ha_replication_password holds a control character or a line break"]
+
+
+def test_one_hub_in_the_inventory_and_wrong_variables():
+    results = pair.results()
+    del results["hub2"]
+    problems = [item["problem"] for item in make(results, fencing=[])["failures"]]
+    assert problems == ["fencing is not decided", "the inventory's group has 1 hub"]
+
+
+def test_both_hubs_unreachable():
+    failures = make(dict((host, {"unreachable": True, "msg": "no route"}) for host in ("hub1", "hub2")))["failures"]
+    assert [item["host"] for item in failures] == ["hub1", "hub2"]
+
+
+@pytest.mark.parametrize("password", ["it's", 'a"b', "back\\slash", "100%", "$HOME $(id) `id`", "a b  c", "ä€", "a:b",
+                                      "'\"\\%$ {{ x }}", ""])
+def test_any_printable_password_is_accepted(password):
+    assert make(replication_password=password)["failures"] == []
+
+
+# --- what must not be refused -------------------------------------------------------------------------------------
+
+def test_foreign_resources_in_the_cib_are_allowed():
+    results = pair.running_pair()
+    for result in results.values():
+        result["hub"]["cluster"]["cib_resources"].update(web="systemd:nginx", mail="ocf:heartbeat:postfix")
+    assert make(results)["failures"] == []
+
+
+def test_own_address_is_refused_beside_foreign_resources():
+    results = pair.results()
+    results["hub1"]["hub"]["cluster"]["cib_resources"] = {"web": "systemd:nginx"}
+    failures = make(results, virtual_ip="192.168.100.10")["failures"]
+    assert [item["problem"] for item in failures] == ["the shared address 192.168.100.10 is this hub's own address"]
+
+
+def test_stock_corosync_configuration_is_no_cluster():
+    results = pair.results()
+    text = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n  ring0_addr: 127.0.0.1\n }\n}\n"
+    for result in results.values():
+        result["hub"]["cluster"].update(corosync_conf=text, cib_nodes=["node1"])
+    assert make(results)["failures"] == []
+
+
+def test_clock_difference_within_the_limit_or_unknown():
+    results = pair.results()
+    results["hub2"]["hub"]["clock"] = {"begin": 1001.1, "end": 1001.6}
+    assert make(results)["failures"] == []
+    results["hub2"]["hub"]["clock"] = {"begin": 1009.1, "end": 1009.6}
+    del results["hub1"]["hub"]["controller_clock"]
+    assert make(results)["failures"] == []
+
+
+def test_a_slow_connection_is_no_clock_difference():
+    results = pair.results()
+    results["hub2"]["hub"].update(clock={"begin": 1008.0, "end": 1008.5},
+                                  controller_clock={"begin": 1000.0, "end": 1008.6})
+    assert make(results)["failures"] == []
+
+
+def test_clone_in_progress_or_stopped_standby_is_no_data_of_its_own():
+    results = pair.results()
+    former_primary(results)
+    results["hub2"]["hub"]["postgres"]["clone"] = True
+    assert make(results)["failures"] == []
+
+
+def test_a_copy_that_is_there_needs_no_more_space():
+    results = pair.running_pair()
+    results["hub2"]["hub"]["space"]["free_bytes"] = 1 << 20
+    assert make(results)["failures"] == []
+
+
+def test_fencing_devices_are_accepted():
+    assert make(fencing=DEVICES, fencing_none_reason="")["failures"] == []
+
+
+def test_no_apt_means_no_statement_about_packages():
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["packages"] = None
+        result["hub"]["layout_found"] = "enterprise"
+    found = make(results)
+    assert found["failures"] == [] and found["packages"] == {"hub1": [], "hub2": []}
+
+
+def test_one_network_is_a_warning():
+    found = make(links=["192.168.0.0/24"])
+    assert found["failures"] == [] and [net["network"] for net in found["links"]] == ["192.168.0.0/24"]
+    assert "one network only" in found["warnings"][0]["problem"]
+    text = filters.preflight_text(found)
+    assert text == "  - all: the hubs share one network only: a fault there separates them (a warning)"
+
+
+# --- networks -----------------------------------------------------------------------------------------------------
+
+def address(interface, text, prefix, network):
+    return {"interface": interface, "address": text, "prefix": prefix, "network": network, "secondary": False}
+
+
+def test_shared_networks():
+    infos = {"hub1": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"),
+                                    address("a", "10.0.0.7", 24, "10.0.0.0/24"),
+                                    address("b", "10.1.0.1", 24, "10.1.0.0/24"),
+                                    address("c", "10.2.0.1", 31, "10.2.0.0/31"),
+                                    address("d", "10.9.0.1", 32, "10.9.0.1/32"),
+                                    address("e", "fd00::1", 64, "fd00::/64")]},
+             "hub2": {"addresses": [address("x", "fd00::2", 64, "fd00::/64"),
+                                    address("y", "10.0.0.100", 24, "10.0.0.0/24"),
+                                    address("y", "10.0.0.2", 24, "10.0.0.0/24"),
+                                    address("z", "10.1.0.2", 16, "10.1.0.0/16")]}}
+    found = plan.shared_networks(infos, {"10.0.0.100"})
+    assert found == [
+        {"network": "10.0.0.0/24", "prefix": 24, "addresses": {"hub1": "10.0.0.1", "hub2": "10.0.0.2"},
+         "interfaces": {"hub1": "a", "hub2": "y"}},
+        {"network": "fd00::/64", "prefix": 64, "addresses": {"hub1": "fd00::1", "hub2": "fd00::2"},
+         "interfaces": {"hub1": "e", "hub2": "x"}}]
+    assert plan.shared_networks({}, set()) == []
+
+
+def test_network_of():
+    networks = [{"network": "10.0.0.0/24"}, {"network": "fd00::/64"}]
+    assert plan.network_of(networks, "10.0.0.9") is networks[0]
+    assert plan.network_of(networks, "10.0.0.0/24") is networks[0]
+    assert plan.network_of(networks, "fd00::99") is networks[1]
+    assert plan.network_of(networks, "10.0.1.9") is None
+    assert plan.network_of(networks, "nonsense") is None
+
+
+def choose(virtual_ips, replication_ip=None, **settings):
+    infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
+    report = plan.Report()
+    networks = plan.shared_networks(infos, set())
+    found = plan.choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)
+    assert report.failures == []
+    return [net["network"].split(".")[2] for net in found["links"]], \
+        found["client"]["network"].split(".")[2], found["replication"]["network"].split(".")[2]
+
+
+def test_choose_networks():
+    assert choose(["192.168.100.9"]) == (["100", "0", "10"], "100", "10")
+    assert choose(["192.168.10.9"]) == (["100", "0", "10"], "10", "0"), "not the clients' network"
+    assert choose(["192.168.100.9"], "192.168.0.9") == (["100", "0", "10"], "100", "0")
+    assert choose(["192.168.100.9"], replication_network="192.168.0.0/24") == (["100", "0", "10"], "100", "0")
+    assert choose(["192.168.100.9"], links=["192.168.10.0/24", "192.168.0.0/24"]) == (["10", "0"], "100", "10"), \
+        "links in the operator's order"
+
+
+def test_one_network_serves_everything():
+    infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
+    report = plan.Report()
+    networks = plan.shared_networks(infos, set())[:1]
+    found = plan.choose_networks(networks, {}, ["192.168.100.9"], None, infos, report)
+    assert found == {"links": networks, "client": networks[0], "replication": networks[0]}
+    assert len(report.warnings) == 1 and report.failures == []
+
+
+def test_no_more_links_than_knet_has():
+    infos = {"hub%d" % host: {"addresses": [address("e%d" % net, "10.%d.0.%d" % (net, host), 24, "10.%d.0.0/24" % net)
+                                            for net in range(10)],
+                              "cluster": {"cib_resources": {}}} for host in (1, 2)}
+    found = plan.choose_networks(plan.shared_networks(infos, set()), {}, ["10.0.0.9"], None, infos, plan.Report())
+    assert len(found["links"]) == 8
+
+
+# --- settings of PostgreSQL ---------------------------------------------------------------------------------------
+
+DATABASE = {"wal_keep_size": 512, "max_slot_wal_keep_size": 4096}
+INCLUDE = {"listen_addresses": "*", "wal_log_hints": "on", "wal_keep_size": "512MB",
+           "max_slot_wal_keep_size": "4096MB", "restart_after_crash": "off", "ssl": "on",
+           "ssl_cert_file": HA_DIR + "/server.crt", "ssl_key_file": HA_DIR + "/server.key",
+           "ssl_ca_file": HA_DIR + "/root.crt"}
+
+
+def wanted(settings, **database):
+    return plan.wanted_settings({"settings": settings}, dict(DATABASE, **database), HA_DIR)
+
+
+def after(include, before):
+    """pg_settings after the include file has taken effect."""
+    found = copy.deepcopy(before)
+    for name, value in include.items():
+        found[name].update(setting=value[:-2] if value.endswith("MB") else value, source="configuration file",
+                           sourcefile=DATA + "/hub_ha.conf")
+    return found
+
+
+def test_stock_settings():
+    assert wanted(pair.stock_settings(DATA)) == {
+        "include": INCLUDE, "restart": ["listen_addresses", "wal_log_hints"], "blocked": []}
+
+
+def test_second_run_wants_the_very_same_file_and_no_restart():
+    assert wanted(after(INCLUDE, pair.stock_settings(DATA))) == {"include": INCLUDE, "restart": [], "blocked": []}
+
+
+def test_prepared_hub_needs_no_restart_and_keeps_its_own_settings():
+    settings = pair.stock_settings(DATA)
+    for name, value in (("listen_addresses", "localhost, 0.0.0.0"), ("wal_log_hints", "on"), ("wal_level", "logical")):
+        settings[name].update(setting=value, source="configuration file", sourcefile=DATA + "/postgresql.conf")
+    found = wanted(settings)
+    assert found["restart"] == []
+    assert set(found["include"]) == set(INCLUDE) - {"listen_addresses", "wal_log_hints"}
+
+
+def test_checksums_make_wal_log_hints_needless():
+    settings = pair.stock_settings(DATA)
+    settings["data_checksums"]["setting"] = "on"
+    found = wanted(settings)
+    assert found["restart"] == ["listen_addresses"] and "wal_log_hints" not in found["include"]
+
+
+@pytest.mark.parametrize("name, value, wants", [
+    ("wal_level", "minimal", "replica"), ("max_wal_senders", "4", "10"), ("max_replication_slots", "2", "10"),
+    ("hot_standby", "off", "on"), ("listen_addresses", "192.168.100.10", "*"), ("listen_addresses", "", "*")])
+def test_restart_only_settings_that_are_too_small(name, value, wants):
+    settings = after(INCLUDE, pair.stock_settings(DATA))
+    settings[name]["setting"] = value
+    found = wanted(settings)
+    assert found["include"][name] == wants and found["restart"] == [name]
+
+
+@pytest.mark.parametrize("name, value", [("max_wal_senders", "5"), ("max_replication_slots", "3"),
+                                         ("wal_level", "logical"), ("wal_keep_size", "1024")])
+def test_enough_is_enough(name, value):
+    settings = after(INCLUDE, pair.stock_settings(DATA))
+    settings[name].update(setting=value, source="configuration file", sourcefile=DATA + "/postgresql.conf")
+    found = wanted(settings)
+    assert name not in found["include"] and found["restart"] == []
+
+
+def test_drift_is_mended_by_the_same_file():
+    settings = after(INCLUDE, pair.stock_settings(DATA))
+    settings["wal_keep_size"]["setting"] = "16"
+    settings["restart_after_crash"]["setting"] = "on"
+    settings["wal_log_hints"].update(setting="on", pending_restart=True)
+    found = wanted(settings)
+    assert found["include"] == INCLUDE
+    assert found["restart"] == ["wal_log_hints"], "the running server is to lose it at its next start"
+
+
+def test_changed_variable_changes_the_file_without_a_restart():
+    found = wanted(after(INCLUDE, pair.stock_settings(DATA)), max_slot_wal_keep_size=8192)
+    assert found["include"] == dict(INCLUDE, max_slot_wal_keep_size="8192MB") and found["restart"] == []
+
+
+def test_blocked_settings():
+    settings = pair.stock_settings(DATA)
+    settings["wal_level"].update(setting="minimal", source="configuration file", sourcefile=AUTO)
+    settings["max_wal_senders"].update(setting="20", source="configuration file", sourcefile=AUTO)
+    settings["ssl"].update(source="command line")
+    assert wanted(settings)["blocked"] == [("wal_level", AUTO), ("ssl", "the server's command line")], \
+        "a good value may stay where it is"
+
+
+def test_no_server_no_restart():
+    assert plan.wanted_settings(None, DATABASE, HA_DIR)["restart"] == []
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+def test_merge_class_into_nothing():
+    for text in (None, "", "  \n"):
+        assert json.loads(plan.merge_class(text, "ha", ["any"])) == {"classes": {"ha": ["any"]}}
+
+
+def test_merge_class_returns_the_same_text_when_it_is_right():
+    text = '{"vars":{"a":1},   "classes":{"ha":["any"] , "b":["c"]}}'
+    assert plan.merge_class(text, "ha", ["any"]) is text
+
+
+def test_merge_class_keeps_everything_else_in_its_place():
+    text = '{"z": 1, "inputs": ["a.cf"], "classes": {"b": ["c"], "ha": ["old"]}, "vars": {"ü": "ß"}}'
+    new = plan.merge_class(text, "ha", ["any"])
+    assert json.loads(new) == dict(json.loads(text), classes={"b": ["c"], "ha": ["any"]})
+    assert list(json.loads(new)) == ["z", "inputs", "classes", "vars"] and "ü" in new and new.endswith("}\n")
+    assert plan.merge_class(new, "ha", ["any"]) is new
+
+
+@pytest.mark.parametrize("text", ["[]", '"x"', "{", '{"classes": []}', '{"classes": null}'])
+def test_merge_class_refuses_what_it_does_not_understand(text):
+    with pytest.raises(ValueError):
+        plan.merge_class(text, "ha", ["any"])
+    with pytest.raises(AnsibleFilterError, match="def.json: "):
+        filters.merge_class(text, "ha", ["any"])
+
+
+@pytest.mark.parametrize("number, text", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (120 << 20, "120.0 MB"),
+                                          (3 << 30, "3.0 GB"), (5 << 40, "5.0 TB")])
+def test_human_bytes(number, text):
+    assert plan.human_bytes(number) == text
+
+
+def test_slot_name():
+    assert plan.slot_name("hub_ha", "Hub-1.example.com") == "hub_ha_hub_1_example_com"
+
+
+def test_ha_info_leaves_out_a_hub_without_key():
+    infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
+    client = {"addresses": {"hub1": "10.0.0.1", "hub2": "10.0.0.2"}}
+    assert plan.ha_info(infos, client) == {"10.0.0.1": {"sha": "a1" * 32, "internal_ip": "10.0.0.1"}}
+    assert plan.ha_info(infos, None) == {}
+
+
+def test_ha_info_of_a_pair_stays_below_4_kb():
+    infos = dict((host, result["hub"]) for host, result in pair.running_pair().items())
+    found = plan.ha_info(infos, {"addresses": {"hub1": "fd00:1:2:3:4:5:6:7", "hub2": "fd00:1:2:3:4:5:6:8"}})
+    assert len(found) == 2 and len(json.dumps(found, indent=2)) < 4096
+
+
+def test_filters_are_the_models():
+    found = filters.FilterModule().filters()
+    assert found["make_plan"](pair.results(), pair.settings())["complete"]
+    text = pair.corosync_conf(version=7)
+    assert found["corosync_version"](text, [text, text]) == 7
+    with pytest.raises(AnsibleFilterError, match="line 1"):
+        found["corosync_version"](text, ["}", text])
+    assert found["passfile_line"](["*", "*", "*", "u", "a:b\\c"]).strip() == "*:*:*:u:a\\:b\\\\c"
+    the_plan = make(pair.running_pair())
+    assert found["cluster_problems"](pair.cluster_state(), the_plan) == []
+    assert found["replication_problems"](pair.replication_state(), the_plan, 64) == []
+    assert "ACTIVE" in found["pair_picture"](pair.cluster_state(), the_plan, pair.replication_state())

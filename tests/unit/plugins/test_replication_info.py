@@ -1,0 +1,235 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""replication_info: the model on data, and the module against a real pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
+    Postgres, PostgresError, postmaster_pid)
+from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
+
+FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures", "postgres")
+
+
+@pytest.mark.parametrize("lsn, number", [
+    ("0/0", 0), ("0/16B3748", 23803720), ("1/0", 1 << 32), ("A/FFFFFFFF", (10 << 32) + 0xFFFFFFFF), (None, None)])
+def test_lsn(lsn, number):
+    assert model.lsn_to_int(lsn) == number
+    assert model.int_to_lsn(number) == lsn
+
+
+@pytest.mark.parametrize("text", ["x", "0", "0/", "/1", "0/123456789", "0/0 ;", "-1/0"])
+def test_bad_lsn(text):
+    with pytest.raises(ValueError):
+        model.lsn_to_int(text)
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 64])
+def test_bad_position(number):
+    with pytest.raises(ValueError):
+        model.int_to_lsn(number)
+
+
+def test_lsn_diff():
+    assert model.lsn_diff("1/0", "0/FFFFFFFF") == 1
+    assert model.lsn_diff("0/1", "0/2") == 0
+    assert model.lsn_diff("0/1", None) is None
+
+
+@pytest.mark.parametrize("name, state, role", [
+    ("controldata-primary.txt", "shut down", "primary"),
+    ("controldata-standby.txt", "shut down in recovery", "standby")])
+def test_controldata(name, state, role):
+    with open(os.path.join(FIXTURES, name), encoding="utf-8") as handle:
+        control = model.parse_controldata(handle.read())
+    assert control["state"] == state and control["timeline"] == 1 and control["system_identifier"].isdigit()
+    assert model.stopped_role(control, False) == role
+    assert model.stopped_role(control, True) == "standby"
+    result = model.stopped(control, 17)
+    assert result["role"] == "stopped" and result["starts_as"] == role and result["version_num"] == 170000
+    assert (result["replay_lsn"] is None) == (role == "primary")
+    assert (result["current_lsn"] is None) == (role == "standby")
+
+
+@pytest.mark.parametrize("text", ["", "pg_control version number: 1300\n", "Database system identifier: abc\n"])
+def test_controldata_that_is_none(text):
+    with pytest.raises(ValueError):
+        model.parse_controldata(text)
+
+
+def answer(**more):
+    """What the query returns on an idle primary of version 13."""
+    data = {"in_recovery": False, "version_num": 130012, "system_identifier": "7", "timeline": 1,
+            "current_lsn": "0/3000000", "receive_lsn": None, "replay_lsn": None, "replay_age": None,
+            "replay_paused": None, "pending_restart": [],
+            "slots": [], "senders": [], "receiver": None}
+    data.update(more)
+    return data
+
+
+def test_columns_that_a_version_lacks_are_null():
+    result = model.running(answer(slots=[{"slot_name": "a", "active": False, "restart_lsn": "0/1000000"}]), 5)
+    assert result["slots"][0]["retained_bytes"] == 0x2000000
+    assert result["slots"][0]["invalidation_reason"] is None and result["slots"][0]["wal_status"] is None
+
+
+def test_a_sender_without_lag_but_an_old_lag_time():
+    row = {"application_name": "hub2", "state": "streaming", "sent_lsn": "0/3000000", "replay_lsn": "0/3000000",
+           "replay_lag": 12.5}
+    result = model.running(answer(senders=[row]), 5)
+    assert result["lag_bytes"] == 0 and result["lag_seconds"] == 0.0
+    row["replay_lsn"] = "0/2000000"
+    result = model.running(answer(senders=[row]), 5)
+    assert result["lag_bytes"] == 0x1000000 and result["lag_seconds"] == 12.5
+
+
+def test_standby_lag():
+    standby = answer(in_recovery=True, current_lsn=None, receive_lsn="0/3000000", replay_lsn="0/3000000",
+                     replay_age=3600.0)
+    assert model.running(standby, 5)["lag_seconds"] == 0.0
+    standby["replay_lsn"] = "0/2FFFFFF"
+    assert model.running(standby, 5)["lag_bytes"] == 1 and model.running(standby, 5)["lag_seconds"] == 3600.0
+
+
+def test_every_result_has_the_same_keys():
+    keys = set(model.absent())
+    assert set(model.running(answer(), 5)) == keys
+    control = {"system_identifier": "7", "state": "shut down", "timeline": 1, "checkpoint_lsn": "0/1",
+               "min_recovery_lsn": None}
+    assert set(model.stopped(control)) == keys
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """A primary and a standby that streams from it."""
+    made = Lab()
+    try:
+        made.primary = made.server("primary").create()
+        made.primary.sql("CREATE ROLE repl LOGIN REPLICATION PASSWORD 'geheim-4711'; "
+                         "SELECT pg_create_physical_replication_slot('idle', true); SELECT pg_switch_wal();")
+        made.standby = made.server("standby")
+        made.passfile = made.file("pass", "*:*:*:repl:geheim-4711\n")
+        made.conninfo = "host=127.0.0.1 port=%d user=repl passfile=%s sslmode=require" % (
+            made.primary.port, made.passfile)
+        made.owner(made.bin + "/pg_basebackup", "-D", made.standby.data, "-c", "fast", "-C", "-S", "hub2",
+                   "-d", made.conninfo)
+        open(made.standby.data + "/standby.signal", "w", encoding="utf-8").close()
+        # A password in the connection string, as no hub should have it: it must not come out.
+        made.standby.start(primary_slot_name="hub2", hot_standby_feedback="on",
+                           primary_conninfo=made.conninfo.replace("passfile=%s" % made.passfile, "password=geheim-4711")
+                           + " application_name=hub2")
+        wait(lambda: made.primary.sql("SELECT state FROM pg_stat_replication") == "streaming")
+        yield made
+    finally:
+        made.close()
+
+
+def gather(lab, server, run=runner.local_runner, **more):
+    """One run of the module."""
+    params = {"data_dir": server.data, "socket_dir": None, "port": None, "database": "postgres", "login_role": "root"}
+    params.update(more)
+    return replication_info.gather(Postgres(run, lab.bin), params)
+
+
+def test_running_pair(lab):
+    calls = []
+
+    def run(argv, **more):
+        calls.append(argv)
+        return runner.local_runner(argv, **more)
+
+    lab.primary.sql("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+    wait(lambda: gather(lab, lab.primary)["lag_bytes"] == 0)
+    primary = gather(lab, lab.primary, run=run)
+    assert len(calls) == 1, "one round trip"
+    standby = gather(lab, lab.standby)
+    assert set(primary) == set(standby) == set(model.absent())
+    assert (primary["role"], standby["role"]) == ("primary", "standby")
+    assert primary["running"] and primary["pid"] == lab.primary.pid() == postmaster_pid(lab.primary.data)
+    assert primary["system_identifier"] == standby["system_identifier"]
+    assert primary["timeline"] == standby["timeline"] == 1
+    assert primary["version_num"] == int(lab.primary.sql("SHOW server_version_num"))
+    assert primary["current_bytes"] == model.lsn_to_int(primary["current_lsn"]) > 0 and primary["receive_lsn"] is None
+    assert standby["current_lsn"] is None and standby["replay_bytes"] >= primary["current_bytes"] - 65536
+    assert standby["lag_bytes"] == 0 and standby["lag_seconds"] == 0.0 and standby["replay_paused"] is False
+
+    sender = primary["senders"][0]
+    assert len(primary["senders"]) == 1
+    assert sender["application_name"] == "hub2" and sender["client_addr"] == "127.0.0.1"
+    assert sender["state"] == "streaming" and sender["sync_state"] == "async" and sender["ssl"] is True
+    assert sender["lag_bytes"] == 0 and sender["lag_seconds"] == 0.0
+    slots = dict((slot["name"], slot) for slot in primary["slots"])
+    assert slots["hub2"]["active"] and not slots["idle"]["active"]
+    assert slots["idle"]["wal_status"] == "reserved" and slots["idle"]["retained_bytes"] > 0
+    assert slots["idle"]["safe_wal_size"] is None
+    receiver = standby["receiver"]
+    assert receiver["status"] == "streaming" and receiver["slot_name"] == "hub2"
+    assert receiver["sender_host"] == "127.0.0.1"
+    assert receiver["sslmode"] == "require" and receiver["sender_port"] == lab.primary.port
+    assert "geheim" not in json.dumps(standby) and "conninfo" not in json.dumps(standby)
+    assert primary["pending_restart"] == []
+
+
+def test_lag_while_replay_is_paused(lab):
+    lab.standby.sql("SELECT pg_wal_replay_pause()")
+    wait(lambda: gather(lab, lab.standby)["replay_paused"])
+    lab.primary.sql("INSERT INTO t SELECT generate_series(1, 5000)")
+    standby = wait(lambda: [info for info in [gather(lab, lab.standby)] if info["lag_bytes"]])[0]
+    assert standby["lag_bytes"] > 100000 and standby["lag_seconds"] >= 0
+    assert gather(lab, lab.primary)["lag_bytes"] > 100000
+    lab.standby.sql("SELECT pg_wal_replay_resume()")
+    wait(lambda: gather(lab, lab.standby)["lag_bytes"] == 0)
+
+
+def test_pending_restart(lab):
+    lab.primary.sql("ALTER SYSTEM SET max_wal_senders = 12")
+    lab.primary.sql("SELECT pg_reload_conf()")
+    wait(lambda: gather(lab, lab.primary)["pending_restart"] == ["max_wal_senders"])
+    # Back by value: PostgreSQL keeps the flag of a setting whose line is only taken away.
+    lab.primary.sql("ALTER SYSTEM SET max_wal_senders = 10")
+    lab.primary.sql("SELECT pg_reload_conf()")
+    wait(lambda: gather(lab, lab.primary)["pending_restart"] == [])
+
+
+def test_stopped_promoted_killed_and_absent(lab):
+    lab.standby.stop()
+    stopped = gather(lab, lab.standby)
+    assert stopped["role"] == "stopped" and not stopped["running"] and stopped["starts_as"] == "standby"
+    assert stopped["state"] == "shut down in recovery" and stopped["replay_bytes"] > 0
+    assert stopped["version_num"] // 10000 == gather(lab, lab.primary)["version_num"] // 10000
+    lab.standby.start()
+    lab.standby.sql("SELECT pg_promote()")
+    # Right after the promotion the last checkpoint still is that of the old timeline.
+    promoted = gather(lab, lab.standby)
+    assert promoted["role"] == "primary" and promoted["timeline"] == 2
+    os.kill(lab.standby.pid(), signal.SIGKILL)
+    wait(lambda: postmaster_pid(lab.standby.data) is None)
+    killed = gather(lab, lab.standby)
+    assert lab.standby.pid() and killed["role"] == "stopped" and killed["starts_as"] == "primary"
+    assert gather(lab, lab.standby, data_dir="/nonexistent")["role"] == "absent"
+
+
+def test_pid_file_of_somebody_else(lab):
+    other = lab.directory("other") + "/data"
+    shutil.copytree(lab.standby.data, other)
+    with open(other + "/postmaster.pid", "w", encoding="utf-8") as handle:
+        handle.write("%d\n" % os.getpid())
+    assert gather(lab, lab.standby, data_dir=other)["role"] == "stopped"
+    os.unlink(other + "/global/pg_control")
+    with pytest.raises(PostgresError, match="cannot make sense"):
+        gather(lab, lab.standby, data_dir=other)
+
+
+def test_role_that_may_not_log_in(lab):
+    with pytest.raises(runner.HubError, match="does not answer nobody"):
+        gather(lab, lab.primary, login_role="nobody")

@@ -1,0 +1,155 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""replication_role against a real server: every password logs in, and none is seen anywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner, scram
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.modules import replication_role
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab
+
+PASSWORDS = [
+    "simple", "it's \"quoted\"", "back\\slash\\\\", "\\", "%s %d 100%", "$HOME $(id) `id`", " leading and trailing ",
+    "col:on::", "semi;colon -- comment /* x */", "E'\\047'", "äöüß é", "ＡＢ\u00a0x\u00ad", "日本語", "\U0001f600",
+    "tab\there", ":'var' :name", "#hash", "*", "x" * 900, "{{ jinja }}", "\u0627\u0031"]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """One running server."""
+    made = Lab()
+    try:
+        made.primary = made.server("primary").create()
+        yield made
+    finally:
+        made.close()
+
+
+class Recorder:
+    """A runner that keeps what was run."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, argv, **more):
+        self.calls.append((argv, more))
+        return runner.local_runner(argv, **more)
+
+
+def ensure(lab, password, name="repl", check_mode=False, run=runner.local_runner, server=None):
+    """One run of the module."""
+    server = server or lab.primary
+    return replication_role.ensure(Postgres(run, lab.bin), {
+        "name": name, "password": password, "database": "postgres", "socket_dir": server.home,
+        "port": server.port, "login_role": "root"}, check_mode)
+
+
+def login(lab, name, password):
+    """Whether a replication connection over TCP and TLS with a passfile gets in."""
+    line = scram.passfile_line("127.0.0.1", lab.primary.port, "replication", name, password)
+    passfile = lab.file("pass", line + "\n")
+    done = subprocess.run(
+        [lab.bin + "/psql", "-XAtq", "-w", "-d", "host=127.0.0.1 port=%d user='%s' sslmode=require "
+         "replication=true dbname=replication passfile=%s" % (
+             lab.primary.port, name.replace("\\", "\\\\").replace("'", "\\'"), passfile),
+         "-c", "IDENTIFY_SYSTEM"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_every_password_logs_in_and_is_nowhere_seen(lab, password):
+    recorder = Recorder()
+    before = len(lab.primary.log_text())
+    predicted = ensure(lab, password, check_mode=True)
+    result = ensure(lab, password, run=recorder)
+    assert result["changed"] and result["password_changed"]
+    assert predicted == result
+    assert login(lab, "repl", password)
+    assert not ensure(lab, password)["changed"]
+    assert not ensure(lab, password, check_mode=True)["changed"]
+    assert not login(lab, "repl", password + "x")
+    log = lab.primary.log_text()[before:]
+    everything = json.dumps(result, ensure_ascii=False) + json.dumps([argv for argv, more in recorder.calls])
+    assert "SCRAM-SHA-256$" not in everything + log
+    if len(password) > 4:
+        assert password not in everything + log
+        assert password not in "".join(more.get("stdin") or "" for argv, more in recorder.calls)
+
+
+@pytest.mark.parametrize("name", ["cf replication", "o'brien", 'dou"ble', "back\\slash"])
+def test_every_name(lab, name):
+    assert ensure(lab, "secret", name=name)["created"]
+    assert not ensure(lab, "secret", name=name)["changed"]
+
+
+def test_attributes_are_mended_and_shown(lab):
+    lab.primary.sql("CREATE ROLE drift SUPERUSER CREATEDB NOLOGIN PASSWORD 'secret' VALID UNTIL '2020-01-01'")
+    predicted = ensure(lab, "secret", name="drift", check_mode=True)
+    result = ensure(lab, "secret", name="drift")
+    assert predicted == result and result["changed"] and not result["password_changed"] and not result["created"]
+    before, after = result["diff"]["before"], result["diff"]["after"]
+    names = ("super", "createdb", "canlogin", "replication")
+    assert [before[name] for name in names] == [True, True, False, False]
+    assert [after[name] for name in names] == [False, False, True, True]
+    assert before["password"] == after["password"] == "unchanged"
+    assert lab.primary.sql("SELECT rolsuper, rolcreatedb, rolcanlogin, rolreplication, rolvaliduntil FROM pg_roles "
+                           "WHERE rolname = 'drift'") == "f|f|t|t|infinity"
+    assert not ensure(lab, "secret", name="drift")["changed"]
+
+
+@pytest.mark.parametrize("stored", ["SET password_encryption = 'md5'; ALTER ROLE old PASSWORD 'secret'",
+                                    "ALTER ROLE old PASSWORD NULL"])
+def test_md5_or_no_password_is_replaced(lab, stored):
+    ensure(lab, "secret", name="old")
+    lab.primary.sql(stored)
+    result = ensure(lab, "secret", name="old")
+    assert result["password_changed"]
+    assert (result["diff"]["before"]["password"], result["diff"]["after"]["password"]) == ("different", "will be set")
+
+
+def test_the_servers_own_verifier_is_recognized(lab):
+    lab.primary.sql("CREATE ROLE own LOGIN REPLICATION PASSWORD 'geheim \u00e4'")
+    assert not ensure(lab, "geheim \u00e4", name="own")["changed"]
+
+
+def test_other_grants_stay(lab):
+    ensure(lab, "secret", name="grants")
+    lab.primary.sql("GRANT pg_monitor TO grants; ALTER ROLE grants CONNECTION LIMIT 7")
+    ensure(lab, "other", name="grants")
+    assert lab.primary.sql("SELECT rolconnlimit, pg_has_role('grants', 'pg_monitor', 'member') FROM pg_roles "
+                           "WHERE rolname = 'grants'") == "7|t"
+
+
+@pytest.mark.parametrize("password", ["a\nb", "a\0b", ""])
+def test_unusable_password(lab, password):
+    with pytest.raises(runner.HubError, match="cannot be used"):
+        ensure(lab, password, name="never")
+    assert lab.primary.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'never'") == "0"
+
+
+def test_no_server(lab):
+    nobody = lab.server("nobody")
+    with pytest.raises(runner.HubError, match="Check that the server runs"):
+        ensure(lab, "secret", server=nobody)
+
+
+def test_standby_is_refused(lab):
+    def standby(argv, **unused_more):
+        return runner.Completed(argv, 0, '{"in_recovery": true, "role": null}', "")
+
+    with pytest.raises(runner.HubError, match="run this on the primary"):
+        ensure(lab, "secret", run=standby)
+
+
+def test_a_failing_statement_does_not_show_the_verifier(lab):
+    with pytest.raises(runner.HubError) as caught:
+        ensure(lab, "secret", name="pg_reserved")
+    assert "SCRAM" not in caught.value.message + json.dumps(caught.value.details)
+    assert "reserved" in caught.value.message

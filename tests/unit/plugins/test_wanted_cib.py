@@ -1,0 +1,143 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the pair's CIB must hold."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import wanted_cib
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+
+SETTINGS = {"fencing": "none", "user": "hub_ha", "sslmode": "verify-ca", "monitor_primary": "3s",
+            "monitor_standby": "4s", "operation_timeout": "120s"}
+HA_DIR = "/var/lib/cfengine3/state/pg/hub_ha"
+FENCING = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "password": "it's $ecret \\ %",
+            "params": {"ip": "10.9.9.9", "lanplus": 1}} for hub in ("hub1", "hub2")]
+
+
+def make(results=None, fencing="none", **settings):
+    the_plan = plan.make_plan(results or pair.results(), pair.settings(fencing=fencing, **settings))
+    assert the_plan["failures"] == []
+    return wanted_cib(the_plan, dict(SETTINGS, fencing=fencing))
+
+
+def primitive(found, name):
+    hits = [item for item in found["primitives"] if item["id"] == name]
+    assert len(hits) == 1
+    return hits[0]
+
+
+def test_whole_set():
+    found = make()
+    assert [item["id"] for item in found["primitives"]] == ["cfvirtip", "cfpgsql"]
+    assert found["groups"] == [{"id": "cfengine", "members": ["cfvirtip"]}]
+    clone = found["clones"][0]
+    assert (clone["id"], clone["member"], clone["meta"]["promotable"], clone["meta"]["notify"]) \
+        == ("mscfpgsql", "cfpgsql", "true", "true")
+    assert clone["meta"]["promoted-max"] == "1" and clone["meta"]["clone-max"] == "2"
+    assert found["colocations"][0]["with_rsc_role"] == "Promoted" and found["colocations"][0]["score"] == "INFINITY"
+    orders = [(item["first_action"], item["then_action"], item["kind"], item["symmetrical"])
+              for item in found["orders"]]
+    assert orders == [("promote", "start", "Mandatory", False), ("demote", "stop", "Optional", False)]
+    assert found["locations"] == []
+    assert found["properties"] == {"stonith-enabled": "false"}
+    assert found["rsc_defaults"] == {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
+
+
+def test_address():
+    found = primitive(make(), "cfvirtip")
+    assert found["agent"] == "ocf:heartbeat:IPaddr2"
+    assert found["params"] == {"ip": "192.168.100.100", "cidr_netmask": "24"}
+
+
+def test_database():
+    found = primitive(make(), "cfpgsql")
+    params = found["params"]
+    assert found["agent"] == "ocf:cfengine:pgsql"
+    assert params["pgctl"] == "/usr/lib/postgresql/17/bin/pg_ctl" and params["psql"].endswith("/17/bin/psql")
+    assert params["pgdata"] == "/var/lib/cfengine3/state/pg/data"
+    assert params["node_list"] == "hub1 hub2" and params["master_ip"] == "192.168.100.100"
+    assert params["rep_mode"] == "async" and params["restart_on_promote"] == "false"
+    assert params["repuser"] == "hub_ha" and params["replication_slot_name"] == "hub_ha"
+    assert params["pgdba"] == "cfpostgres" and params["pgport"] == "5432"
+    conninfo = params["primary_conninfo_opt"].split()
+    assert "passfile=%s/pgpass" % HA_DIR in conninfo and "sslmode=verify-ca" in conninfo
+    assert "sslrootcert=%s/root.crt" % HA_DIR in conninfo
+    assert all(isinstance(value, str) for value in params.values())
+
+
+def test_monitors_have_different_intervals_and_the_given_timeouts():
+    operations = primitive(make(), "cfpgsql")["operations"]
+    monitors = dict((item.get("role"), item["interval"]) for item in operations if item["name"] == "monitor")
+    assert monitors == {"Promoted": "3s", None: "4s"}, "pacemaker tells operations apart by name and interval"
+    timeouts = dict((item["name"], item["timeout"]) for item in operations if item["name"] != "monitor")
+    assert timeouts == {"start": "120s", "stop": "120s", "promote": "120s", "demote": "120s", "notify": "90s"}
+
+
+def test_slot_of_the_agent_is_the_slot_of_the_plan():
+    """The agent appends the node's name to replication_slot_name; the plan makes the slots beforehand."""
+    the_plan = plan.make_plan(pair.results(), pair.settings())
+    prefix = primitive(make(), "cfpgsql")["params"]["replication_slot_name"]
+    assert the_plan["slots"] == dict((host, prefix + "_" + node) for host, node in the_plan["nodes"].items())
+
+
+@pytest.mark.parametrize("source, setting, wanted", [
+    ("configuration file", "/tmp", "/tmp"), ("configuration file", "/run/a, /tmp", "/run/a"),
+    ("default", "/var/run/postgresql", None), ("configuration file", "", None)])
+def test_socket_directory_only_when_it_is_set(source, setting, wanted):
+    results = pair.results()
+    results["hub1"]["hub"]["postgres"]["server"]["settings"]["unix_socket_directories"] = pair.setting(
+        setting, source=source)
+    assert primitive(make(results), "cfpgsql")["params"].get("socketdir") == wanted
+
+
+def test_second_hub_is_active_and_the_nodes_keep_their_order():
+    params = primitive(make(pair.running_pair("hub2")), "cfpgsql")["params"]
+    assert params["node_list"] == "hub1 hub2", "or every failover would change the CIB"
+
+
+def test_same_arguments_before_and_after_a_failover():
+    assert make(pair.running_pair("hub1")) == make(pair.running_pair("hub2"))
+
+
+def test_several_addresses():
+    found = make(virtual_ip=["192.168.100.100", "192.168.0.100"], replication_virtual_ip="192.168.10.100")
+    names = ["cfvirtip", "cfvirtip_2", "cfvirtip_repl"]
+    assert found["groups"][0]["members"] == names
+    assert [primitive(found, name)["params"]["ip"] for name in names] == [
+        "192.168.100.100", "192.168.0.100", "192.168.10.100"]
+    assert primitive(found, "cfpgsql")["params"]["master_ip"] == "192.168.10.100"
+
+
+def test_fencing():
+    found = make(fencing=FENCING)
+    device = primitive(found, "fence-hub2")
+    assert device["agent"] == "stonith:fence_ipmilan"
+    assert device["params"] == {"ip": "10.9.9.9", "lanplus": "1",
+                                "password_script": "/etc/pacemaker/hub_ha/fence-hub2"}
+    assert found["properties"] == {"stonith-enabled": "true"}
+    assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"]] == [
+        ("fence-hub1", "hub1", "-INFINITY"), ("fence-hub2", "hub2", "-INFINITY")]
+    assert "ecret" not in json.dumps(found), "no password in the CIB"
+
+
+def test_fencing_without_password_needs_no_script():
+    bare = [dict((key, value) for key, value in item.items() if key != "password") for item in FENCING]
+    assert primitive(make(fencing=bare), "fence-hub1")["params"] == {"ip": "10.9.9.9", "lanplus": "1"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"fencing": FENCING}, {"replication_virtual_ip": "192.168.10.100"}])
+def test_module_cib_accepts_the_arguments_and_the_second_time_finds_nothing_to_do(changes):
+    found = cib_model.normalise(dict(make(**changes)))
+    empty = "<cib validate-with='pacemaker-3.9' epoch='0' num_updates='0' admin_epoch='0'><configuration>" \
+        "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
+    first, dummy = cib_model.edit(cib_model.parse(empty), found)[:2]
+    text = cib_model.unparse(first)
+    for name in ("cfpgsql", "mscfpgsql", "cfengine", "cfvirtip", "cfengine-with-primary", "promote-then-cfengine"):
+        assert 'id="%s"' % name in text
+    second = cib_model.edit(cib_model.parse(text), found)[0]
+    assert not cib_model.differs(cib_model.parse(text), second)
