@@ -44,6 +44,7 @@ _ID = re.compile(r"^[A-Za-z_][\w.-]*$", re.ASCII)
 _SCORE = re.compile(r"^[+-]?(INFINITY|\d+)$", re.IGNORECASE)
 _SECRET = re.compile(r"passw(or)?d|passphrase|secret", re.IGNORECASE)
 _EMBEDDED = re.compile(r"(passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"]\S*)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]")
 _DURATION = re.compile(r"^\s*(\d+)\s*(ms|msec|us|usec|s|sec|m|min|h|hr|)\s*$", re.IGNORECASE)
 _UNITS = {"": 1000000, "s": 1000000, "sec": 1000000, "ms": 1000, "msec": 1000, "us": 1, "usec": 1,
           "m": 60000000, "min": 60000000, "h": 3600000000, "hr": 3600000000}
@@ -194,6 +195,9 @@ def normalise(given):
             except ValueError as error:
                 faults.append("%s, %s: %s" % (where, name, error))
                 continue
+            if value is not None and _CONTROL.search(value):
+                faults.append("%s, %s: the value has a line break, tab or other control character in it, which does "
+                              "not survive pacemaker's tools" % (where, name))
             if value is not None or keep_none:
                 result[str(name)] = value
         return result
@@ -806,8 +810,7 @@ def _mappings(value):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for item in value:
-            for found in _mappings(item):
-                yield found
+            yield from _mappings(item)
 
 
 def mask_parameters(value):

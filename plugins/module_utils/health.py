@@ -112,8 +112,8 @@ def pair_picture(cluster, plan, replication):
     columns = [box(lines, width) for lines in columns]
     sender = ((replication.get(plan["active"]) or {}).get("senders") or [{}])[0]
     middle = [""] * len(columns[0])
-    middle[3] = " --- %s --> " % ("WAL, TLS" if sender.get("ssl") else "WAL")
-    middle[4] = " %s behind " % (human(sender.get("lag_bytes")))
+    middle[4] = " --- %s --> " % ("WAL, TLS" if sender.get("ssl") else "WAL")
+    middle[5] = " %s behind " % (human(sender.get("lag_bytes")))
     gap = max(len(text) for text in middle)
     rows = [left + text.center(gap) + right for left, text, right in zip(columns[0], middle, columns[1])]
     links = ", ".join(net["network"] for net in plan["links"])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import grp
 import hashlib
@@ -39,6 +40,7 @@ SELECT json_build_object(
      FROM pg_settings WHERE name IN (%s)),
  'roles', (SELECT json_agg(rolname) FROM pg_roles WHERE rolreplication),
  'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots),
+ 'conf_load_time', extract(epoch FROM pg_conf_load_time()),
  'tablespaces', (SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace
                  WHERE pg_tablespace_location(oid) <> ''),
  'hba_errors', (SELECT json_agg(json_build_object('line', line_number, 'error', error))
@@ -140,6 +142,39 @@ def listening_ports():
     return sorted(found)
 
 
+def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
+    """Wait until no package transaction is under way: what it would leave is not known before its end.
+
+    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then.
+    """
+    deadline = clock() + limit
+    while True:
+        try:
+            with open("/var/lib/dpkg/lock-frontend", "r+b") as handle:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            if clock() >= deadline:
+                raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
+                               "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
+            sleep(0.5)
+
+
+def packager_interrupted():
+    """True when dpkg was cut off and wants `dpkg --configure -a` first."""
+    try:
+        return bool(os.listdir("/var/lib/dpkg/updates"))
+    except FileNotFoundError:
+        return False
+
+
+def newest_change(paths):
+    """Latest modification time (seconds since 1970) of those files that exist, or 0."""
+    return max([os.stat(path).st_mtime for path in paths if os.path.exists(path)] or [0])
+
+
 def postgres(run, layout):
     """Everything about the hub's PostgreSQL; see hub_model.postgres_state for "state"."""
     data_dir = layout["data_dir"]
@@ -183,6 +218,10 @@ def postgres(run, layout):
         done = run(argv, stdin=SQL, env={"PGUSER": "root", "PGCONNECT_TIMEOUT": "5"}, check=False)
         if done.rc == 0:
             result["server"] = json.loads(done.out)
+            # A run that was cut off may have written a file and not told the server.
+            files = [data_dir + "/" + name for name in ("postgresql.conf", "pg_hba.conf", "hub_ha.conf")]
+            files += [layout["ha_dir"] + "/" + name for name in ("server.crt", "server.key", "root.crt")]
+            result["server"]["reload_pending"] = newest_change(files) > result["server"]["conf_load_time"]
         else:
             result["error"] = (done.err or done.out).strip()
     result["state"] = hub_model.postgres_state(result)
@@ -255,8 +294,11 @@ def cluster(run):
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
-        "cib_readable": False,
+        "cib_readable": False, "running_version": None,
     }
+    if result["corosync_installed"]:
+        done = run(["corosync-cmapctl", "-g", "totem.config_version"], check=False)
+        result["running_version"] = hub_model.cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
         result["pacemaker_version"] = hub_model.first_version(run(["pacemakerd", "--version"], check=False).out)
     for prefix in ("ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2"):
@@ -270,10 +312,11 @@ def cluster(run):
     return result
 
 
-def collect(run, names=(), package_names=(), layout_name=None, clock=time.time):
+def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time):
     """All of the above as one plain dict. *names*: hub names to resolve here."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
+    wait_for_packager(packager_wait)
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
@@ -281,7 +324,7 @@ def collect(run, names=(), package_names=(), layout_name=None, clock=time.time):
     info = {
         "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, package_names), "db_user": user(layout["db_user"]),
+        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(), "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         "cluster": cluster(run), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),

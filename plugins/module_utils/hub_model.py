@@ -77,6 +77,12 @@ def cfengine_version(text):
     return first_version(text)
 
 
+def cmap_number(text):
+    """3 out of `totem.config_version (u64) = 3`, or None."""
+    match = re.search(r"=\s*(\d+)\s*$", text)
+    return int(match.group(1)) if match else None
+
+
 def pg_major(text):
     """"17" out of `postgres (PostgreSQL) 17.12 (Debian ...)`."""
     match = re.search(r"\(PostgreSQL\) (\d+)", text)

@@ -201,6 +201,8 @@ def check_versions(infos, needed, active, passive, report):
     for host, info in infos.items():
         if info["packages"] is None:
             continue
+        if info["packager_interrupted"]:
+            report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
         for name in needed[host]:
             state = info["packages"].get(name, {})
             if not state.get("installed") and not state.get("candidate"):
@@ -554,6 +556,8 @@ def make_plan(results, settings, probes=None):
         "packages": missing_packages(infos, needed),
         "db_user": infos[active]["db_user"],
         "include": wanted["include"], "restart": wanted["restart"],
+        "reload": [host for host, info in infos.items()
+                   if (info["postgres"]["server"] or {}).get("reload_pending")],
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],

@@ -215,6 +215,8 @@ options:
   wait:
     description:
       - How many seconds the cluster may take to settle after the change; V(0) is not to wait.
+      - Settled means that there is a designated controller, that the scheduler has nothing to do, and that no
+        operation is under way, in two looks half a second apart.
       - It is an error when it is not settled by then, or when one of O(primitives) runs nowhere after a failure.
       - A cluster in maintenance mode is settled at once. A promotable resource may be promoted a moment after the
         cluster first says that it is settled; ask M(cfengine.hub_ha.cib_info) for the role.
@@ -419,6 +421,18 @@ class SecretiveModule(AnsibleModule):
         finally:
             self.params = real
 
+    def _masked(self, kwargs):
+        kwargs.setdefault("invocation", {"module_args": cib_model.mask_parameters(getattr(self, "params", None) or {})})
+        return kwargs
+
+    def exit_json(self, **kwargs):
+        """End well; the parameters that are returned have their secrets hidden."""
+        super().exit_json(**self._masked(kwargs))
+
+    def fail_json(self, msg, **kwargs):
+        """End with an error, also when the parameters are wrong; the secrets in them are hidden."""
+        super().fail_json(msg, **self._masked(kwargs))
+
 
 def main():
     """Run the module."""
@@ -426,7 +440,6 @@ def main():
     params = module.params
     # Whatever else may happen to print a secret, Ansible removes it. Very short ones would only garble the result.
     module.no_log_values.update(value for value in cib_model.secrets(given=params) if len(value) > 3)
-    invocation = {"module_args": cib_model.mask_parameters(params)}
     try:
         if params["attempts"] < 1 or params["wait"] < 0:
             raise HubError("attempts must be 1 or more, and wait 0 or more")
@@ -435,11 +448,10 @@ def main():
             local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
             attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params)
     except HubError as error:
-        error.details["invocation"] = invocation
         fail(module, error)
     for text in result.pop("warnings"):
         module.warn(text)
-    module.exit_json(invocation=invocation, **result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ files:
 
 import base64
 import fnmatch
+import gzip
 import io
 import os
 import tarfile
@@ -122,7 +123,9 @@ def unpack(text, patterns):
     """{relative path: (mode, bytes or None, link target or None)}; refuses paths that lead outside."""
     found = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text)), mode="r:gz") as archive:
+        # gzip's checksum first: tarfile takes a damaged header for the end, and "exact" would remove the rest
+        plain = gzip.decompress(base64.b64decode(text))
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for member in archive:
                 name = os.path.normpath(member.name)
                 if os.path.isabs(name) or name.split(os.sep)[0] == ".." or not wanted(name, patterns):

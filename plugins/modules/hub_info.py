@@ -31,6 +31,10 @@ options:
       - On a host with CFEngine the layout is found out and this is ignored.
     type: str
     choices: [enterprise, debian]
+  packager_wait:
+    description: Seconds to wait for the end of a package transaction that is under way.
+    type: int
+    default: 300
 attributes:
   check_mode:
     description: Reads only, so check mode and a real run are the same.
@@ -110,12 +114,13 @@ def main():
             names=dict(type="list", elements="str", default=[]),
             packages=dict(type="list", elements="str", default=[]),
             layout=dict(type="str", choices=["enterprise", "debian"]),
+            packager_wait=dict(type="int", default=300),
         ),
         supports_check_mode=True,
     )
     try:
         hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
-                                 module.params["layout"])
+                                 module.params["layout"], module.params["packager_wait"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

@@ -105,7 +105,8 @@ def test_old_role_names_and_instances():
 def test_two_promoted_are_both_named_and_none_is_null():
     text = ('<r><resources><clone id="ms" multi_state="true"><resource id="a" role="Promoted" active="true">'
             '<node name="hub2"/></resource><resource id="a" role="Promoted" active="true"><node name="hub1"/>'
-            '</resource></clone><clone id="n" multi_state="true"><resource id="b" role="Stopped" active="false"/></clone>'
+            '</resource></clone><clone id="n" multi_state="true"><resource id="b" role="Stopped" active="false"/>'
+            '</clone>'
             '</resources></r>')
     assert model.read_status(text)["promoted"] == {"ms": "hub1,hub2", "a": "hub1,hub2", "n": None, "b": None}
 
@@ -222,7 +223,8 @@ def test_what_is_pending_is_named(answer, part):
 
 def test_a_stop_of_what_is_not_configured_any_more_is_pending():
     status = ('<status><node_state uname="%s"><lrm><lrm_resources><lrm_resource id="old:0">'
-              '<lrm_rsc_op operation="stop" interval="0" op-status="-1"/><lrm_rsc_op operation="monitor" interval="5000" op-status="-1"/>'
+              '<lrm_rsc_op operation="stop" interval="0" op-status="-1"/>'
+              '<lrm_rsc_op operation="monitor" interval="5000" op-status="-1"/>'
               '</lrm_resource></lrm_resources></lrm></node_state></status>')
     cib = "<cib><configuration/>%s</cib>"
     with pytest.raises(cib_loader.NotSettled, match="after 5 s: stop of old on hub2 is not done. Failed"):

@@ -47,6 +47,8 @@ P = '<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>'
     ({"primitives": [dummy("a", operations=[{"name": "monitor", "interval": "10s"},
                                             {"name": "monitor", "interval": "10000ms", "role": "Promoted"}])]},
      "given twice"),
+    ({"primitives": [dummy("a", params={"password": "x\x01y"})]}, "control character"),
+    ({"primitives": [dummy("a", params={"password": "two\nlines"})]}, "primitive a, password: the value has a line"),
     ({"primitives": [dummy("a", operations=[{"name": "monitor", "role": "Boss"}])]}, "role Boss"),
     ({"primitives": [dummy("a")], "absent": ["a"]}, "wanted and listed in absent"),
     ({"groups": [{"id": "g", "members": []}]}, "at least one member"),

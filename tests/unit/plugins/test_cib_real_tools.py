@@ -595,7 +595,7 @@ def module(params, capsys, check_mode=False, monkeypatch=None):
     return json.loads(capsys.readouterr().out), "\n".join(logged)
 
 
-@pytest.mark.parametrize("secret", [NASTY, "plain-secret", "0 spaces \\ and 'quotes'"])
+@pytest.mark.parametrize("secret", [NASTY, "plain-secret", "0 spaces \\ and 'quotes'", "Gr\u00fc\u00dfe \u20ac"])
 def test_module_shows_and_logs_no_secret(empty, capsys, monkeypatch, secret):
     given = product(cib_file=empty)
     given["primitives"][2]["params"]["password"] = secret
@@ -617,6 +617,15 @@ def test_module_fails_with_all_faults(empty, capsys, monkeypatch):
     assert result["failed"] and not result.get("changed")
     for part in ("'1bad' cannot be an id", "agent 'nonsense'", "score much"):
         assert part in result["msg"]
+
+
+def test_wrong_arguments_show_no_secret(empty, capsys, monkeypatch):
+    given = product(cib_file=empty)
+    given["primitives"][0]["operations"][0]["role"] = "Boss"
+    result, log = module(given, capsys, False, monkeypatch)
+    assert result["failed"] and "Boss" in result["msg"]
+    assert "$x%" not in json.dumps(result) and "$x%" not in log
+    assert result["invocation"]["module_args"]["primitives"][2]["params"]["password"] == "***"
 
 
 # ---------------------------------------------------------------- no cluster

@@ -326,6 +326,8 @@ CASES = [
          "apt-cache policy pacemaker", package("hub2", "pacemaker", candidate="")),
     case("no source for PostgreSQL", "hub2", "package postgresql-17 is not installed", "apt-cache policy",
          package("hub2", "postgresql-17", candidate="")),
+    case("installation cut off", "hub2", "a package installation was cut off", "dpkg --configure -a",
+         hub2(lambda info: info.update(packager_interrupted=True))),
     case("pacemaker differs", "all", "pacemaker would differ between the hubs: 2.1.5-1 on hub1, 3.0.0-3 on hub2",
          "same version", package("hub1", "pacemaker", installed="2.1.5-1")),
     case("agents differ", "all", "resource-agents would differ", "same version",

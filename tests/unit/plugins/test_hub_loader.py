@@ -1,0 +1,390 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reading a hub: real files, and a runner that answers as the tools do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+
+CONTROL = "Database system identifier:           7441\nDatabase cluster state:               in production\n"
+
+
+class Runner:
+    """Answers by the program's name and notes what was asked."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+        self.calls = []
+
+    def __call__(self, argv, stdin=None, env=None, timeout=None, check=True):
+        name = os.path.basename(argv[0]).replace("-", "_")
+        self.calls.append((argv, stdin, env))
+        if name not in self.answers:
+            raise CommandMissing(argv[0])
+        answer = self.answers[name]
+        answer = answer(argv) if callable(answer) else answer
+        rc, out = answer if isinstance(answer, tuple) else (0, answer)
+        return Completed(argv, rc, out if rc == 0 else "", "" if rc == 0 else out)
+
+
+def write(path, text="x", mode=0o644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture(name="hub")
+def fixture_hub(tmp_path):
+    """A layout in a temporary directory, with PostgreSQL 15 and 17 installed and 17 in use."""
+    layout = dict((key, value.replace("/var/lib/cfengine3", str(tmp_path)) if isinstance(value, str) else value)
+                  for key, value in layouts.LAYOUTS["debian"].items())
+    layout["bin_dir"] = str(tmp_path / "bin")
+    layout["pg_bin_globs"] = [str(tmp_path / "pg/*/bin")]
+    for major in ("15", "17"):
+        write(tmp_path / "pg" / major / "bin" / "postgres", "#!/bin/sh\n", 0o755)
+    return layout
+
+
+def version(argv):
+    return "postgres (PostgreSQL) %s.6 (Debian)\n" % argv[0].split("/")[-3]
+
+
+def database(layout, pid=None, major="17"):
+    data = layout["data_dir"]
+    os.makedirs(data)
+    for name, text in (("PG_VERSION", major + "\n"), ("postgresql.conf", "# conf\n"), ("pg_hba.conf", "# hba\n")):
+        with open(os.path.join(data, name), "w", encoding="utf-8") as handle:
+            handle.write(text)
+    if pid:
+        with open(data + "/postmaster.pid", "w", encoding="utf-8") as handle:
+            handle.write("%d\n%s\n1763862120\n5433\n/run/pg\nlocalhost\n" % (pid, data))
+
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+
+def test_no_database(hub):
+    found = hub_loader.postgres(Runner(postgres=version), hub)
+    assert (found["state"], found["data_dir_state"], found["data_version"]) == ("absent", "absent", "")
+    assert sorted(found["bins"]) == ["15", "17"] and found["bin_dir"] == hub["pg_bin_globs"][0].replace("*", "17")
+    assert found["server"] is None and found["control"] == {} and not found["lock"] and not found["clone"]
+
+
+def test_no_postgresql_at_all(hub):
+    hub["pg_bin_globs"] = ["/nowhere/*"]
+    found = hub_loader.postgres(Runner(), hub)
+    assert found["bin_dir"] is None and found["bins"] == {} and found["state"] == "absent"
+
+
+def test_empty_and_foreign_data_directory(hub):
+    os.makedirs(hub["data_dir"])
+    assert hub_loader.postgres(Runner(postgres=version), hub)["state"] == "absent"
+    with open(hub["data_dir"] + "/photo.jpg", "w", encoding="utf-8") as handle:
+        handle.write("x")
+    assert hub_loader.postgres(Runner(postgres=version), hub)["state"] == "foreign"
+
+
+def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
+    database(hub, major="15")
+    run = Runner(postgres=version, pg_controldata=CONTROL)
+    found = hub_loader.postgres(run, hub)
+    assert found["state"] == "stopped" and found["control"]["system_identifier"] == "7441"
+    assert found["bin_dir"].endswith("/15/bin") and found["postgresql_conf"] == "# conf\n"
+    assert [call[0] for call in run.calls if "pg_controldata" in call[0][0]] == [
+        [found["bin_dir"] + "/pg_controldata", hub["data_dir"]]]
+    assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
+
+
+@pytest.mark.parametrize("mark", ["standby.signal", "backup_label"])
+def test_clone_and_lock_are_seen(hub, mark):
+    database(hub)
+    for path in (hub["data_dir"] + "/" + mark, hub["tmp_dir"] + "/PGSQL.lock"):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8"):
+            pass
+    found = hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub)
+    assert found["clone"] and found["lock"]
+
+
+@pytest.fixture(name="server")
+def fixture_server(hub, tmp_path):
+    """A process that /proc shows as PostgreSQL 17."""
+    program = tmp_path / "pg" / "17" / "bin" / "postgres"
+    program.unlink()
+    with open(os.path.realpath("/bin/sleep"), "rb") as source:
+        program.write_bytes(source.read())
+    program.chmod(0o755)
+    with subprocess.Popen([str(program), "60"]) as process:
+        database(hub, process.pid)
+        yield process
+        process.kill()
+
+
+def test_running_database(hub, server):
+    answer = {"in_recovery": False, "system_identifier": "7441", "version_num": 170006, "conf_load_time": 4e9}
+    run = Runner(postgres=version, pg_controldata=CONTROL, psql=json.dumps(answer))
+    found = hub_loader.postgres(run, hub)
+    assert (found["state"], found["pid"], found["port"]) == ("primary", server.pid, 5433)
+    assert found["server"] == dict(answer, reload_pending=False) and found["error"] is None
+    argv, stdin, env = [call for call in run.calls if "psql" in call[0][0]][0]
+    assert argv[1:] == ["-XAtq", "-v", "ON_ERROR_STOP=1", "-p", "5433", "-d", "postgres", "-h", "/run/pg"]
+    assert stdin == hub_loader.SQL and env["PGUSER"] == "root" and "PGCONNECT_TIMEOUT" in env
+
+
+def test_files_written_after_the_server_read_them(hub, server):
+    answer = {"in_recovery": False, "conf_load_time": 1000.0}
+    run = Runner(postgres=version, pg_controldata=CONTROL, psql=json.dumps(answer))
+    for folder, name in ((hub["data_dir"], "pg_hba.conf"), (hub["data_dir"], "postgresql.conf")):
+        os.utime(folder + "/" + name, (999, 999))
+    assert hub_loader.postgres(run, hub)["server"]["reload_pending"] is False
+    os.makedirs(hub["ha_dir"])
+    for path in (hub["data_dir"] + "/pg_hba.conf", hub["ha_dir"] + "/root.crt"):
+        with open(path, "w", encoding="utf-8"):
+            pass
+        assert hub_loader.postgres(run, hub)["server"]["reload_pending"] is True
+        os.utime(path, (999, 999))
+    assert server.poll() is None
+
+
+def test_running_database_that_does_not_answer(hub, server):
+    run = Runner(postgres=version, pg_controldata=CONTROL, psql=(2, "FATAL:  role \"root\" does not exist\n"))
+    found = hub_loader.postgres(run, hub)
+    assert found["state"] == "unreachable" and found["error"] == "FATAL:  role \"root\" does not exist"
+    assert found["pid"] == server.pid
+
+
+def test_left_over_pid_file_is_no_server(hub):
+    database(hub, os.getpid())
+    found = hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub)
+    assert found["state"] == "stopped" and found["pid"] is None, "the number belongs to another program now"
+
+
+def test_pid_of_nobody(hub):
+    database(hub, 4194304 + 5)
+    found = hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub)
+    assert found["state"] == "stopped" and found["pid"] is None
+
+
+def test_query_reads_every_setting_that_the_plan_looks_at():
+    asked = set(hub_loader.SETTINGS)
+    wanted = plan.wanted_settings(None, {"wal_keep_size": 1, "max_slot_wal_keep_size": 1}, "/x")["include"]
+    assert set(wanted) | {"data_checksums", "synchronous_standby_names", "unix_socket_directories"} <= asked
+    assert set(pair.stock_settings("/x")) == asked, "the fixture is what the query returns"
+
+
+# --- CFEngine -----------------------------------------------------------------------------------------------------
+
+def cfengine_files(hub, digest="SHA=" + "ab" * 32):
+    for path, text in ((hub["masterfiles"] + "/promises.cf", "body"), (hub["def_json"], "{}"),
+                       (hub["policy_server"], "192.168.100.10\n"), (hub["am_policy_hub"], ""),
+                       (hub["ppkeys"] + "/localhost.pub", "PUBLIC"), (hub["ppkeys"] + "/localhost.priv", "PRIVATE-X"),
+                       (hub["ppkeys"] + "/root-SHA=11.pub", "one"), (hub["ppkeys"] + "/root-SHA=22.pub", "two")):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(text)
+    return Runner(cf_agent="CFEngine Core 3.24.2\n", cf_key=digest + "\n")
+
+
+def test_cfengine(hub):
+    found = hub_loader.cfengine(cfengine_files(hub), hub, True)
+    assert (found["version"], found["edition"], found["policy_server"]) == ("3.24.2", "community", "192.168.100.10")
+    assert found["am_policy_hub"] and found["def_json"] == "{}" and found["ha_info"] is None
+    assert found["key_digest"] == "SHA=" + "ab" * 32 and found["key_public"] == "PUBLIC"
+    assert found["client_keys"] == 2
+    assert "PRIVATE-X" not in json.dumps(found)
+
+
+def test_cfengine_not_installed(hub):
+    found = hub_loader.cfengine(Runner(), hub, False)
+    assert found["version"] is None and not found["installed"] and not found["am_policy_hub"]
+
+
+def test_enterprise_edition(hub):
+    run = cfengine_files(hub)
+    os.makedirs(hub["bin_dir"])
+    with open(hub["bin_dir"] + "/cf-hub", "w", encoding="utf-8"):
+        pass
+    assert hub_loader.cfengine(run, hub, True)["edition"] == "enterprise"
+
+
+def test_two_hubs_that_know_the_same_hosts_compare_equal(hub, tmp_path):
+    """Each has the other's key under root-DIGEST.pub and its own as localhost.pub."""
+    digests, keys = [], {"SHA=aa": "KEY-A", "SHA=bb": "KEY-B"}
+    for own, other in (("SHA=aa", "SHA=bb"), ("SHA=bb", "SHA=aa")):
+        layout = dict((key, value.replace(str(tmp_path), str(tmp_path / own[4:])) if isinstance(value, str) else value)
+                      for key, value in hub.items())
+        run = cfengine_files(layout, own)
+        for name, text in (("localhost.pub", keys[own]), ("root-%s.pub" % other, keys[other])):
+            with open(layout["ppkeys"] + "/" + name, "w", encoding="utf-8") as handle:
+                handle.write(text)
+        digests.append(hub_loader.cfengine(run, layout, True)["client_keys_digest"])
+    assert digests[0] == digests[1]
+    os.unlink(layout["ppkeys"] + "/root-SHA=11.pub")
+    assert hub_loader.cfengine(run, layout, True)["client_keys_digest"] != digests[0]
+
+
+def test_tree(tmp_path):
+    write(tmp_path / "a" / "one", "1")
+    (tmp_path / "a" / "link").symlink_to("one")
+    (tmp_path / "a" / "broken").symlink_to("/nowhere")
+    assert hub_loader.tree(str(tmp_path)) == {
+        "a/one": hashlib.sha256(b"1").hexdigest(), "a/link": "-> one", "a/broken": "-> /nowhere"}
+    assert hub_loader.tree(str(tmp_path / "none")) == {}
+
+
+# --- the host -----------------------------------------------------------------------------------------------------
+
+def test_file_state(tmp_path):
+    path = write(tmp_path / "key", "secret", 0o400)
+    state = hub_loader.file_state(str(path))
+    assert state == {"exists": True, "sha256": hashlib.sha256(b"secret").hexdigest(), "mode": "0400", "owner": "root"}
+    os.chown(path, 54321, 54321)
+    assert hub_loader.file_state(str(path))["owner"] == "54321"
+    assert hub_loader.file_state(str(tmp_path / "none")) == {"exists": False}
+
+
+def test_read_text(tmp_path):
+    path = write(tmp_path / "a", "x")
+    assert hub_loader.read_text(str(path)) == "x"
+    assert hub_loader.read_text(str(tmp_path / "none")) is None
+    assert hub_loader.read_text(str(path / "below a file")) is None
+
+
+def test_hosts_without_systemd_or_apt(monkeypatch):
+    assert hub_loader.units(Runner()) == {}
+    monkeypatch.setattr(hub_loader, "which", lambda program: None)
+    assert hub_loader.packages(Runner(), ["corosync"]) is None
+    assert hub_loader.packages(Runner(), []) == {}
+
+
+def test_packages_and_units_ask_once(monkeypatch):
+    monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/bin/" + program)
+    run = Runner(apt_cache="a:\n  Installed: 1\n  Candidate: 2\n", systemctl="Id=corosync.service\nLoadState=loaded\n")
+    assert hub_loader.packages(run, ["a", "b"])["a"] == {"installed": "1", "candidate": "2"}
+    assert list(hub_loader.units(run)) == ["corosync"]
+    assert [len(call[0]) for call in run.calls] == [4, 3 + len(hub_loader.MANAGED_UNITS)]
+
+
+def test_resolve():
+    found = hub_loader.resolve(["127.0.0.1", "no-such-host.invalid"])
+    assert found == {"127.0.0.1": ["127.0.0.1"], "no-such-host.invalid": []}
+
+
+def test_free_space_of_a_directory_that_is_not_there_yet(tmp_path):
+    found = hub_loader.free_space(str(tmp_path / "a" / "b"))
+    assert found["path"] == str(tmp_path) and 0 < found["free_bytes"] <= found["total_bytes"]
+
+
+def test_listening_ports():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        assert port not in hub_loader.listening_ports()
+        sock.listen(1)
+        assert port in hub_loader.listening_ports()
+
+
+def test_user():
+    assert hub_loader.user("root")["uid"] == 0 and hub_loader.user("root")["home"] == "/root"
+    assert hub_loader.user("no-such-user-x") == {"exists": False, "groups": []}
+
+
+def test_cluster_running_and_not(monkeypatch):
+    monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/sbin/" + program)
+    text = "<cib><configuration><nodes><node uname='hub1'/></nodes></configuration></cib>"
+    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=text,
+                                      corosync_cmapctl="totem.config_version (u64) = 12\n"))
+    assert found["running_version"] == 12
+    assert found["cib_readable"] and found["cib_nodes"] == ["hub1"] and found["pacemaker_version"] == "3.0.0"
+    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=(102, "not connected"),
+                                      corosync_cmapctl=(1, "Failed to initialize the cmap API")))
+    assert found["running_version"] is None
+    assert not found["cib_readable"] and found["cib_nodes"] == [] and found["promoted"] is None
+    monkeypatch.setattr(hub_loader, "which", lambda program: None)
+    found = hub_loader.cluster(Runner())
+    assert not found["corosync_installed"] and not found["pacemaker_installed"] and not found["cib_readable"]
+
+
+def test_only_root(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(HubError, match="root is needed on .*ansible_become"):
+        hub_loader.collect(Runner())
+
+
+# --- module and action --------------------------------------------------------------------------------------------
+
+def test_module_on_this_host(run_module, monkeypatch):
+    """Real /proc, real files; only the commands that this host may lack are played."""
+    run = Runner(ip="[]", systemctl="", apt_cache="", pacemakerd="", cibadmin=(102, ""), postgres=version,
+                 corosync_cmapctl=(1, ""),
+                 cf_agent="3.24.2", cf_key="", psql=(2, ""), pg_controldata=(1, ""))
+    monkeypatch.setattr(hub_info, "local_runner", run)
+    results = [run_module(hub_info, check=check, names=["localhost"], packages=["corosync"]) for check in (True, False)]
+    for result in results:
+        hub = result["hub"]
+        assert result["changed"] is False
+        assert hub["uname"] == os.uname().nodename and hub["clock"]["begin"] <= hub["clock"]["end"]
+        assert hub["names"]["localhost"] and set(pair.live_hub()) - {"controller_clock"} == set(hub)
+        del hub["clock"]
+    assert results[0]["hub"]["layout"] == results[1]["hub"]["layout"]
+
+
+def test_module_gives_the_operators_text(run_module, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    result = run_module(hub_info)
+    assert result["failed"] and "root is needed" in result["msg"]
+
+
+def test_fixture_has_the_loaders_shape(hub):
+    found = hub_loader.postgres(Runner(postgres=version), hub)
+    for info in (pair.live_hub(), pair.blank_hub()):
+        assert set(info["postgres"]) == set(found)
+    assert set(pair.blank_hub()["cfengine"]) == set(hub_loader.cfengine(Runner(), hub, False))
+    assert set(pair.live_hub()["cfengine"]) == set(hub_loader.cfengine(cfengine_files(hub), hub, True))
+    assert set(pair.blank_cluster()) == set(hub_loader.cluster(
+        Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""))))
+    assert set(pair.addresses(1)[0]) == set(hub_model.addresses(
+        [{"ifname": "e", "addr_info": [{"scope": "global", "local": "10.0.0.1", "prefixlen": 24}]}])[0])
+
+
+def action(result):
+    plugin = ActionModule.__new__(ActionModule)
+    with mock.patch.object(ActionBase, "run", return_value={}), \
+            mock.patch.object(ActionModule, "_execute_module", return_value=result) as execute:
+        found = plugin.run(task_vars={"a": 1})
+    assert execute.call_args.kwargs == {"module_name": "cfengine.hub_ha.hub_info", "task_vars": {"a": 1}}
+    return found
+
+
+def test_action_notes_the_controllers_clock_around_the_module():
+    found = action({"changed": False, "hub": {"clock": {"begin": 1, "end": 2}}})
+    clock = found["hub"]["controller_clock"]
+    assert 0 <= clock["end"] - clock["begin"] < 5 and clock["begin"] > 1.7e9
+
+
+def test_action_passes_a_failure_on():
+    assert action({"failed": True, "msg": "x"}) == {"failed": True, "msg": "x"}
+
+
+def test_modules_run_on_their_own():
+    """As Ansible starts them: a process of its own, arguments on stdin are refused with JSON, not a traceback."""
+    done = subprocess.run([sys.executable, "-c", "import sys; from ansible_collections.cfengine.hub_ha.plugins.modules "
+                           "import hub_files, hub_backup, hub_certificate, secret_file, link_check"],
+                          capture_output=True, check=False, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,199 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the raw output of a hub's tools means."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+
+FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
+
+IP_ADDR = [
+    {"ifname": "lo", "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
+    {"ifname": "ifb0", "flags": ["NOARP"], "addr_info": []},
+    {"ifname": "eth0", "addr_info": [
+        {"family": "inet", "local": "192.168.100.10", "prefixlen": 24, "broadcast": "192.168.100.255",
+         "scope": "global", "label": "eth0"},
+        {"family": "inet", "local": "192.168.100.100", "prefixlen": 24, "scope": "global", "secondary": True},
+        {"family": "inet6", "local": "fd00:0:0::2", "prefixlen": 64, "scope": "global", "nodad": True},
+        {"family": "inet6", "local": "fe80::fc:ff:fe00:1", "prefixlen": 64, "scope": "link"}]},
+    {"ifname": "tun0", "addr_info": [{"family": "inet", "scope": "global"}, {}]}]
+
+SYSTEMCTL = """Id=corosync.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=disabled
+
+Id=cf-postgres.service
+LoadState=masked
+ActiveState=inactive
+UnitFileState=masked
+
+Id=cf-php-fpm.service
+LoadState=not-found
+ActiveState=inactive
+UnitFileState=
+"""
+
+APT = """corosync:
+  Installed: 3.1.9-2
+  Candidate: 3.1.9-2
+  Version table:
+ *** 3.1.9-2 500
+        500 http://deb.debian.org/debian trixie/main amd64 Packages
+        100 /var/lib/dpkg/status
+pacemaker:
+  Installed: (none)
+  Candidate: 3.0.0-3
+  Version table:
+     3.0.0-3 500
+postgresql-13:
+  Installed: (none)
+  Candidate: (none)
+  Version table:
+N: Unable to locate package nosuch
+other:
+  Installed: 1
+"""
+
+TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:14BC 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1065 1 0000 100 0 0 10 0
+   1: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   990        0 1066 1 0000 100 0 0 10 0
+   2: 020200C0:E14C 507100CB:0050 06 00000000:00000000 03:0000144F 00000000     0        0 0 3 0000
+   3: 020200C0:0016 507100CB:0050 01 00000000:00000000 03:0000144F 00000000     0        0 0 3 0000
+"""
+TCP6 = """  sl  local_address                         remote_address                        st tx_queue rx_queue
+   0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000
+"""
+
+CONTROLDATA = """pg_control version number:            1700
+Catalog version number:               202406281
+Database system identifier:           7441234567890123456
+Database cluster state:               shut down in recovery
+pg_control last modified:             Sun 23 Nov 2025 01:42:00 AM UTC
+Latest checkpoint location:           0/3000060
+Latest checkpoint's TimeLineID:       2
+Latest checkpoint's PrevTimeLineID:   1
+"""
+
+
+def test_addresses():
+    assert hub_model.addresses(IP_ADDR) == [
+        {"interface": "eth0", "address": "192.168.100.10", "prefix": 24, "network": "192.168.100.0/24",
+         "secondary": False},
+        {"interface": "eth0", "address": "192.168.100.100", "prefix": 24, "network": "192.168.100.0/24",
+         "secondary": True},
+        {"interface": "eth0", "address": "fd00::2", "prefix": 64, "network": "fd00::/64", "secondary": False}]
+    assert hub_model.addresses([]) == []
+
+
+def test_units():
+    assert hub_model.units(SYSTEMCTL) == {
+        "corosync": {"load": "loaded", "active": "active", "enabled": "disabled"},
+        "cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"},
+        "cf-php-fpm": {"load": "not-found", "active": "inactive", "enabled": ""}}
+    assert hub_model.units("") == {}
+
+
+def test_apt_policy():
+    names = ["corosync", "pacemaker", "postgresql-13", "nosuch"]
+    assert hub_model.apt_policy(APT, names) == {
+        "corosync": {"installed": "3.1.9-2", "candidate": "3.1.9-2"},
+        "pacemaker": {"installed": "", "candidate": "3.0.0-3"},
+        "postgresql-13": {"installed": "", "candidate": ""}, "nosuch": {"installed": "", "candidate": ""}}
+
+
+def test_os_release():
+    text = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\nVERSION_ID="13"\nID=debian\n'
+    assert hub_model.os_release(text) == {"id": "debian", "version": "13", "name": "Debian GNU/Linux 13 (trixie)"}
+    assert hub_model.os_release("") == {"id": "", "version": "", "name": ""}
+
+
+def test_listening_ports_only():
+    assert hub_model.listening(TCP) == {5308, 5432}
+    assert hub_model.listening(TCP6) == {22}
+    assert hub_model.listening("") == set()
+
+
+@pytest.mark.parametrize("text, version", [
+    ("CFEngine Core 3.24.2\n", "3.24.2"), ("CFEngine Core 3.24.2a.1\nCFEngine Enterprise 3.24.2", "3.24.2"),
+    ("Pacemaker 3.0.0\nWritten by Andrew Beekhof", "3.0.0"), ("1:4.16.0-3", "4.16.0"), ("no number", None), ("", None)])
+def test_first_version(text, version):
+    assert hub_model.first_version(text) == version
+    assert hub_model.cfengine_version(text) == version
+
+
+@pytest.mark.parametrize("text, major", [
+    ("postgres (PostgreSQL) 17.6 (Debian 17.6-0+deb13u1)", "17"), ("postgres (PostgreSQL) 18beta1", "18"),
+    ("postgres (PostgreSQL) 13.22", "13"), ("", "0")])
+def test_pg_major(text, major):
+    assert hub_model.pg_major(text) == major
+
+
+def test_postmaster_pid():
+    text = "812\n/var/lib/cfengine3/state/pg/data\n1763862120\n5432\n/tmp\nlocalhost\n  5432001 0\nready   \n"
+    assert hub_model.postmaster_pid(text) == {"pid": 812, "port": 5432, "socket_dir": "/tmp"}
+    assert hub_model.postmaster_pid("812\n/data\n1763862120\n5433\n\n*\n")["socket_dir"] is None
+    assert hub_model.postmaster_pid("812\n/data\n") == {}, "being written"
+    assert hub_model.postmaster_pid("-812\n/data\n1\n5432\n\n") == {}, "single user mode"
+    assert hub_model.postmaster_pid("") == {}
+
+
+def test_controldata():
+    assert hub_model.controldata(CONTROLDATA) == {
+        "state": "shut down in recovery", "system_identifier": "7441234567890123456", "timeline": 2}
+    assert hub_model.controldata("") == {"state": "", "system_identifier": "", "timeline": None}
+
+
+@pytest.mark.parametrize("pid, server, folder, state", [
+    (1, {"in_recovery": False}, "database", "primary"), (1, {"in_recovery": True}, "database", "standby"),
+    (1, None, "database", "unreachable"), (None, None, "database", "stopped"), (None, None, "other", "foreign"),
+    (None, None, "empty", "absent"), (None, None, "absent", "absent")])
+def test_postgres_state(pid, server, folder, state):
+    assert hub_model.postgres_state({"pid": pid, "server": server, "data_dir_state": folder}) == state
+
+
+def test_system_identifier():
+    assert hub_model.system_identifier({"server": {"system_identifier": "1"}, "control": {}}) == "1"
+    assert hub_model.system_identifier({"server": None, "control": {"system_identifier": "2"}}) == "2"
+    assert hub_model.system_identifier({"server": None, "control": {"system_identifier": ""}}) is None
+    assert hub_model.system_identifier({}) is None
+
+
+@pytest.mark.parametrize("text, digest", [
+    ("SHA=ab12\n", "SHA=ab12"), ("/var/x.pub: MD5=00ff", "MD5=00ff"), ("error", None)])
+def test_key_digest(text, digest):
+    assert hub_model.key_digest(text) == digest
+
+
+def test_tree_digest():
+    digest = hub_model.tree_digest({"a": "1", "b": "2"})
+    assert digest == hub_model.tree_digest({"b": "2", "a": "1"})
+    others = [{"a": "1"}, {"a": "1", "b": "3"}, {"a": "1", "c": "2"}, {"a": "1b", "": "2"}, {}]
+    assert len(set([digest] + [hub_model.tree_digest(tree) for tree in others])) == len(others) + 1
+    assert hub_model.tree_digest({"name\udcff": "1"}) != hub_model.tree_digest({"name": "1"}), "no text, no error"
+
+
+def cib(name):
+    with open(os.path.join(FIXTURES, "cib", name), encoding="utf-8") as handle:
+        return handle.read()
+
+
+def test_cib_summary_of_a_pair():
+    found = hub_model.cib_summary(cib("pair.xml"))
+    assert found["cib_nodes"] == ["hub1", "hub2"] and found["promoted"] == "hub1"
+    assert found["pgsql_status"] == {"hub1": "PRI", "hub2": "HS:async"}
+    assert found["cib_resources"] == {"fence-hub1": "stonith:fence_ipmilan", "cfvirtip": "ocf:heartbeat:IPaddr2",
+                                      "cfpgsql": "ocf:heartbeat:pgsql"}
+
+
+def test_cib_summary_without_one_clear_primary():
+    text = cib("pair.xml")
+    assert hub_model.cib_summary(text.replace('value="HS:async"', 'value="PRI"'))["promoted"] is None
+    assert hub_model.cib_summary(text.replace('value="PRI"', 'value="HS:alone"'))["promoted"] is None
+    assert hub_model.cib_summary("<cib><configuration/></cib>") == {
+        "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None}
