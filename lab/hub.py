@@ -105,7 +105,15 @@ def _client(client, host):
 
 
 def _bootstrap(host, hub):
-    podman.execute(host, ["cf-agent", "--no-lock", "--bootstrap", network.address(hub)], timeout=120,
+    argv = ["cf-agent", "--no-lock", "--bootstrap", network.address(hub)]
+    first = podman.execute(host, argv, timeout=120, check=False)
+    if "cf-execd is not running" in first.stdout:
+        # cf-agent restarts CFEngine's units when cf-execd does not run, and then looks for cf-execd before systemd
+        # has started it. Once cf-execd runs, bootstrapping restarts nothing.
+        podman.execute(host, ["systemctl", "start", "cf-execd"], timeout=60)
+    elif first.returncode == 0:
+        return
+    podman.execute(host, argv, timeout=120,
                    hint="Look: python3 -m lab exec %s -- cf-agent -KI --bootstrap %s" % (host, network.address(hub)))
 
 

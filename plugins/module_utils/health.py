@@ -82,7 +82,8 @@ def replication_problems(replication, plan, max_lag_mb):
     slots = dict((slot["name"], slot) for slot in primary.get("slots") or [])
     slot = slots.get(plan["slots"][plan["passive"]])
     if not slot or not slot["active"]:
-        found.append("replication slot %s is %s" % (plan["slots"][plan["passive"]], "not in use" if slot else "missing"))
+        found.append("replication slot %s is %s" % (plan["slots"][plan["passive"]],
+                                                    "not in use" if slot else "missing"))
     return found
 
 

@@ -324,7 +324,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     info = {
         "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(), "db_user": user(layout["db_user"]),
+        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
+        "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         "cluster": cluster(run), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),

@@ -123,9 +123,9 @@ def find_active(infos, report):
     order = [host for host in promoted if host in primaries] + primaries
     if len(primaries) > 1:
         other = [host for host in primaries if host != order[0]][0]
-        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(infos[host]["postgres"]),
-                                           human_bytes((infos[host]["postgres"]["server"] or {}).get("size_bytes") or 0))
-                   for host in primaries]
+        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human_bytes(
+            (item["server"] or {}).get("size_bytes") or 0)) for host, item in
+            ((host, infos[host]["postgres"]) for host in primaries)]
         report.fail(other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
                     "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "
                     "directory aside: nothing here overwrites a primary")
@@ -269,7 +269,8 @@ def check_databases(infos, active, passive, report):
         report.fail(active, "synchronous_standby_names is set (%s)" % names,
                     "remove it: the resource agent refuses to start while it is set in postgresql.conf")
     if infos[active]["layout_found"] and not infos[active]["cfengine"]["am_policy_hub"]:
-        report.fail(active, "this CFEngine host is not a policy hub", "bootstrap it to itself first: cf-agent -B ADDRESS")
+        report.fail(active, "this CFEngine host is not a policy hub",
+                    "bootstrap it to itself first: cf-agent -B ADDRESS")
     text = infos[active]["cfengine"].get("def_json")
     if text:
         try:
@@ -297,7 +298,8 @@ def check_passive_database(infos, active, passive, report):
         report.fail(passive, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
                     aside)
     elif state == "stopped" and not mine.get("clone"):
-        report.fail(passive, "this hub holds the data of a former primary (%s)" % mine["control"].get("state", "stopped"),
+        report.fail(passive, "this hub holds the data of a former primary (%s)"
+                    % mine["control"].get("state", "stopped"),
                     "it may hold rows that %s does not have: save it, then move %s aside" % (active, mine["data_dir"]))
     elif state == "absent" and 5432 in infos[passive]["ports"]:
         report.fail(passive, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
@@ -305,8 +307,8 @@ def check_passive_database(infos, active, passive, report):
     if state == "absent" and size:
         free, need = infos[passive]["space"]["free_bytes"], int(size * 1.1) + (64 << 20)
         if free < need:
-            report.fail(passive, "%s free in %s, the copy needs %s" % (human_bytes(free), infos[passive]["space"]["path"],
-                                                                      human_bytes(need)),
+            report.fail(passive, "%s free in %s, the copy needs %s"
+                        % (human_bytes(free), infos[passive]["space"]["path"], human_bytes(need)),
                         "make room or mount a larger file system there")
 
 
@@ -480,7 +482,7 @@ def wanted_settings(server, database, ha_dir):
 
 
 def slot_name(prefix, node):
-    """Name of the slot that *node* uses; the resource agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
+    """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
     return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
 
 

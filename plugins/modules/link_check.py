@@ -91,6 +91,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubE
 
 PROBE = b"cfengine.hub_ha link check"
 ANSWER = b"cfengine.hub_ha link answer"
+NEIGHBOUR_WAIT = 1.2  # seconds for the kernel to ask three times who has an address
 LINGER = 1.5  # seconds a hub goes on answering after it has everything, for a peer that began later
 
 
@@ -184,7 +185,7 @@ def neighbour(run, address):
             sock.sendto(b"", (address, 9))
         except OSError:
             return None
-    deadline = time.monotonic() + 1.2
+    deadline = time.monotonic() + NEIGHBOUR_WAIT
     while time.monotonic() < deadline:
         entries = json.loads(run(["ip", "-j", "neigh", "show", "to", address]).out or "[]")
         found = [entry["lladdr"] for entry in entries

@@ -6,14 +6,13 @@ import json
 import os
 import shlex
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import testinfra
 
 ROOT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ["MOLECULE_INVENTORY_FILE"]
+ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
 WORK = "/var/lib/cfengine3"
 SHARED = "192.168.100.100"
 
@@ -32,20 +31,11 @@ def report(kind, *arguments):
     return json.loads(lab(kind, "report", "--json", *arguments))
 
 
-def until(seconds, what, condition):
-    """Poll *condition* until it is true; fails with *what* after *seconds*."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, "not within %s s: %s" % (seconds, what)
-        time.sleep(0.2)
-
-
 def get_host(name):
-    """testinfra's host through the scenario's own inventory."""
-    return testinfra.get_host("ansible://%s?ansible_inventory=%s" % (name, INVENTORY))
+    """testinfra's host, over SSH as Ansible reaches it."""
+    ssh = os.environ["LAB_SSH"]
+    return testinfra.get_host("ssh://root@%s" % ADDRESSES[name], ssh_identity_file=ssh + "/id_ed25519",
+                              ssh_extra_args="-o UserKnownHostsFile=%s/known_hosts" % ssh, controlpersist=60)
 
 
 def sql(host, query, database="postgres"):

@@ -321,6 +321,27 @@ def test_cluster_running_and_not(monkeypatch):
     assert not found["corosync_installed"] and not found["pacemaker_installed"] and not found["cib_readable"]
 
 
+def test_waiting_for_the_packager_ends(tmp_path):
+    """Free at once, free after a while, never free, and a host without dpkg."""
+    lock = write(tmp_path / "lock")
+    naps = []
+    for busy, limit, error in ((0, 9, None), (3, 9, None), (99, 1.2, HubError)):
+        answers = iter([BlockingIOError()] * busy + [None] * 9)
+        with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
+                mock.patch.object(hub_loader.fcntl, "lockf", side_effect=answers):
+            del naps[:]
+            call = (limit, naps.append, lambda: sum(naps))
+            if error:
+                with pytest.raises(error, match="apt or dpkg has been at work"):
+                    hub_loader.wait_for_packager(*call)
+                assert sum(naps) >= limit
+            else:
+                hub_loader.wait_for_packager(*call)
+                assert len(naps) == busy
+    with mock.patch.object(hub_loader, "open", side_effect=FileNotFoundError, create=True):
+        hub_loader.wait_for_packager(0)
+
+
 def test_only_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(HubError, match="root is needed on .*ansible_become"):

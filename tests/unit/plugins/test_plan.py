@@ -344,6 +344,10 @@ CASES = [
          for result in results.values()])),
     case("layouts differ", "hub2", "the hubs differ in layout: enterprise here, debian on hub1", "same edition",
          hub2(lambda info: info.update(layout_found="enterprise"))),
+    case("hub packages bring another PostgreSQL", "hub2", "PostgreSQL 15 here and 17 on hub1", "hub package",
+         lambda results: ([result["hub"].update(layout_found="enterprise", packages=None)
+                           for result in results.values()],
+                          results["hub2"]["hub"]["postgres"].update(bins={"15": "/var/cfengine/bin"}))),
     # the active hub's database and policy
     case("does not answer", "hub1", "PostgreSQL runs (pid 812) but does not answer: FATAL: role \"root\"",
          "psql -d postgres", hub1(silent)),
@@ -662,6 +666,13 @@ def after(include, before):
 def test_stock_settings():
     assert wanted(pair.stock_settings(DATA)) == {
         "include": INCLUDE, "restart": ["listen_addresses", "wal_log_hints"], "blocked": []}
+
+
+def test_a_server_that_has_not_read_its_files_is_told():
+    results = pair.running_pair()
+    assert make(results)["reload"] == []
+    results["hub2"]["hub"]["postgres"]["server"]["reload_pending"] = True
+    assert make(results)["reload"] == ["hub2"]
 
 
 def test_second_run_wants_the_very_same_file_and_no_restart():
