@@ -94,8 +94,11 @@ def _rest(argv):
     return argv[1:] if argv and argv[0] == "--" else argv
 
 
-def _need_images(suites):
-    """Outside: fetch and build what is missing."""
+def _need_images(suites, hosts_may_go):
+    """Outside: fetch and build what is missing; returns the exit status.
+
+    hosts_may_go: hosts that stand on an image to be rebuilt are removed first, else that is refused.
+    """
     wanted = [suite for suite in suites if images.missing(suite)]
     if not wanted:
         return 0
@@ -103,6 +106,10 @@ def _need_images(suites):
         raise LabError("Images of %s must be built, and that needs the machine's network. Outside of the lab's "
                        "namespace, run: python3 -m lab images %s" % (", ".join(wanted), " ".join(wanted)))
     prerequisites.install()
+    if namespace.holder() and hosts.planned()["suite"] in wanted:
+        if not hosts_may_go:
+            raise LabError("Hosts of the lab stand on the images to be rebuilt. First: python3 -m lab down")
+        namespace.again_inside(["down", "--keep-holder"])
     images.fetch_all(wanted)
     namespace.start()
     return namespace.again_inside(["build", *wanted])
@@ -113,9 +120,9 @@ def _images(options):
     for suite in suites:
         images.missing(suite)
         if options.force:
-            shutil.rmtree(paths.SUITES / suite, ignore_errors=True)
+            images.expire(suite)
     alone_here = namespace.holder() is None
-    status = _need_images(suites)
+    status = _need_images(suites, hosts_may_go=False)
     if alone_here and not namespace.inside():
         namespace.stop()
     if status == 0:
@@ -129,7 +136,7 @@ def _up(options):
         hosts.up(options.suite, wanted)
         return 0
     prerequisites.install()
-    status = _need_images([options.suite])
+    status = _need_images([options.suite], hosts_may_go=True)
     if status:
         return status
     namespace.start()

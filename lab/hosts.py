@@ -9,8 +9,9 @@ import os
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from lab import images, network, paths, podman
+from lab import images, layers, network, paths, podman
 from lab.shell import LabError, run, stage, wait_for
 
 BOOT_SECONDS = 90
@@ -54,28 +55,31 @@ def ssh_key():
     return paths.SSH_KEY.with_suffix(".pub").read_text(encoding="utf-8")
 
 
+def root_of(host):
+    """The root of a host's file system as the controller sees it (Path), whether the host is on or off."""
+    return paths.HOSTS / host / "root"
+
+
 def _create(suite, host, kind):
     """Make one host with its own identity, not started yet; return its line for known_hosts."""
-    network.plug_in(host)  # podman wants to see it already
+    network.plug_in(host)
+    root = layers.mount(images.chain(suite, kind), paths.HOSTS / host / "disk", paths.HOSTS / host)
+    key = root / "etc/ssh/ssh_host_ed25519_key"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", str(key)])
+    public = Path(str(key) + ".pub").read_text(encoding="utf-8").split()[:2]
+    podman.write(root, "/etc/hosts", network.hosts_file())
+    podman.write(root, "/etc/hostname", host + "\n")
+    os.makedirs(root / "root/.ssh", mode=0o700, exist_ok=True)
+    podman.write(root, "/root/.ssh/authorized_keys", ssh_key(), 0o600)
     podman.podman(
         "create", "--name=" + host, "--hostname=" + host, "--systemd=always", "--network=ns:/run/netns/" + host,
-        *podman.common_options(), podman.repository_option(suite), "--label=kind=" + kind, "--stop-signal=SIGRTMIN+3",
-        images.image(suite, kind), "/sbin/init",
-        hint="Build the images again: python3 -m lab images --force %s" % suite)
-    with podman.filesystem(host) as root:
-        key = root / "etc/ssh/ssh_host_ed25519_key"
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", str(key)])
-        public = (root / "etc/ssh/ssh_host_ed25519_key.pub").read_text(encoding="utf-8").split()[:2]
-        podman.write(root, "/etc/hosts", network.hosts_file())
-        podman.write(root, "/etc/hostname", host + "\n")
-        os.makedirs(str(root) + "/root/.ssh", mode=0o700, exist_ok=True)
-        podman.write(root, "/root/.ssh/authorized_keys", ssh_key(), 0o600)
+        *podman.common_options(), podman.repository_option(suite), "--stop-signal=SIGRTMIN+3",
+        "--rootfs", str(root), "/sbin/init")
     names = [host] + [network.address(host, net) for net in network.NETWORKS]
     return "%s %s" % (",".join(names), " ".join(public))
 
 
 def _boot(host):
-    network.plug_in(host)
     podman.podman("start", host, hint="See what the kernel says: dmesg | tail")
 
 
@@ -125,9 +129,9 @@ def remove_all():
     """Remove every host and its cables."""
     present = podman.containers()
     podman.remove(*present)
-    for host in set(present) | set(planned()["hosts"]):
-        if not host.startswith("build-"):
-            network.unplug(host)
+    for folder in paths.HOSTS.iterdir():
+        network.unplug(folder.name)
+        layers.remove(folder / "disk", folder)
     PLAN.unlink(missing_ok=True)
     paths.KNOWN_HOSTS.unlink(missing_ok=True)
 
@@ -145,6 +149,7 @@ def power_on(host, wait=True):
     podman.need(host, running=False)
     if podman.containers()[host] == "running":
         return False
+    network.plug_in(host)
     _boot(host)
     if wait:
         wait_ready(host)

@@ -20,6 +20,9 @@ OPERATOR_DEF_JSON = {
     "classes": {"our_production_hub": ["any"], "our_patch_window": ["Monday", "Thursday"]},
     "inputs": ["services/our_own/main.cf"],
     "vars": {
+        # Debian's policy has the hub take its own policy from the package's folder unless told otherwise:
+        # whoever keeps own policy in masterfiles needs this line.
+        "mpf_update_policy_master_location": WORK + "/masterfiles",
         "acl": ["192.168.100.0/24", "10.20.0.0/16"],
         "our_ntp_servers": ["ntp1.example.net", "ntp2.example.net"],
         "our_motd": "Hands off: \"quotes\", back\\slashes and 100 % are ours.",
@@ -63,9 +66,10 @@ def seed(host="hub1", prepared=False, operator_def_json=False):
                        "Start it so: python3 -m lab reset --hosts %s=single,..." % (host, kind, host))
     clients = sorted(name for name, state in podman.containers().items()
                      if name.startswith("client") and state == "running")
+    # Bootstrapping restarts every unit of CFEngine, cf-postgres.service among them: database after policy.
+    _policy(host, operator_def_json)
     with ThreadPoolExecutor(4) as pool:
         database = pool.submit(_database, host, prepared)
-        _policy(host, operator_def_json)
         joined = [pool.submit(_client, client, host) for client in clients]
         for work in [database, *joined]:
             work.result()
@@ -79,7 +83,8 @@ def _database(host, prepared):
             # As if the operator had restarted PostgreSQL with these in the last maintenance window.
             podman.execute(host, ["sh", "-c", "cat >>%s/postgresql.conf" % PGDATA],
                            stdin="listen_addresses = '*'\nwal_log_hints = on\n")
-        podman.execute(host, ["systemctl", "enable", "--now", "cf-postgres.service"],
+        podman.execute(host, ["systemctl", "enable", "cf-postgres.service"])
+        podman.execute(host, ["systemctl", "restart" if prepared else "start", "cf-postgres.service"],
                        hint="Look: python3 -m lab exec %s -- tail /var/log/postgresql.log" % host)
         wait_for("PostgreSQL on %s" % host, lambda: psql(host, "SELECT 1;") == "1", 30)
         psql(host, "SET log_statement = 'none';\nSET password_encryption = 'scram-sha-256';\n"
@@ -107,14 +112,14 @@ def _client(client, host):
 def _bootstrap(host, hub):
     argv = ["cf-agent", "--no-lock", "--bootstrap", network.address(hub)]
     first = podman.execute(host, argv, timeout=120, check=False)
-    if "cf-execd is not running" in first.stdout:
-        # cf-agent restarts CFEngine's units when cf-execd does not run, and then looks for cf-execd before systemd
-        # has started it. Once cf-execd runs, bootstrapping restarts nothing.
-        podman.execute(host, ["systemctl", "start", "cf-execd"], timeout=60)
-    elif first.returncode == 0:
+    if first.returncode == 0:
         return
-    podman.execute(host, argv, timeout=120,
-                   hint="Look: python3 -m lab exec %s -- cf-agent -KI --bootstrap %s" % (host, network.address(hub)))
+    if "cf-execd is not running" in first.stdout + first.stderr:
+        # cf-agent restarts CFEngine's units when cf-execd does not run, and then looks for cf-execd before
+        # systemd has started it. Once cf-execd runs, bootstrapping restarts nothing.
+        podman.execute(host, ["systemctl", "start", "cf-execd.service"], timeout=60)
+    podman.execute(host, argv, timeout=120, hint="Look: python3 -m lab exec %s -- cf-agent -KI --bootstrap %s"
+                   % (host, network.address(hub)))
 
 
 def _start_daemons(host):

@@ -10,13 +10,12 @@ Each image is rebuilt only when its recipe has changed.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import paths, podman
+from lab import layers, paths, podman
 from lab.shell import LabError, run, say, stage
 
 SUITES = ("trixie", "bookworm")
@@ -27,6 +26,9 @@ BASE = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2",
 PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "cfengine3", "postgresql",
             "python3-psycopg2", "iptables", "openssl", "perl", "python3-cryptography", "rsync", "ipmitool",
             "corosync-qdevice", "corosync-qnetd", "nftables", "socat", "tcpdump", "fence-virt")
+# Packages go to the disk without emptying its cache after each file, and without what nobody reads here.
+DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
+        "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright")
 FENCING = {"trixie": ("fence-agents-ipmilan",), "bookworm": ("fence-agents",)}
 
 
@@ -49,7 +51,7 @@ def recipes(suite):
     def text(*names):
         return [(paths.CODE / name).read_bytes() for name in names]
 
-    blank = digest(["blank", suite, *BASE, *packages(suite), os.environ.get("LAB_MIRROR", ""),
+    blank = digest(["blank", suite, *BASE, *packages(suite), *DPKG, os.environ.get("LAB_MIRROR", ""),
                     *text("image/packages.sh", "image/blank.sh", "repo.py")])
     client = digest(["client", blank, *text("image/client.sh")])
     sql = sorted(path.name for path in (paths.CODE / "sql").glob("*.sql"))
@@ -57,9 +59,14 @@ def recipes(suite):
     return {"blank": blank, "client": client, "single": single}
 
 
-def image(suite, kind):
-    """Name of an image."""
-    return "localhost/hub-ha-lab/%s:%s" % (kind, suite)
+def tree(suite, kind):
+    """The folder of an image: a whole file system for blank, what was added to the one before for the others."""
+    return paths.SUITES / suite / kind
+
+
+def chain(suite, kind):
+    """The folders that make an image, uppermost first (list)."""
+    return [tree(suite, each) for each in reversed(KINDS[:KINDS.index(kind) + 1])]
 
 
 def _stamp(suite, kind):
@@ -79,66 +86,69 @@ def missing(suite):
     return absent
 
 
-def fetch(suite):
-    """Make the base system and the packages' repository (needs the machine's network)."""
-    folder = paths.SUITES / suite
-    folder.mkdir(parents=True, exist_ok=True)
+def forget(suite, kinds=KINDS):
+    """Remove images; those that stand on them are removed with them."""
+    for kind in KINDS[min(KINDS.index(each) for each in kinds):]:
+        _stamp(suite, kind).unlink(missing_ok=True)
+        if tree(suite, kind).exists():
+            shutil.rmtree(tree(suite, kind))
+
+
+def expire(suite):
+    """Make all images of a suite count as missing, without touching them yet."""
     for kind in KINDS:
         _stamp(suite, kind).unlink(missing_ok=True)
-    fresh = folder / "packages.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
+
+
+def fetch(suite):
+    """Make the base system and the packages' repository (needs the machine's network)."""
+    (paths.SUITES / suite).mkdir(parents=True, exist_ok=True)
+    forget(suite)
+    shutil.rmtree(paths.repository(suite), ignore_errors=True)
+    paths.repository(suite).mkdir()
     log = paths.LOGS / ("fetch-%s.log" % suite)
     mirror = [os.environ["LAB_MIRROR"]] if os.environ.get("LAB_MIRROR") else []
-    with stage("%s: base system and %d packages from Debian (log: %s)" % (
-            suite, len(packages(suite)), os.path.relpath(log))):
-        run(["mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", "--skip=cleanup/apt",
-             "--include=" + ",".join(BASE),
-             "--customize-hook=sh '%s/image/packages.sh' \"$1\" '%s'" % (paths.CODE, fresh),
+    with stage("%s: base system and %d packages from Debian" % (suite, len(packages(suite)))):
+        run(["mmdebstrap", "--variant=minbase", "--format=directory", "--skip=cleanup/apt",
+             *["--dpkgopt=" + option for option in DPKG], "--include=" + ",".join(BASE),
+             "--customize-hook=sh '%s/image/packages.sh' \"$1\" '%s'" % (paths.CODE, paths.repository(suite)),
              "--customize-hook=sh '%s/image/blank.sh' \"$1\"" % paths.CODE,
-             suite, str(folder / "base.tar"), *mirror],
-            env={"PACKAGES": " ".join(packages(suite)), "PYTHON": sys.executable, "PYTHONPATH": str(paths.ROOT),
-                 "TMPDIR": str(paths.TMP), "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+             suite, str(tree(suite, "blank")), *mirror],
+            env={"PACKAGES": " ".join(packages(suite)), "DPKG": "\n".join(DPKG), "PYTHON": sys.executable,
+                 "PYTHONPATH": str(paths.ROOT), "TMPDIR": str(paths.TMP), "DEBIAN_FRONTEND": "noninteractive",
+                 "LC_ALL": "C.UTF-8"},
             timeout=1200, log=log,
             hint="Is the machine's package source reachable? LAB_MIRROR=http://... names another mirror.")
-    shutil.rmtree(paths.repository(suite), ignore_errors=True)
-    fresh.rename(paths.repository(suite))
+    _done(suite, "blank")
+
+
+def _done(suite, kind):
+    _stamp(suite, kind).write_text(recipes(suite)[kind] + "\n", encoding="utf-8")
 
 
 def build(suite):
-    """Build what is missing, inside the namespace, after ``fetch``."""
+    """Build what is missing on top of the base system, inside the namespace, after ``fetch``."""
     for kind in missing(suite):
         if kind == "blank":
-            _import(suite)
-        else:
-            _layer(suite, kind)
-        _stamp(suite, kind).write_text(recipes(suite)[kind] + "\n", encoding="utf-8")
+            raise LabError("The base system of %s is not there. Outside of the lab's namespace, run: "
+                           "python3 -m lab images %s" % (suite, suite))
+        _add(suite, kind)
+        _done(suite, kind)
 
 
-def _import(suite):
-    tar = paths.SUITES / suite / "base.tar"
-    if not tar.exists():
-        raise LabError("The base system of %s is not there. Outside of the lab's namespace, run: "
-                       "python3 -m lab images %s" % (suite, suite))
-    with stage("%s: image blank" % suite):
-        podman.podman("import", "--change=CMD=/sbin/init", "--change=STOPSIGNAL=SIGRTMIN+3",
-                      str(tar), image(suite, "blank"), timeout=300)
-    tar.unlink()
-
-
-def _layer(suite, kind):
-    base = KINDS[KINDS.index(kind) - 1]
+def _add(suite, kind):
     worker = "build-%s-%s" % (suite, kind)
-    log = paths.LOGS / (worker + ".log")
     with stage("%s: image %s" % (suite, kind)):
+        forget(suite, [kind])
         podman.remove(worker)
-        try:
-            podman.podman("run", "--name=" + worker, "--network=none", "--hostname=build", *podman.common_options(),
-                          podman.repository_option(suite), "--volume=%s:/lab:ro" % paths.CODE,
-                          image(suite, base), "sh", "/lab/image/%s.sh" % kind, timeout=600, log=log)
-            podman.podman("commit", "--quiet", "--change=CMD=/sbin/init", worker, image(suite, kind), timeout=300)
-        finally:
-            podman.remove(worker)
+        with layers.mounted(chain(suite, KINDS[KINDS.index(kind) - 1]), tree(suite, kind), paths.TMP / worker) as root:
+            try:
+                podman.podman("run", "--name=" + worker, "--network=none", "--hostname=build", *podman.common_options(),
+                              podman.repository_option(suite), "--volume=%s:/lab:ro" % paths.CODE,
+                              "--rootfs", str(root), "sh", "/lab/image/%s.sh" % kind,
+                              timeout=600, log=paths.LOGS / (worker + ".log"))
+            finally:
+                podman.remove(worker)
 
 
 def describe():
@@ -159,11 +169,6 @@ def build_all(suites):
     if not wanted:
         say("lab: images of %s are up to date" % ", ".join(suites))
         return
-    podman.settings()
+    podman.settings()  # once, before two need it at the same time
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(build, wanted))
-
-
-def write_json(path, data):
-    """Write *data* as JSON."""
-    path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")

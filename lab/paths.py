@@ -17,11 +17,12 @@ HOLDER_LOG = STATE / "logs" / "holder.log"
 LOGS = STATE / "logs"
 TMP = STATE / "tmp"
 SUITES = STATE / "suites"
-PODMAN = STATE / "podman"
+PODMAN = STATE / "engine"
+HOSTS = STATE / "hosts"                  # the hosts' file systems
 SSH = STATE / "ssh"
 SSH_KEY = SSH / "id_ed25519"
 KNOWN_HOSTS = SSH / "known_hosts"
-HOSTS_FILE = STATE / "hosts"             # what /etc/hosts says, on the controller and on every host
+HOSTS_FILE = STATE / "etc-hosts"         # what /etc/hosts says, on the controller and on every host
 WRITER_PASS = STATE / "writer.pass"
 PROBE = STATE / "probe"
 VENV_PYTHON = ROOT / ".cache" / "venv" / "bin" / "python"
@@ -35,7 +36,7 @@ CGROUP = "hub-ha-lab-" + TAG
 
 def make():
     """Create the folders of the lab's state."""
-    for folder in (STATE, LOGS, TMP, SUITES, PODMAN, SSH, PROBE):
+    for folder in (STATE, LOGS, TMP, SUITES, PODMAN, HOSTS, SSH, PROBE):
         folder.mkdir(parents=True, exist_ok=True)
     SSH.chmod(0o700)
 

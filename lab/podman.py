@@ -7,42 +7,12 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 from lab import paths
 from lab.shell import LabError, run
 
 LABEL = "hub-ha-lab"
-
-
-def _storage_driver():
-    """(driver, extra settings) that work on this machine's file system: tried, not guessed."""
-    wanted = paths.PODMAN / "driver"
-    if wanted.exists():
-        driver = wanted.read_text(encoding="utf-8").strip()
-    else:
-        driver = _find_driver()
-        wanted.write_text(driver + "\n", encoding="utf-8")
-    if driver == "fuse":
-        return "overlay", '[storage.options.overlay]\nmount_program = "%s"\n' % shutil.which("fuse-overlayfs")
-    return driver, ""
-
-
-def _find_driver():
-    trial = paths.TMP / "overlay"
-    for name in ("low", "up", "work", "all"):
-        (trial / name).mkdir(parents=True, exist_ok=True)
-    options = "lowerdir=%s,upperdir=%s,workdir=%s" % (trial / "low", trial / "up", trial / "work")
-    works = run(["mount", "-t", "overlay", "overlay", "-o", options, str(trial / "all")],
-                check=False, timeout=30).returncode == 0
-    if works:
-        run(["umount", str(trial / "all")], timeout=30)
-    shutil.rmtree(trial)
-    if works:
-        return "overlay"
-    return "fuse" if shutil.which("fuse-overlayfs") and Path("/dev/fuse").exists() else "vfs"
 
 
 def _keep(path, text):
@@ -53,10 +23,10 @@ def _keep(path, text):
 
 def settings():
     """Write podman's configuration files and return the environment that names them (dict)."""
-    driver, extra = _storage_driver()
     storage, engine = paths.PODMAN / "storage.conf", paths.PODMAN / "containers.conf"
-    _keep(storage, '[storage]\ndriver = "%s"\ngraphroot = "%s"\nrunroot = "/run/podman/root"\n%s'
-          % (driver, paths.PODMAN / "root", extra))
+    # The hosts' file systems are mounted by the lab (see lab.layers): podman stores no images.
+    _keep(storage, '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "/run/podman/root"\n'
+          % (paths.PODMAN / "root"))
     _keep(engine, '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\nruntime = "crun"\n'
           'tmp_dir = "/run/podman/libpod"\n[containers]\nlog_driver = "none"\n')
     return {"CONTAINERS_STORAGE_CONF": str(storage), "CONTAINERS_CONF": str(engine), "TMPDIR": str(paths.TMP)}
@@ -98,11 +68,6 @@ def repository_option(suite):
     return "--volume=%s:/srv/packages:ro" % paths.repository(suite)
 
 
-def exists(kind, name):
-    """True when the container or image (*kind*) *name* exists."""
-    return podman(kind, "exists", name, check=False).returncode == 0
-
-
 def containers():
     """All hosts of the lab: {name: state}, e.g. {"hub1": "running"}."""
     known = podman("ps", "--all", "--filter", "label=" + LABEL, "--format", "json").stdout
@@ -130,16 +95,6 @@ def execute(host, argv, stdin=None, check=True, timeout=120, user=None, hint=Non
     if user:
         options.append("--user=" + user)
     return podman("exec", *options, host, *argv, stdin=stdin, check=check, timeout=timeout, hint=hint)
-
-
-@contextmanager
-def filesystem(host):
-    """The root of a host's file system as a Path, while it is not running."""
-    root = podman("mount", host).stdout.strip()
-    try:
-        yield Path(root)
-    finally:
-        podman("unmount", host, check=False)
 
 
 def write(root, name, text, mode=0o644, owner=(0, 0)):

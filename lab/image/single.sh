@@ -16,9 +16,6 @@ bin=$(echo /usr/lib/postgresql/*/bin)
 # The unit cf-postgres.service starts /usr/bin/pg_ctl, and only when it is there.
 ln -s "$bin/pg_ctl" /usr/bin/pg_ctl
 
-# Debian enables every unit of CFEngine; what the hub runs is started when the lab makes it live.
-systemctl disable cfengine3.service cf-postgres.service
-
 # Public keys of hosts that report to the hub, named as this CFEngine names them. Nobody keeps the private ones.
 mkdir /tmp/keys
 seq 50 | xargs -P 2 -I N sh -c 'openssl genrsa 2048 2>/dev/null | openssl rsa -RSAPublicKey_out -out /tmp/keys/N.pub 2>/dev/null'

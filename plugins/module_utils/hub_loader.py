@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import grp
@@ -155,7 +156,9 @@ def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
             return
         except FileNotFoundError:
             return
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                return  # nobody holds it; the file system says something else, and apt will say it better
             if clock() >= deadline:
                 raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
                                "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
@@ -167,6 +170,15 @@ def packager_interrupted():
     try:
         return bool(os.listdir("/var/lib/dpkg/updates"))
     except FileNotFoundError:
+        return False
+
+
+def binary(path):
+    """True when the file exists and is not plain ASCII text."""
+    try:
+        with open(path, "rb") as handle:
+            return not all(32 <= byte < 127 or byte in (9, 10, 13) for byte in handle.read(4096))
+    except OSError:
         return False
 
 
@@ -293,6 +305,7 @@ def cluster(run):
         "corosync_installed": which("corosync") is not None,
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
+        "authkey_binary": binary("/etc/corosync/authkey"),
         "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
         "cib_readable": False, "running_version": None,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, hub_model
 
@@ -341,6 +342,14 @@ def check_cluster(infos, settings, report):
                             "rename that resource: the id %s is what CFEngine's ha.cfg reads" % name)
 
 
+def check_authkey(infos, report):
+    """corosync's key must be text: it goes from hub to hub through Ansible, in memory only."""
+    for host, info in infos.items():
+        if info["cluster"].get("authkey_binary"):
+            report.fail(host, "/etc/corosync/authkey holds a binary key, as corosync-keygen makes it",
+                        "remove it on both hubs while no cluster runs; a key that is text is then made")
+
+
 def check_fencing(settings, report):
     fencing, reason = settings.get("fencing"), settings.get("fencing_none_reason")
     if fencing in (None, "", []):
@@ -359,6 +368,11 @@ def check_fencing(settings, report):
             if missing:
                 report.fail("all", "a fencing device lacks %s" % ", ".join(missing),
                             "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
+            elif not re.match(r"^[A-Za-z][A-Za-z0-9_.-]*$", str(device["id"])) or device["id"] in RESOURCE_IDS:
+                report.fail("all", "%r cannot be the id of a fencing device" % device["id"],
+                            "use letters, digits, dots, dashes and underscores, beginning with a letter")
+            elif [item.get("id") for item in fencing if isinstance(item, dict)].count(device["id"]) > 1:
+                report.fail("all", "two fencing devices have the id %s" % device["id"], "give each its own id")
             elif device["hub"] not in settings["hosts"]:
                 report.fail("all", "fencing device %s names %s, which is no hub of this inventory"
                             % (device["id"], device["hub"]), "use the inventory's name of the hub")
@@ -527,6 +541,7 @@ def make_plan(results, settings, probes=None):
     check_versions(infos, needed, active, passive, report)
     check_databases(infos, active, passive, report)
     check_cluster(infos, settings, report)
+    check_authkey(infos, report)
     check_links(infos, report, probes or {})
     networks = shared_networks(infos, set(virtual_ips + as_list(replication_ip)))
     chosen = choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -326,7 +327,7 @@ def test_waiting_for_the_packager_ends(tmp_path):
     lock = write(tmp_path / "lock")
     naps = []
     for busy, limit, error in ((0, 9, None), (3, 9, None), (99, 1.2, HubError)):
-        answers = iter([BlockingIOError()] * busy + [None] * 9)
+        answers = iter([BlockingIOError(errno.EAGAIN, "busy")] * busy + [None] * 9)
         with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
                 mock.patch.object(hub_loader.fcntl, "lockf", side_effect=answers):
             del naps[:]
