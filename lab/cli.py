@@ -32,7 +32,7 @@ def parser():
                          help="hosts to start; kinds: %s (default: %%(default)s)" % ", ".join(images.KINDS))
 
     add("prerequisites", "Install what this machine lacks (as root, with apt-get).", inside=False)
-    sub = add("images", "Build the hosts' images, those whose recipe has changed.", inside=False, changes=True)
+    sub = add("images", "Build the hosts' images, those whose recipe has changed.", inside=False)
     sub.add_argument("suites", nargs="*", metavar="SUITE", help="trixie (default), bookworm")
     sub.add_argument("--force", action="store_true", help="build again, with the newest packages")
     sub = add("build", argparse.SUPPRESS)
@@ -48,7 +48,7 @@ def parser():
     sub.add_argument("--operator-def-json", action="store_true", help="masterfiles have a def.json of the operator's")
     sub = add("down", "Remove all hosts and end the lab; what was built stays.", inside=False, changes=True)
     sub.add_argument("--keep-holder", action="store_true", help="remove the hosts only")
-    add("clean", "Like down, and remove all that the lab keeps below .cache/lab.", inside=False, changes=True)
+    add("clean", "Like down, and remove all that the lab keeps below .cache/lab.", inside=False)
     sub = add("status", "Show what runs.", inside=False)
     sub.add_argument("--json", action="store_true")
     sub = add("enter", "Run a command (or a shell) in the lab's namespace.", inside=False)
@@ -110,9 +110,10 @@ def _need_images(suites, hosts_may_go):
         if not hosts_may_go:
             raise LabError("Hosts of the lab stand on the images to be rebuilt. First: python3 -m lab down")
         namespace.again_inside(["down", "--keep-holder"])
-    images.fetch_all(wanted)
-    namespace.start()
-    return namespace.again_inside(["build", *wanted])
+    with namespace.alone("building images of " + ", ".join(wanted)):
+        images.fetch_all(wanted)
+        namespace.start()
+        return namespace.again_inside(["build", *wanted])
 
 
 def _images(options):
@@ -153,20 +154,19 @@ def _down(options):
         namespace.stop()
         say("lab: nothing was running")
         return 0
-    status = namespace.again_inside(["down", "--keep-holder"])
     if options.keep_holder:
-        return status
-    # Even when removing the hosts failed: nothing survives the end of the namespace.
+        return namespace.again_inside(["down", "--keep-holder"])
+    # The kernel takes everything down with the namespace, also what hangs.
     namespace.stop()
     say("lab: down. What was built is kept; `python3 -m lab clean` removes it too.")
-    return status
+    return 0
 
 
 def _clean(_options):
     if namespace.inside():
         raise LabError("Run `python3 -m lab clean` outside of the lab's namespace.")
     namespace.stop()
-    shutil.rmtree(paths.STATE, ignore_errors=False)
+    shutil.rmtree(paths.STATE)
     say("lab: removed %s" % paths.STATE)
     return 0
 
@@ -269,12 +269,15 @@ def main(arguments):
         inside = namespace.inside()
         if options.inside and not inside:
             return namespace.again_inside(arguments)
-        if options.changes and (inside or options.command in ("images", "clean")):
+        if options.changes and inside:
             with namespace.alone("lab " + " ".join(arguments)):
                 return WORK[options.command](options)
         return WORK[options.command](options)
     except LabError as exc:
         say("%s %s" % (colour("lab: ERROR:", "31", sys.stderr), exc))
         return 1
+    except KeyboardInterrupt:
+        say("lab: stopped by you. `python3 -m lab status` shows what there is, `python3 -m lab down` removes it.")
+        return 130
     except BrokenPipeError:
         return 1

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 from lab import namespace, network, paths
 from lab.shell import LabError, run
@@ -22,6 +24,17 @@ from lab.shell import LabError, run
 def mount(*argv):
     """One mount(8) call."""
     run(["mount", *argv], timeout=20)
+
+
+def cover_resolver():
+    """No name service but /etc/hosts: asking gets "nobody there" at once. podman copies this to the hosts."""
+    paths.RESOLVER_FILE.write_text("nameserver 192.168.100.1\noptions attempts:1 timeout:1\n", encoding="utf-8")
+    target = Path(os.path.realpath("/etc/resolv.conf"))
+    if target.is_relative_to("/run"):  # systemd-resolved's, which our own /run has just covered
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.RESOLVER_FILE, target)
+    elif target.exists():
+        mount("--bind", str(paths.RESOLVER_FILE), str(target))
 
 
 def set_up():
@@ -39,6 +52,7 @@ def set_up():
         os.mkdir(folder)
     paths.HOSTS_FILE.write_text(network.hosts_file(), encoding="utf-8")
     mount("--bind", str(paths.HOSTS_FILE), "/etc/hosts")
+    cover_resolver()
     network.make_bridges()
     paths.MARK.write_text(str(paths.STATE), encoding="utf-8")
 

@@ -16,7 +16,6 @@ from lab.shell import LabError, run, stage, wait_for
 
 BOOT_SECONDS = 90
 DEFAULT_HOSTS = "hub1,hub2,client1,client2"
-PLAN = paths.STATE / "plan.json"  # suite and kind of every host that was started
 
 
 def plan(text, kinds=images.KINDS):
@@ -43,7 +42,7 @@ def plan(text, kinds=images.KINDS):
 def planned():
     """What was started last: {"suite": ..., "hosts": {name: kind}}."""
     try:
-        return json.loads(PLAN.read_text(encoding="utf-8"))
+        return json.loads(paths.PLAN.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {"suite": None, "hosts": {}}
 
@@ -111,7 +110,7 @@ def up(suite, wanted):
     with stage("starting %s (%s)" % (", ".join("%s=%s" % pair for pair in sorted(wanted.items())), suite)):
         remove_all()
         ssh_key()
-        PLAN.write_text(json.dumps({"suite": suite, "hosts": wanted}, indent=1) + "\n", encoding="utf-8")
+        paths.PLAN.write_text(json.dumps({"suite": suite, "hosts": wanted}, indent=1) + "\n", encoding="utf-8")
 
         def one(pair):
             line = _create(suite, *pair)
@@ -132,7 +131,7 @@ def remove_all():
     for folder in paths.HOSTS.iterdir():
         network.unplug(folder.name)
         layers.remove(folder / "disk", folder)
-    PLAN.unlink(missing_ok=True)
+    paths.PLAN.unlink(missing_ok=True)
     paths.KNOWN_HOSTS.unlink(missing_ok=True)
 
 
@@ -171,7 +170,8 @@ def link(host, nets, up_again):
 def exec_argv(host, argv, tty):
     """The command line that runs *argv* on *host* with our own standard input (list), and its environment."""
     podman.need(host)
-    return ["podman", "exec", "--interactive", *(["--tty"] if tty else []), host, *argv], podman.environment()
+    terminal = ["--tty", "--env=TERM=%s" % os.environ.get("TERM", "xterm")] if tty else []
+    return ["podman", "exec", "--interactive", *terminal, host, *argv], podman.environment()
 
 
 def ssh_argv(host, argv):

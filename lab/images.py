@@ -55,7 +55,7 @@ def recipes(suite):
                     *text("image/packages.sh", "image/blank.sh", "repo.py")])
     client = digest(["client", blank, *text("image/client.sh")])
     sql = sorted(path.name for path in (paths.CODE / "sql").glob("*.sql"))
-    single = digest(["single", client, *text("image/single.sh", *["sql/" + name for name in sql])])
+    single = digest(["single", client, *text("image/single.sh", "image/keys.py", *["sql/" + name for name in sql])])
     return {"blank": blank, "client": client, "single": single}
 
 
@@ -108,12 +108,12 @@ def fetch(suite):
     paths.repository(suite).mkdir()
     log = paths.LOGS / ("fetch-%s.log" % suite)
     mirror = [os.environ["LAB_MIRROR"]] if os.environ.get("LAB_MIRROR") else []
-    with stage("%s: base system and %d packages from Debian" % (suite, len(packages(suite)))):
-        run(["mmdebstrap", "--variant=minbase", "--format=directory", "--skip=cleanup/apt",
+    with stage("%s: base system and %d packages from Debian" % (suite, len(packages(suite))), log), \
+            layers.quick(tree(suite, "blank"), paths.TMP / ("base-" + suite)) as (before, target):
+        run([*before, "mmdebstrap", "--variant=minbase", "--format=directory", "--skip=cleanup/apt",
              *["--dpkgopt=" + option for option in DPKG], "--include=" + ",".join(BASE),
              "--customize-hook=sh '%s/image/packages.sh' \"$1\" '%s'" % (paths.CODE, paths.repository(suite)),
-             "--customize-hook=sh '%s/image/blank.sh' \"$1\"" % paths.CODE,
-             suite, str(tree(suite, "blank")), *mirror],
+             "--customize-hook=sh '%s/image/blank.sh' \"$1\"" % paths.CODE, suite, str(target), *mirror],
             env={"PACKAGES": " ".join(packages(suite)), "DPKG": "\n".join(DPKG), "PYTHON": sys.executable,
                  "PYTHONPATH": str(paths.ROOT), "TMPDIR": str(paths.TMP), "DEBIAN_FRONTEND": "noninteractive",
                  "LC_ALL": "C.UTF-8"},
@@ -138,15 +138,16 @@ def build(suite):
 
 def _add(suite, kind):
     worker = "build-%s-%s" % (suite, kind)
-    with stage("%s: image %s" % (suite, kind)):
+    log = paths.LOGS / (worker + ".log")
+    below = chain(suite, KINDS[KINDS.index(kind) - 1])
+    with stage("%s: image %s" % (suite, kind), log):
         forget(suite, [kind])
         podman.remove(worker)
-        with layers.mounted(chain(suite, KINDS[KINDS.index(kind) - 1]), tree(suite, kind), paths.TMP / worker) as root:
+        with layers.mounted(below, tree(suite, kind), paths.TMP / worker) as root:
             try:
                 podman.podman("run", "--name=" + worker, "--network=none", "--hostname=build", *podman.common_options(),
                               podman.repository_option(suite), "--volume=%s:/lab:ro" % paths.CODE,
-                              "--rootfs", str(root), "sh", "/lab/image/%s.sh" % kind,
-                              timeout=600, log=paths.LOGS / (worker + ".log"))
+                              "--rootfs", str(root), "sh", "/lab/image/%s.sh" % kind, timeout=600, log=log)
             finally:
                 podman.remove(worker)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def _start_locked(lock):
         return wait_for("the lab's namespace that another command is starting", holder, 30,
                         hint="Look into %s." % paths.HOLDER_LOG)
     os.ftruncate(lock, 0)
-    remove_cgroups()
+    remove_remains()
     by = "%s, process %d" % (os.environ.get("SUDO_USER") or os.environ.get("USER") or "root", os.getpid())
     ready_in, ready_out = os.pipe()
     with open(paths.HOLDER_LOG, "w", encoding="utf-8") as log:
@@ -104,17 +105,25 @@ def _start_locked(lock):
 
 
 def stop():
-    """End the namespace with everything in it. Returns False when none was there."""
+    """End the namespace with everything in it, whatever it is doing. Returns False when none was there."""
     known = holder()
-    if not known:
-        remove_cgroups()
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(known["pid"], signal.SIGKILL)
-    wait_for("the end of the lab's processes", lambda: born(known["pid"]) is None, 30)
+    if known:
+        with suppress(ProcessLookupError):
+            os.kill(known["pid"], signal.SIGKILL)
+        wait_for("the end of the lab's processes", lambda: born(known["pid"]) is None, 30)
+        paths.LOCK.write_text("", encoding="utf-8")
+    remove_remains()
+    return known is not None
+
+
+def remove_remains():
+    """Remove what hosts leave behind when the namespace ends: their disks, podman's notes, control groups."""
     remove_cgroups()
-    paths.LOCK.write_text("", encoding="utf-8")
-    return True
+    for folder in (paths.HOSTS, paths.PODMAN, paths.TMP):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in (paths.PLAN, paths.KNOWN_HOSTS):
+        file.unlink(missing_ok=True)
 
 
 def remove_cgroups():
@@ -190,7 +199,9 @@ def alone(name):
             raise LabError("Another lab command is at work here: %s. Wait for its end." % handle.read().strip()) \
                 from exc
         handle.truncate(0)
-        handle.write("%s, since %s\n" % (name, time.strftime("%H:%M:%S")))
+        handle.write("%s (process %d), since %s\n" % (name, os.getpid(), time.strftime("%H:%M:%S")))
         handle.flush()
-        yield
-        handle.truncate(0)
+        try:
+            yield
+        finally:
+            handle.truncate(0)

@@ -14,6 +14,7 @@ from lab.shell import LabError, run, say, stage
 NEEDED = (
     ("podman", "podman"),
     ("crun", "crun"),
+    ("netavark", "/usr/lib/podman/netavark"),  # podman 5 does not start without it, though the lab has no use for it
     ("mmdebstrap", "mmdebstrap"),
     ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
     ("iproute2", "ip"),
@@ -22,7 +23,6 @@ NEEDED = (
     ("util-linux", "unshare"),
     ("mount", "mount"),
     ("dpkg", "dpkg-deb"),
-    ("uidmap", "newuidmap"),
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 )
 

@@ -12,7 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 
-LIVE_SIGN_EVERY = 15.0  # seconds between two signs of life of one long stage
+LIVE_SIGN_EVERY = 10.0  # seconds between two signs of life of one long stage
 
 
 class LabError(Exception):
@@ -81,29 +81,40 @@ def say(text, stream=None):
         stream.flush()
 
 
+def last_line(path):
+    """The last line of a log that says something, cut to a line's length; "" when there is none."""
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return lines[-1].strip()[:90] if lines else ""
+
+
 @contextmanager
-def stage(name, quiet=False):
-    """Announce a stage, give a sign of life during long ones, tell the seconds it took."""
+def stage(name, log=None):
+    """Announce a stage, give a sign of life during long ones, tell the seconds it took.
+
+    log: the file (Path) that the stage writes: its last line is part of the sign of life.
+    """
     began = time.monotonic()
     over = threading.Event()
 
     def alive():
         while not over.wait(LIVE_SIGN_EVERY):
-            say("  lab: %s ... %d s" % (name, time.monotonic() - began))
+            said = last_line(log) if log else ""
+            say("     ... %s, %d s%s" % (name, time.monotonic() - began, ": " + said if said else ""))
 
-    if not quiet:
-        say("%s %s" % (colour("lab:", "36", sys.stderr), name))
-        threading.Thread(target=alive, daemon=True).start()
+    say("%s %s" % (colour("lab:", "36", sys.stderr), name))
+    threading.Thread(target=alive, daemon=True).start()
     try:
         yield
     except BaseException:
-        over.set()
-        if not quiet:
-            say("%s %s, after %.1f s" % (colour("lab: FAILED:", "31", sys.stderr), name, time.monotonic() - began))
+        say("%s %s, after %.1f s" % (colour("lab: FAILED:", "31", sys.stderr), name, time.monotonic() - began))
         raise
-    over.set()
-    if not quiet:
+    else:
         say("%s %s: %.1f s" % (colour("lab: done:", "32", sys.stderr), name, time.monotonic() - began))
+    finally:
+        over.set()
 
 
 def wait_for(what, probe, seconds, every=0.1, hint=None):

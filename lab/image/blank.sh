@@ -15,5 +15,6 @@ for unit in systemd-modules-load.service systemd-sysctl.service systemd-binfmt.s
 done
 mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/dpkg/dpkg.cfg.d"
 printf 'PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\n' >"$root/etc/ssh/sshd_config.d/lab.conf"
+echo 'Acquire::Languages "none";' >"$root/etc/apt/apt.conf.d/lab" # the repository has no translations
 printf '%s\n' "$DPKG" >"$root/etc/dpkg/dpkg.cfg.d/lab"
 chroot "$root" systemctl enable ssh.service

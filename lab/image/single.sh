@@ -16,13 +16,7 @@ bin=$(echo /usr/lib/postgresql/*/bin)
 # The unit cf-postgres.service starts /usr/bin/pg_ctl, and only when it is there.
 ln -s "$bin/pg_ctl" /usr/bin/pg_ctl
 
-# Public keys of hosts that report to the hub, named as this CFEngine names them. Nobody keeps the private ones.
-mkdir /tmp/keys
-seq 50 | xargs -P 2 -I N sh -c 'openssl genrsa 2048 2>/dev/null | openssl rsa -RSAPublicKey_out -out /tmp/keys/N.pub 2>/dev/null'
-for key in /tmp/keys/*.pub; do
-    install -m 0600 "$key" "$work/ppkeys/root-$(cf-key --print-digest "$key").pub"
-done
-rm -r /tmp/keys
+python3 /lab/image/keys.py "$work/ppkeys" 50
 
 useradd --system --user-group --no-create-home --home-dir "$pg" --shell /bin/sh cfpostgres
 useradd --system --user-group --no-create-home --home-dir "$work" --shell /usr/sbin/nologin cfapache

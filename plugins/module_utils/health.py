@@ -39,8 +39,8 @@ def cluster_problems(cluster, plan):
             found.append("shared address %s is on %s, the active hub is %s"
                          % (item["ip"], " and ".join(where) or "no hub", " and ".join(primaries) or "none"))
     for item in cluster.get("failures", []):
-        found.append("%s failed on %s (%s): %s" % (item["resource"], item["node"], item["operation"],
-                                                  item.get("exit_reason") or "no reason given"))
+        found.append("%s failed on %s (%s): %s"
+                     % (item["resource"], item["node"], item["operation"], item.get("exit_reason") or "no reason given"))
     for link in cluster.get("links", []):
         for peer, state in (link.get("peers") or {}).items():
             if not state.get("connected"):

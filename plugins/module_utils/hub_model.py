@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 
 def addresses(ip_json):

@@ -396,8 +396,8 @@ def check_links(infos, report, probes):
     """probes: {host: result of module link_check} or {} when nothing was probed."""
     for host, probe in probes.items():
         for item in probe.get("unreachable", []):
-            report.fail(host, "%s (%s) port %s/%s cannot be reached" % (item["peer"], item["address"], item["port"],
-                                                                      item["protocol"]),
+            report.fail(host, "%s (%s) port %s/%s cannot be reached"
+                        % (item["peer"], item["address"], item["port"], item["protocol"]),
                         "check cable, routes and firewall on that link between %s and %s" % (host, item["peer"]))
         for item in probe.get("taken", []):
             report.fail("all", "the shared address %s is in use already (%s has it, seen from %s)"
@@ -406,8 +406,9 @@ def check_links(infos, report, probes):
 
 def choose_networks(networks, settings, virtual_ips, replication_ip, infos, report):
     """{"links", "client", "replication"}: which shared network serves what."""
-    where = "; ".join("%s: %s" % (host, ", ".join("%s/%s" % (item["address"], item["prefix"])
-                                                 for item in info["addresses"])) for host, info in infos.items())
+    where = "; ".join(
+        "%s: %s" % (host, ", ".join("%s/%s" % (item["address"], item["prefix"]) for item in info["addresses"]))
+        for host, info in infos.items())
     client = None
     # A pair's own resource may have put it there; nothing else may.
     own = dict((item["address"], host) for host, info in infos.items() for item in info["addresses"]

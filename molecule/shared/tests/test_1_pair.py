@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import json
 import time
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from conftest import SHARED, WORK, report, lab, sql
 

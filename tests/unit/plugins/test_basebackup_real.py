@@ -450,8 +450,11 @@ def test_failed_rename_puts_the_old_one_back(lab, standby, monkeypatch):
 
 def start_process(lab, standby, **more):
     """The run as a process of its own."""
+    # ansible-test finds collections through an import hook, which a new process does not have
+    root = basebackup.__file__.rsplit("/ansible_collections/", 1)[0]
     return subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(params(lab, standby, **more))],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
+                            env=dict(os.environ, PYTHONPATH=root))
 
 
 def test_killed_in_the_middle_then_run_again(lab, standby):

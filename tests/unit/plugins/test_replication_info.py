@@ -181,9 +181,11 @@ def test_running_pair(lab):
 
 
 def test_lag_while_replay_is_paused(lab):
+    lab.primary.sql("CREATE TABLE before_lag AS SELECT 1")  # the age of the last replayed transaction is known then
+    wait(lambda: gather(lab, lab.standby)["lag_seconds"] is not None and not gather(lab, lab.standby)["lag_bytes"])
     lab.standby.sql("SELECT pg_wal_replay_pause()")
     wait(lambda: gather(lab, lab.standby)["replay_paused"])
-    lab.primary.sql("INSERT INTO t SELECT generate_series(1, 5000)")
+    lab.primary.sql("CREATE TABLE lag AS SELECT generate_series(1, 5000)")
     standby = wait(lambda: [info for info in [gather(lab, lab.standby)] if info["lag_bytes"]])[0]
     assert standby["lag_bytes"] > 100000 and standby["lag_seconds"] >= 0
     assert gather(lab, lab.primary)["lag_bytes"] > 100000

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every test of the project, in stages: `make test`. A single stage: `python tests/run.py STAGE`.
+
+Each stage's output goes to .cache/test/STAGE.log; a failing stage's end is shown. The exit status is the verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE = ROOT / ".cache" / "test"
+BIN = ROOT / ".cache" / "venv" / "bin"
+COPY = STATE / "tree" / "ansible_collections" / "cfengine" / "hub_ha"
+SCENARIOS = ("default", "debian12", "interrupted", "bad-input")
+# Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
+PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
+NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
+SHOWN_LINES = 60
+
+
+def run(stage, argv, cwd=ROOT, **environment):
+    """Run one command of a stage; its output is added to the stage's log. Raises CalledProcessError."""
+    env = dict(os.environ, PATH="%s:%s" % (BIN, os.environ["PATH"]), PYTHONDONTWRITEBYTECODE="1",
+               ANSIBLE_FORCE_COLOR="0", NO_COLOR="1", **environment)
+    with open(STATE / (stage + ".log"), "a", encoding="utf-8") as log:
+        log.write("\n$ %s\n" % " ".join(map(str, argv)))
+        log.flush()
+        subprocess.run(list(map(str, argv)), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log,
+                       stderr=subprocess.STDOUT, check=True)
+
+
+def install_packages():
+    """Debian packages that the unit tests need. Nothing that they bring is started."""
+    found = [package for program, package in PACKAGES.items()
+             if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None]
+    if not found:
+        return
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+        policy.chmod(0o755)
+    try:
+        run("packages", ["apt-get", "update", "-qq"])
+        run("packages", ["apt-get", "install", "-y", "-qq", "--no-install-recommends"] + found,
+            DEBIAN_FRONTEND="noninteractive")
+    finally:
+        if ours:
+            policy.unlink()
+
+
+def tracked():
+    """Files of the checkout that git knows or would know."""
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, text=True,
+                          stdout=subprocess.PIPE)
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def copy_collection():
+    """ansible-test wants the collection in a tree of its own, with nothing else in it."""
+    shutil.rmtree(STATE / "tree", ignore_errors=True)
+    for name in tracked():
+        if not name.startswith(NOT_IN_COLLECTION):
+            target = COPY / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    # ansible-test fetches pip's bootstrap script from the network; Python brings an own one.
+    cache = STATE / "home" / ".ansible" / "test" / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / "get_pip_24_2.py").write_text("import ensurepip; ensurepip.bootstrap(upgrade=True, default_pip=True)\n",
+                                           encoding="ascii")
+
+
+def lint():
+    """ansible-lint (production), pycodestyle and pylint's errors on what is not in the collection."""
+    run("lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"])
+    run("lint", ["pycodestyle", "--max-line-length=120", "lab", "tests/run.py", "molecule", "plugins", "tests/unit"])
+    run("lint", ["antsibull-changelog", "lint"])
+
+
+def sanity():
+    """ansible-test sanity."""
+    copy_collection()
+    run("sanity", ["ansible-test", "sanity", "--requirements", "--python", python_version(), "--color", "no"],
+        cwd=COPY, HOME=str(STATE / "home"))
+
+
+def unit():
+    """ansible-test units, and the lab's own."""
+    install_packages()
+    copy_collection()
+    run("unit", ["ansible-test", "units", "--python", python_version(), "--color", "no"], cwd=COPY,
+        HOME=str(STATE / "home"))
+    run("unit", [BIN / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/lab"])
+
+
+def build():
+    """Build the collection, install the artifact elsewhere, and use it from there."""
+    target = STATE / "installed"
+    shutil.rmtree(target, ignore_errors=True)
+    copy_collection()
+    run("build", ["ansible-galaxy", "collection", "build", "--force", "--output-path", STATE], cwd=COPY)
+    artifact = sorted(STATE.glob("cfengine-hub_ha-*.tar.gz"))[-1]
+    run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target, artifact])
+    installed = target / "ansible_collections" / "cfengine" / "hub_ha"
+    run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check",
+                  installed / "playbooks" / "upgrade-to-ha.yml"], cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
+    for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):
+        run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/",
+            ANSIBLE_COLLECTIONS_PATH=str(target))
+
+
+def python_version():
+    """Such as 3.11, of the Python that runs the tests."""
+    return "%d.%d" % sys.version_info[:2]
+
+
+def images():
+    """The lab's hosts of both releases."""
+    run("images", ["python3", "-m", "lab", "prerequisites"])
+    run("images", ["python3", "-m", "lab", "images", "trixie", "bookworm"])
+
+
+def scenario(name):
+    """A stage that runs one molecule scenario inside the lab's namespace."""
+    def stage():
+        stage_name = "molecule-" + name
+        run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"])  # the namespace, for molecule
+        run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name],
+            FIGURES=str(STATE / "figures.jsonl"))
+    return stage
+
+
+STAGES = {"lint": lint, "sanity": sanity, "unit": unit, "build": build, "images": images}
+STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS)
+GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
+
+
+def main(wanted):
+    """Run the stages; returns the exit status."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    names = [stage for name in wanted for stage in GROUPS.get(name, [name])] or list(STAGES)
+    passed, failed = [], []
+    began = time.monotonic()
+    for name in names:
+        (STATE / (name + ".log")).unlink(missing_ok=True)
+        print("== %s" % name, flush=True)
+        start = time.monotonic()
+        try:
+            STAGES[name]()
+            passed.append(name)
+            print("   passed in %.0f s" % (time.monotonic() - start), flush=True)
+        except subprocess.CalledProcessError as error:
+            failed.append(name)
+            log = (STATE / (name + ".log")).read_text(encoding="utf-8", errors="replace")
+            print("\n".join(log.splitlines()[-SHOWN_LINES:]))
+            print("   FAILED in %.0f s: %s\n   whole output: %s" % (
+                time.monotonic() - start, error, (STATE / (name + ".log")).relative_to(ROOT)), flush=True)
+    subprocess.run([sys.executable, "-m", "lab", "down"], cwd=ROOT, check=False)
+    print("== all stages in %.0f s%s" % (time.monotonic() - began, "; failed: " + ", ".join(failed) if failed else ""))
+    print("%d passed, %d failed" % (len(passed), len(failed)))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
