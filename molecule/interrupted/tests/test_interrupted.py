@@ -1,0 +1,73 @@
+"""ansible-playbook is killed in the middle of its work, run after run, until one run reaches the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "molecule" / "shared" / "tests"))
+from conftest import get_host, lab, report, sql  # noqa: E402
+
+EVERY = int(os.environ.get("CUT_EVERY", "2"))  # changed tasks between two cuts; 1 cuts after each
+DELAYS = (0.0, 0.4, 1.5)                       # seconds into the task that is cut
+# Long or delicate tasks are cut in their middle, once each.
+TASKS = [("Install packages", 5.0), ("Start and enable", 0.8), ("Restart PostgreSQL, once", 0.15),
+         ("Clone the passive hub", 0.9), ("Resources, constraints, properties", 0.7), ("Bootstrap the passive hub", 0.3)]
+MOST_RUNS = 80
+
+
+def play(**environment):
+    """One run of the playbook; (exit status or -9, output)."""
+    env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), NO_COLOR="1", ANSIBLE_FORCE_COLOR="0",
+               ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "molecule/interrupted/callback_plugins"), **environment)
+    done = subprocess.run(["ansible-playbook", "-i", "inventories/lab/hosts.yml", "playbooks/upgrade-to-ha.yml"],
+                          cwd=ROOT, env=env, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def test_every_cut_is_healed(tmp_path):
+    cuts = []
+    waiting = list(TASKS)
+    for number in range(MOST_RUNS):
+        note = tmp_path / ("cut-%d" % number)
+        named = dict(waiting[:1])
+        began = time.monotonic()
+        status, output = play(ANSIBLE_CALLBACKS_ENABLED="cut_off", CUT_CHANGES=str(EVERY), CUT_NOTE=str(note),
+                              CUT_DELAY=str(DELAYS[number % len(DELAYS)]), CUT_TASKS=json.dumps(named))
+        if status == 0:
+            break
+        assert status == -9 and note.exists(), output[-4000:]
+        cuts.append(note.read_text(encoding="utf-8"))
+        print("run %d was cut after %.1f s in: %s" % (number + 1, time.monotonic() - began, cuts[-1]))
+        if waiting and waiting[0][0] in cuts[-1]:
+            waiting.pop(0)
+    else:
+        raise AssertionError("not finished after %d runs" % MOST_RUNS)
+    assert len(cuts) >= 10
+    assert [name for name, _delay in waiting] in ([], [TASKS[-1][0]]), "never reached: %s" % waiting
+    print("%d runs were cut off, the next one reached the end" % len(cuts))
+
+    status, output = play()
+    assert status == 0, output[-4000:]
+    assert sorted(re.findall(r"(hub\d) +: ok=\d+ +changed=(\d+)", output)) == [("hub1", "0"), ("hub2", "0")]
+
+    lab("writer", "stop")
+    figures = report("writer")
+    assert figures["lost"] == 0 and figures["duplicates"] == 0
+    hub1, hub2 = get_host("hub1"), get_host("hub2")
+    assert sql(hub1, "SELECT application_name, state FROM pg_stat_replication") == ["hub2|streaming"]
+    assert sql(hub2, "SELECT pg_is_in_recovery()") == ["t"]
+    root = ElementTree.fromstring(hub1.check_output("cibadmin --query"))
+    assert sorted(item.get("id") for item in root.iter("primitive")) == ["cfpgsql", "cfvirtip"]
+    for hub in (hub1, hub2):
+        assert not hub.file("/usr/sbin/policy-rc.d").exists
+        assert hub.check_output("dpkg --audit") == ""
+        assert hub.check_output("ls -A /var/lib/cfengine3/state/pg").split().count("data") == 1
+        assert ".data.clone" not in hub.check_output("ls -A /var/lib/cfengine3/state/pg")
