@@ -37,7 +37,8 @@ def parser():
     sub.add_argument("--force", action="store_true", help="build again, with the newest packages")
     sub = add("build", argparse.SUPPRESS)
     sub.add_argument("suites", nargs="+", choices=images.SUITES)
-    sub = add("up", "Start fresh hosts (images are built first when run outside of the lab).", inside=False, changes=True)
+    sub = add("up", "Start fresh hosts (images are built first when run outside of the lab).", inside=False,
+              changes=True)
     suite(sub)
     sub = add("reset", "Remove all hosts and start fresh ones; the namespace stays.", inside=False, changes=True)
     suite(sub)
@@ -203,7 +204,8 @@ def _enter(options):
 
 
 def _exec(options):
-    argv, env = hosts.exec_argv(options.host, _rest(options.argv) or ["bash"], sys.stdin.isatty() and sys.stdout.isatty())
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    argv, env = hosts.exec_argv(options.host, _rest(options.argv) or ["bash"], terminal)
     return namespace.enter(argv, env)
 
 

@@ -156,7 +156,9 @@ def command(argv, env=None, cwd=None):
 
     env: variables to add (dict).  cwd: working directory, by default the present one.
     """
-    change = ["env", "--chdir=%s" % (cwd or os.getcwd())] + ["%s=%s" % pair for pair in (env or {}).items()]
+    # Two labs have hosts of the same addresses: Ansible must not find the other one's open connections.
+    env = dict({"ANSIBLE_SSH_CONTROL_PATH_DIR": str(paths.CONNECTIONS)}, **(env or {}))
+    change = ["env", "--chdir=%s" % (cwd or os.getcwd())] + ["%s=%s" % pair for pair in env.items()]
     if inside():
         return change + list(argv)
     known = holder()

@@ -31,6 +31,8 @@ VENV_PYTHON = ROOT / ".cache" / "venv" / "bin" / "python"
 
 MARK = Path("/run/hub-ha-lab")           # exists only inside a lab's namespace, and names its STATE
 
+CONNECTIONS = Path("/run/hub-ha-ssh")    # sockets of Ansible's open connections; /run is the namespace's own
+
 # Two checkouts must not meet: what is global to the machine carries this checkout's name.
 TAG = hashlib.sha256(str(STATE).encode()).hexdigest()[:8]
 CGROUP = "hub-ha-lab-" + TAG

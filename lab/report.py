@@ -101,7 +101,8 @@ def text(figures):
         "writer %s, %.1f s" % (figures["writer"], figures["seconds"]),
         "  acknowledged writes   %d" % figures["acknowledged"],
         "  failed attempts       %d" % figures["failed"],
-        "  longest write gap     %s" % ("%.3f s (from %s)" % (figures["longest_gap_s"], clock(figures["longest_gap_at"]))
+        "  longest write gap     %s" % ("%.3f s (from %s)" % (figures["longest_gap_s"],
+                                                              clock(figures["longest_gap_at"]))
                                         if figures["longest_gap_s"] is not None else "unknown"),
         "  rows in the table     %d (%d of them without an answer to the writer)" % (
             figures["rows"], figures["unconfirmed"]),

@@ -23,6 +23,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import Comm
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
 
+LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
+
 # Restart-only settings and the others that replication depends on.
 SETTINGS = ("listen_addresses", "port", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints",
             "hot_standby", "data_checksums", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file",
@@ -163,6 +165,20 @@ def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
                 raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
                                "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
             sleep(0.5)
+
+
+def wait_for_link_check(limit=30, sleep=time.sleep, clock=time.monotonic):
+    """Wait until a link_check that an earlier, cut-off run left behind has closed its ports (it ends by itself)."""
+    deadline = clock() + limit
+    while clock() < deadline:
+        try:
+            with open(LINK_CHECK_LOCK, "rb") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            sleep(0.2)
 
 
 def packager_interrupted():
@@ -330,6 +346,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     wait_for_packager(packager_wait)
+    wait_for_link_check()
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]

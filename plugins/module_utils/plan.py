@@ -395,7 +395,7 @@ def check_password(settings, report):
 def check_links(infos, report, probes):
     """probes: {host: result of module link_check} or {} when nothing was probed."""
     for host, probe in probes.items():
-        for item in probe.get("unreachable", []):
+        for item in probe.get("unanswered", []):
             report.fail(host, "%s (%s) port %s/%s cannot be reached"
                         % (item["peer"], item["address"], item["port"], item["protocol"]),
                         "check cable, routes and firewall on that link between %s and %s" % (host, item["peer"]))

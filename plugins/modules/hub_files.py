@@ -32,6 +32,12 @@ options:
   archive:
     description: What O(state=packed) returned on the other hub. Required with O(state=present).
     type: str
+  replace:
+    description:
+      - With O(state=packed), texts that go into the archive instead of what these files hold, by path below O(path).
+      - For check mode, in which an earlier task has only announced that it will write them.
+    type: dict
+    default: {}
   exact:
     description: Remove files below O(path) that match O(include) and are not in the archive.
     type: bool
@@ -107,15 +113,28 @@ def listing(root, patterns):
     return sorted(found)
 
 
-def pack(root, patterns):
-    """(base64 text, number of files) of the wanted files below *root*."""
+def pack(root, patterns, replace=None):
+    """(base64 text, number of files) of the wanted files below *root*.
+
+    replace: {relative path: text} to put into the archive instead of what the file holds now.
+    """
     if not os.path.isdir(root):
         raise HubError("%s does not exist on this hub" % root)
     stream = io.BytesIO()
     names = listing(root, patterns)
+    replace = replace or {}
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
         for name in names:
-            archive.add(os.path.join(root, name), arcname=name, recursive=False)
+            if name not in replace:
+                archive.add(os.path.join(root, name), arcname=name, recursive=False)
+        for name, text in sorted(replace.items()):
+            data = text.encode("utf-8")
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            old = current(os.path.join(root, name))
+            member.mode = old[0] if old else 0o600
+            archive.addfile(member, io.BytesIO(data))
+    names = set(names) | set(replace)
     return base64.b64encode(stream.getvalue()).decode("ascii"), len(names)
 
 
@@ -194,6 +213,7 @@ def main():
             state=dict(type="str", choices=["packed", "present"], required=True),
             include=dict(type="list", elements="str", default=["*"]),
             archive=dict(type="str"),
+            replace=dict(type="dict", default={}),
             exact=dict(type="bool", default=False),
         ),
         required_if=[("state", "present", ["archive"])],
@@ -203,7 +223,7 @@ def main():
     root = params["path"]
     try:
         if params["state"] == "packed":
-            archive, count = pack(root, params["include"])
+            archive, count = pack(root, params["include"], params["replace"])
             module.exit_json(changed=False, archive=archive, count=count)
         files = unpack(params["archive"], params["include"])
         changes = {"added": [], "changed": [], "removed": []}

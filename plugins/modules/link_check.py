@@ -68,7 +68,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-unreachable:
+unanswered:
   description: What did not answer, with peer, address, port and protocol.
   returned: always
   type: list
@@ -81,12 +81,14 @@ taken:
 """
 
 import errno
+import fcntl
 import json
 import select
 import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import LINK_CHECK_LOCK
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
 
 PROBE = b"cfengine.hub_ha link check"
@@ -106,6 +108,7 @@ def listeners(addresses, tcp_ports, udp_ports):
         for port in tcp_ports + udp_ports:
             kind = socket.SOCK_STREAM if port in tcp_ports else socket.SOCK_DGRAM
             sock = socket.socket(family(address), kind)
+            sock.setblocking(False)
             try:
                 if kind == socket.SOCK_STREAM:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -138,14 +141,17 @@ def serve(tcp, udp, heard, seconds):
         if left <= 0:
             return
         for sock in select.select(tcp + udp, [], [], left)[0]:
-            if sock in tcp:
-                sock.accept()[0].close()
-            else:
+            try:
+                if sock in tcp:
+                    sock.accept()[0].close()
+                    continue
                 data, sender = sock.recvfrom(64)
-                if data == PROBE:
-                    sock.sendto(ANSWER, sender)
-                elif data == ANSWER:
-                    heard.add(sender[:2])
+            except OSError:
+                continue  # the peer has gone again since select() said that it was there
+            if data == PROBE:
+                sock.sendto(ANSWER, sender)
+            elif data == ANSWER:
+                heard.add(sender[:2])
 
 
 def probe(params):
@@ -210,7 +216,9 @@ def main():
         supports_check_mode=True,
     )
     try:
-        unreachable = probe(module.params)
+        with open(LINK_CHECK_LOCK, "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # an earlier one ends within its own time limit
+            unreachable = probe(module.params)
         taken = []
         for address in module.params["free_addresses"]:
             by = neighbour(local_runner, address)
@@ -218,7 +226,7 @@ def main():
                 taken.append({"address": address, "by": by})
     except HubError as error:
         fail(module, error)
-    module.exit_json(changed=False, unreachable=unreachable, taken=taken)
+    module.exit_json(changed=False, unanswered=unreachable, taken=taken)
 
 
 if __name__ == "__main__":

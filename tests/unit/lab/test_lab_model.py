@@ -13,7 +13,8 @@ from lab.shell import LabError
 
 
 @pytest.mark.parametrize("host, net, expected", [
-    ("hub1", "heartbeat", "192.168.0.10"), ("hub2", "replication", "192.168.10.11"), ("hub3", "clients", "192.168.100.12"),
+    ("hub1", "heartbeat", "192.168.0.10"), ("hub2", "replication", "192.168.10.11"),
+    ("hub3", "clients", "192.168.100.12"),
     ("client1", "clients", "192.168.100.21"), ("client10", "clients", "192.168.100.30")])
 def test_addresses_are_those_of_the_vendors_guide(host, net, expected):
     assert network.address(host, net) == expected
@@ -53,7 +54,8 @@ def test_plan_gives_every_host_its_kind():
 
 
 @pytest.mark.parametrize("text, words", [
-    ("", "No host is named"), ("hub1,hub1", "named twice"), ("hub1=big", "no kind of host"), ("nas1", "no host of the lab")])
+    ("", "No host is named"), ("hub1,hub1", "named twice"), ("hub1=big", "no kind of host"),
+    ("nas1", "no host of the lab")])
 def test_plan_refuses(text, words):
     with pytest.raises(LabError, match=words):
         hosts.plan(text)

@@ -181,4 +181,4 @@ def test_module(run_module, monkeypatch, ports):
     for check in (True, False):
         found = run_module(link_check, check=check, free_addresses=[ONE], **params(ONE, TWO, ports, timeout=1))
         assert found["changed"] is False and found["taken"] == [{"address": ONE, "by": "02:42:c0:a8:64:64"}]
-        assert sorted(item["protocol"] for item in found["unreachable"]) == ["tcp", "udp"]
+        assert sorted(item["protocol"] for item in found["unanswered"]) == ["tcp", "udp"]

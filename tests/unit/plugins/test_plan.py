@@ -278,7 +278,7 @@ def third_hub(results):
 
 
 AUTO = DATA + "/postgresql.auto.conf"
-NONE_TAKEN = {"hub1": {"unreachable": [], "taken": []}, "hub2": {"unreachable": [], "taken": []}}
+NONE_TAKEN = {"hub1": {"unanswered": [], "taken": []}, "hub2": {"unanswered": [], "taken": []}}
 
 CASES = [
     # wrong or missing variables
@@ -419,10 +419,10 @@ CASES = [
     case("no common network", "all", "the hubs have no network in common (hub1: 192.168.100.10/24", "connect them",
          no_common_network),
     case("link down", "hub1", "hub2 (192.168.10.11) port 5405/udp cannot be reached", "cable, routes and firewall",
-         probes=dict(NONE_TAKEN, hub1={"taken": [], "unreachable": [
+         probes=dict(NONE_TAKEN, hub1={"taken": [], "unanswered": [
              {"peer": "hub2", "address": "192.168.10.11", "port": 5405, "protocol": "udp"}]})),
     case("address in use", "all", "192.168.100.100 is in use already (02:42:aa has it, seen from hub2)",
-         "free address", probes=dict(NONE_TAKEN, hub2={"unreachable": [], "taken": [
+         "free address", probes=dict(NONE_TAKEN, hub2={"unanswered": [], "taken": [
              {"address": "192.168.100.100", "by": "02:42:aa"}]})),
 ]
 
@@ -451,8 +451,8 @@ def test_every_failure_at_once():
         "address id taken", "layouts differ", "cfengine differs"}
     expected = [param.values for param in CASES if param.id in together]
     assert len(expected) == len(together)
-    probes = {"hub1": {"taken": [], "unreachable": [{"peer": "hub2", "address": "192.168.10.11", "port": 5405,
-                                                     "protocol": "udp"}]}, "hub2": {}}
+    probes = {"hub1": {"taken": [], "unanswered": [{"peer": "hub2", "address": "192.168.10.11", "port": 5405,
+                                                    "protocol": "udp"}]}, "hub2": {}}
     for values in expected:
         values[3](results)
     failures = make(results, probes, virtual_ip=["x", "10.1.2.3"], fencing_none_reason="", links=["10.0.0.0/24"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import testinfra
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
 WORK = "/var/lib/cfengine3"
 SHARED = "192.168.100.100"
@@ -29,6 +30,21 @@ def lab(*arguments, check=True):
 def report(kind, *arguments):
     """Figures of a writer (kind writer or probe)."""
     return json.loads(lab(kind, "report", "--json", *arguments))
+
+
+def play(*options, **environment):
+    """One run of the playbook as an operator runs it: (exit status, output)."""
+    env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), NO_COLOR="1", ANSIBLE_FORCE_COLOR="0",
+               **environment)
+    done = subprocess.run(["ansible-playbook", "-i", "inventories/lab/hosts.yml", "playbooks/upgrade-to-ha.yml",
+                           *options], cwd=ROOT, env=env, check=False, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
+
+
+def recap(output):
+    """{host: number of changed tasks} out of a play's output."""
+    return dict((host, int(count)) for host, count in re.findall(r"(hub\d) +: ok=\d+ +changed=(\d+)", output))
 
 
 def get_host(name):

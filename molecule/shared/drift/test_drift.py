@@ -1,0 +1,63 @@
+"""Drift made by hand is shown by --check --diff exactly as the real run then mends it."""
+
+from __future__ import annotations
+
+import re
+
+from conftest import WORK, play, recap
+
+HBA = WORK + "/state/pg/data/pg_hba.conf"
+HA_INFO = WORK + "/masterfiles/cfe_internal/enterprise/ha/ha_info.json"
+
+
+def diffs(output):
+    """The lines of all diffs that a play printed, without headers that name temporary files, in a stable order."""
+    found, inside = [], False
+    for line in output.splitlines():
+        if line.startswith(("TASK [", "PLAY ")):
+            inside = False
+        if line.startswith(("--- ", "+++ ")):
+            inside = True
+        elif re.match(r"(ok|changed|skipping|fatal): \[", line):
+            inside = False
+        elif inside and line.startswith(("+", "-")):
+            found.append(line)
+    return sorted(found)
+
+
+def test_check_mode_after_the_upgrade_shows_nothing():
+    status, output = play("--check", "--diff")
+    assert status == 0, output[-3000:]
+    assert recap(output) == {"hub1": 0, "hub2": 0}
+    assert diffs(output) == []
+
+
+def test_drift_is_shown_and_mended(hub1, hub2):
+    hub1.run_expect([0], "sed -i 's/token: 1000/token: 3000/' /etc/corosync/corosync.conf")
+    hub1.run_expect([0], "crm_attribute --type rsc_defaults --name migration-threshold --update 5")
+    hub1.run_expect([0], "cibadmin --modify --xml-text '<rsc_order id=\"promote-then-cfengine\" kind=\"Optional\"/>'")
+    hub1.run_expect([0], "sed -i '/hub_ha_repl 192.168.100.11/d' %s" % HBA)
+    for hub in (hub1, hub2):
+        hub.run_expect([0], "sed -i 's/\"sha\": \"..../\"sha\": \"0000/' %s" % HA_INFO)
+
+    status, checked = play("--check", "--diff")
+    assert status == 0, checked[-3000:]
+    announced = recap(checked)
+    assert announced["hub1"] > 0
+    text = "\n".join(diffs(checked))
+    for part in ("-    token: 3000", "+    token: 1000", "migration-threshold=5", "kind=Optional",
+                 "+hostssl replication hub_ha_repl 192.168.100.11/32 scram-sha-256", '"sha": "0000'):
+        assert part in text, part
+    assert hub1.file("/etc/corosync/corosync.conf").contains("token: 3000"), "check mode has changed something"
+
+    status, real = play("--diff")
+    assert status == 0, real[-3000:]
+    assert diffs(real) == diffs(checked)
+    for host, count in announced.items():
+        # the backup of the state reached comes on top, where the run has changed something
+        assert recap(real)[host] - count in (0, 1)
+
+    status, output = play("--check", "--diff")
+    assert (status, recap(output), diffs(output)) == (0, {"hub1": 0, "hub2": 0}, [])
+    assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
+    assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
