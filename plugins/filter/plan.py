@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, health, plan, scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
@@ -13,6 +17,66 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib 
 def make_plan(infos, settings, probes=None):
     """See module_utils/plan.py, make_plan."""
     return plan.make_plan(infos, settings, probes)
+
+
+WORDS = {"int": "a whole number", "bool": "yes or no", "str": "a text", "path": "a path", "list": "a list",
+         "float": "a number", "dict": "a mapping"}
+# What the type alone does not say. Texts that end up in other programs' files must fit there.
+LEAST = {"hub_ha_token": 100, "hub_ha_clone_timeout": 1}
+DURATION = (r"[1-9][0-9]*(ms|s|m|min|h)?", "a duration such as 10s")
+PATTERNS = {
+    "hub_ha_cluster_name": (r"[A-Za-z0-9][A-Za-z0-9_.-]*", "of letters, digits, dots, dashes and underscores"),
+    "hub_ha_replication_user": (r"[a-z_][a-z0-9_]{0,62}", "of small letters, digits and underscores"),
+    "hub_ha_clone_max_rate": (r"([1-9][0-9]*[kM]?)?", "a rate such as 20M"),
+    "hub_ha_monitor_primary": DURATION, "hub_ha_monitor_standby": DURATION, "hub_ha_operation_timeout": DURATION,
+}
+
+
+def wrong_type(option, value):
+    """What the value should be, or None when it is."""
+    # The validator takes a mapping for a text, as it does for modules; here it is a slip of indentation.
+    nested = option.get("type", "str") in ("str", "path") and isinstance(value, (dict, list))
+    if not nested and not ArgumentSpecValidator({"value": dict(option, required=False)}).validate(
+            {"value": value}).error_messages:
+        return None
+    if option.get("choices"):
+        return "one of %s" % ", ".join(option["choices"])
+    return WORDS.get(option.get("type", "str"), option.get("type"))
+
+
+def wrong_value(name, option, value):
+    """What the value of the right type should be, or None when it is."""
+    least = LEAST.get(name, 0)
+    if option.get("type") == "int" and int(value) < least:
+        return "%d or more" % least
+    pattern, words = PATTERNS.get(name, ("", ""))
+    return words if words and not re.fullmatch(pattern, str(value)) else None
+
+
+def option_problems(given, options):
+    """What is wrong with the operator's variables: a list of failures as in make_plan.
+
+    given: {name: value} of every variable that is set and begins like ours, so that a misspelt one is noticed.
+    options: {name: option of an argument spec} of all roles.
+    """
+    found = []
+    for name in sorted(set(given) & set(options)):
+        option = options[name]
+        wanted = wrong_type(option, given[name]) or wrong_value(name, option, given[name])
+        if wanted:
+            about = option["description"]
+            found.append({"host": "all", "problem": "%s must be %s%s" % (
+                              name, wanted, "" if "password" in name else " and is %r" % (given[name],)),
+                          "remedy": "correct it. What it is: %s" % (about if isinstance(about, str) else about[0])})
+    for name in sorted(set(given) - set(options)):
+        near = difflib.get_close_matches(name, options, 1, 0.8)
+        found.append({"host": "all", "problem": "there is no variable %s" % name,
+                      "remedy": "did you mean %s?" % near[0] if near else "remove it, or see docs/variables.md"})
+    tls = [name for name in ("hub_ha_tls_certificate", "hub_ha_tls_key", "hub_ha_tls_ca") if given.get(name)]
+    if len(tls) in (1, 2):
+        found.append({"host": "all", "problem": "%s alone is given" % " and ".join(tls),
+                      "remedy": "give hub_ha_tls_certificate, hub_ha_tls_key and hub_ha_tls_ca together, or none"})
+    return found
 
 
 def preflight_text(the_plan):
@@ -76,6 +140,7 @@ class FilterModule:
     def filters(self):
         """Name to function."""
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
+                "option_problems": option_problems,
                 "merge_class": merge_class, "passfile_line": passfile_line,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

@@ -386,7 +386,7 @@ def check_fencing(settings, report):
 
 
 def check_password(settings, report):
-    password = settings.get("replication_password")
+    password = str(settings.get("replication_password") or "")
     if password and any(ord(char) < 32 or ord(char) == 127 for char in password):
         report.fail("all", "hub_ha_replication_password holds a control character or a line break",
                     "use any other characters; a libpq passfile has one line for each password")
@@ -429,7 +429,7 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
     links = networks
     if settings.get("links"):
         links = []
-        for text in settings["links"]:
+        for text in as_list(settings["links"]):
             net = network_of(networks, text)
             if net is None:
                 report.fail("all", "hub_ha_links names %s, on which the hubs have no address in common (%s)"
@@ -526,6 +526,7 @@ def make_plan(results, settings, probes=None):
                         "check address, network and SSH key with: ansible -m ping %s" % host)
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
     settings = dict(settings, hosts=list(results))
+    report.failures.extend(settings.get("problems") or [])
     virtual_ips, replication_ip = check_virtual_ips(settings, report)
     check_fencing(settings, report)
     check_password(settings, report)
