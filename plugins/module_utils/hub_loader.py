@@ -231,14 +231,15 @@ def postgres(run, layout):
         "postgresql_conf": read_text(data_dir + "/postgresql.conf"),
         "pg_hba": read_text(data_dir + "/pg_hba.conf"),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
-        # what tells a copy of the primary (a standby, started or not) from a former primary
-        "clone": any(os.path.exists(data_dir + "/" + name) for name in ("standby.signal", "backup_label")),
+        "backup_label": os.path.exists(data_dir + "/backup_label"),
+        "standby_signal": os.path.exists(data_dir + "/standby.signal"),
         "server": None, "control": {}, "error": None,
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
         if done.rc == 0:
             result["control"] = hub_model.controldata(done.out)
+    result["clone"] = hub_model.is_clone(result)
     if result["pid"]:
         argv = [bin_dir + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-p", str(result["port"]), "-d", "postgres"]
         if result["socket_dir"]:
@@ -280,7 +281,9 @@ def cfengine(run, layout, installed):
     result["policy_server"] = policy_server or None
     for name in ("def_json", "ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
-    result["masterfiles_digest"] = hub_model.tree_digest(tree(layout["masterfiles"]))
+    policy = tree(layout["masterfiles"])
+    result["masterfiles_digest"] = hub_model.tree_digest(
+        dict((name, digest) for name, digest in policy.items() if name not in hub_model.POLICY_STAMPS))
     keys = client_keys(layout["ppkeys"])
     result["client_keys"] = len(keys)
     if result["key_digest"]:
@@ -358,7 +361,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
-        "cluster": cluster(run), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
+        "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

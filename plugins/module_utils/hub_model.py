@@ -9,6 +9,9 @@ import ipaddress
 import re
 from xml.etree import ElementTree
 
+# What each hub's own agent notes in masterfiles whenever it has checked the policy: no part of the policy.
+POLICY_STAMPS = ("cf_promises_validated", "cf_promises_release_id")
+
 
 def addresses(ip_json):
     """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}]."""
@@ -119,6 +122,18 @@ def postgres_state(facts):
             return "unreachable"
         return "standby" if facts["server"]["in_recovery"] else "primary"
     return {"database": "stopped", "other": "foreign"}.get(facts["data_dir_state"], "absent")
+
+
+def is_clone(facts):
+    """True when a stopped data directory is a copy of the primary, whether it was started yet or not.
+
+    A former primary is none: it holds the agent's PGSQL.lock, or pg_controldata does not say that it was in recovery.
+    standby.signal alone proves nothing, because the agent makes it before it looks at anything else.
+    """
+    if facts["lock"]:
+        return False
+    recovering = facts["control"].get("state") in ("shut down in recovery", "in archive recovery")
+    return facts["backup_label"] or (facts["standby_signal"] and recovering)
 
 
 def system_identifier(facts):

@@ -580,7 +580,8 @@ def make_plan(results, settings, probes=None):
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
-        "cluster_running": all(info["cluster"]["cib_readable"] for info in infos.values()),
+        "cluster_running": any(info["cluster"]["cib_readable"] for info in infos.values()),
+        "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
         "complete": True,
     })
     return plan

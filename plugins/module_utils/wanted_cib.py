@@ -17,7 +17,10 @@ def wanted_cib(plan, settings):
     fencing = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
     addresses = [address(item) for item in plan["virtual_ips"]]
-    stonith = [device(item) for item in fencing]
+    stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
+    properties = {"stonith-enabled": "true" if fencing else "false"}
+    if plan["maintenance_ours"]:
+        properties["maintenance-mode"] = None  # an earlier run set it and was cut off
     return {
         "primitives": addresses + [database(plan, settings, nodes)] + stonith,
         "groups": [{"id": "cfengine", "members": [item["id"] for item in addresses]}],
@@ -34,7 +37,7 @@ def wanted_cib(plan, settings):
         # A device must not run on the hub that it is to switch off.
         "locations": [{"id": "%s-not-on-target" % item["id"], "rsc": item["id"], "node": plan["nodes"][item["hub"]],
                        "score": "-INFINITY"} for item in fencing],
-        "properties": {"stonith-enabled": "true" if fencing else "false"},
+        "properties": properties,
         "rsc_defaults": {"resource-stickiness": "INFINITY", "migration-threshold": "1"},
     }
 
@@ -77,9 +80,13 @@ def database(plan, settings, nodes):
     return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": {}, "operations": operations}
 
 
-def device(item):
-    """The primitive of one fencing device; its password comes from a root-only script, not from the CIB."""
-    params = dict((key, str(value)) for key, value in (item.get("params") or {}).items())
+def device(item, node):
+    """The primitive of one fencing device; its password comes from a root-only script, not from the CIB.
+
+    node: the hub that it switches off, and no other.
+    """
+    params = {"pcmk_host_list": node}
+    params.update((key, str(value)) for key, value in (item.get("params") or {}).items())
     if item.get("password"):
         params["password_script"] = "/etc/pacemaker/hub_ha/" + item["id"]
     return {"id": item["id"], "agent": "stonith:" + item["agent"], "params": params, "meta": {},

@@ -11,7 +11,8 @@ version_added: "1.0.0"
 description:
   - With O(state=packed) reads files on the active hub into one compressed archive that is returned.
   - With O(state=present) makes the files of the passive hub the same, each file replaced in one step.
-  - Nothing is written to the controller's disk. A hub's own identity (C(localhost.*)) is never read or written.
+  - Nothing is written to the controller's disk. A hub's own identity (C(localhost.*)) is never read or written,
+    nor are its agent's own notes C(cf_promises_validated) and C(cf_promises_release_id).
 author:
   - cfengine.hub_ha authors (@cfengine)
 options:
@@ -91,14 +92,17 @@ import tempfile
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
 
 TEXT_LIMIT = 64 << 10
 
 
 def wanted(relative, patterns):
-    """True when the file is meant; a hub's own identity never is."""
+    """True when the file is meant; a hub's own identity and its agent's own notes never are."""
     name = os.path.basename(relative)
+    if relative in POLICY_STAMPS:
+        return False
     return not name.startswith("localhost.") and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 

@@ -112,15 +112,22 @@ def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
     assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
 
 
-@pytest.mark.parametrize("mark", ["standby.signal", "backup_label"])
-def test_clone_and_lock_are_seen(hub, mark):
+@pytest.mark.parametrize("marks, state, clone", [
+    (["backup_label"], "in production", True), (["standby.signal"], "in archive recovery", True),
+    (["standby.signal"], "shut down in recovery", True), ([], "in archive recovery", False),
+    (["standby.signal"], "in production", False), (["standby.signal"], "shut down", False),
+    (["backup_label", "PGSQL.lock"], "in production", False),
+    (["standby.signal", "PGSQL.lock"], "in archive recovery", False)])
+def test_a_clone_is_told_from_a_former_primary(hub, marks, state, clone):
     database(hub)
-    for path in (hub["data_dir"] + "/" + mark, hub["tmp_dir"] + "/PGSQL.lock"):
+    for mark in marks:
+        path = (hub["tmp_dir"] if mark == "PGSQL.lock" else hub["data_dir"]) + "/" + mark
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8"):
             pass
-    found = hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub)
-    assert found["clone"] and found["lock"]
+    control = "Database cluster state:               %s\nDatabase system identifier:           7441\n" % state
+    found = hub_loader.postgres(Runner(postgres=version, pg_controldata=control), hub)
+    assert (found["clone"], found["lock"]) == (clone, "PGSQL.lock" in marks)
 
 
 @pytest.fixture(name="server")

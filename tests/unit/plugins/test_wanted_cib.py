@@ -117,7 +117,7 @@ def test_fencing():
     found = make(fencing=FENCING)
     device = primitive(found, "fence-hub2")
     assert device["agent"] == "stonith:fence_ipmilan"
-    assert device["params"] == {"ip": "10.9.9.9", "lanplus": "1",
+    assert device["params"] == {"pcmk_host_list": "hub2", "ip": "10.9.9.9", "lanplus": "1",
                                 "password_script": "/etc/pacemaker/hub_ha/fence-hub2"}
     assert found["properties"] == {"stonith-enabled": "true"}
     assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"]] == [
@@ -127,7 +127,8 @@ def test_fencing():
 
 def test_fencing_without_password_needs_no_script():
     bare = [dict((key, value) for key, value in item.items() if key != "password") for item in FENCING]
-    assert primitive(make(fencing=bare), "fence-hub1")["params"] == {"ip": "10.9.9.9", "lanplus": "1"}
+    assert primitive(make(fencing=bare), "fence-hub1")["params"] == {"pcmk_host_list": "hub1", "ip": "10.9.9.9",
+                                                                        "lanplus": "1"}
 
 
 @pytest.mark.parametrize("changes", [{}, {"fencing": FENCING}, {"replication_virtual_ip": "192.168.10.100"}])

@@ -1,0 +1,195 @@
+"""After all refusals the same hubs become a pair: no restart, a hostile password, then changes on the finished pair."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import time
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from conftest import written
+from shared_hosts import WORK, report, sql
+
+DATA = WORK + "/state/pg/data"
+HA_DIR = WORK + "/state/pg/hub_ha"
+BIN = "/usr/lib/postgresql/17/bin"
+REPLICATION_IP = "192.168.10.100"
+# Quotes, backslashes, a colon and a hash (passfile), % and $ and braces (templates, shells), spaces, an umlaut.
+FIRST = r"""a"b'c\d\\e:f %s %(x)d $HOME ${y} `id` {{ z }} {% if %} #ä; --"""
+SECOND = "20261123"  # in a YAML file a number
+WATCH = """while :; do ps -eo args | grep -F -f /root/patterns >>/root/seen; sleep 0.1; done"""
+
+
+@pytest.fixture(scope="module")
+def secret_file(tmp_path_factory):
+    """A function that writes the password into the operator's vars file and returns its path."""
+    path = tmp_path_factory.mktemp("operator") / "secret.yml"
+    path.touch(mode=0o600)
+
+    def write(password):
+        # !unsafe keeps Ansible from taking the braces for a template, as an operator would write it.
+        text = password if password.isdigit() else "!unsafe " + json.dumps(password, ensure_ascii=False)
+        path.write_text("hub_ha_replication_password: %s\n" % text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def run(play, path, *arguments):
+    """The upgrade with the replication's own shared address."""
+    return play.upgrade({"hub_ha_replication_virtual_ip": REPLICATION_IP}, ["-e", "@" + path, *arguments])
+
+
+def postmaster(host):
+    """Process id of the running server."""
+    return host.check_output("head -1 %s/postmaster.pid" % DATA)
+
+
+def changes(done):
+    """The changed tasks of a run that ended well."""
+    assert done.rc == 0, done.output
+    return done.changes()
+
+
+def streaming(hub1, seconds=20):
+    """Wait until the standby streams; its address and the process id of its sender."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        rows = sql(hub1, "SELECT application_name, client_addr, state, pid FROM pg_stat_replication "
+                         "WHERE application_name = 'hub2' AND state = 'streaming'")
+        if rows:
+            return rows[0].split("|")[1], rows[0].split("|")[3]
+        time.sleep(0.2)
+    raise AssertionError("the standby does not stream")
+
+
+def nowhere(secret, hubs, output):
+    """The password stands in no output, CIB, process list, journal, log or readable file of the hubs."""
+    assert secret not in output and json.dumps(secret, ensure_ascii=False)[1:-1] not in output
+    for hub in hubs:
+        assert secret not in hub.check_output("cibadmin --query")
+        assert secret not in hub.check_output("journalctl --no-pager -o cat")
+        # The pattern goes through a file: a command line would show it.
+        done = hub.run("f=$(mktemp /root/.find.XXXX) && printf %%s %s | base64 -d >$f && echo >>$f && "
+                       "grep -rlF -f $f /var/log /tmp /etc /root --exclude-dir=.ssh --exclude=.find.* --exclude=patterns; "
+                       "find /var/lib /var/backups /run /dev/shm -xdev -type f -perm /o=r -size -64k "
+                       "-exec grep -lF -f $f {} +; rm -f $f"
+                       % shlex.quote(base64.b64encode(secret.encode()).decode()))
+        assert done.stdout == "", done.stdout
+
+
+def test_upgrade_without_a_restart(play, secret_file, hub1, hub2):
+    """One run of what the operator means, with settings that need no restart."""
+    before = postmaster(hub1)
+    acknowledged, failed = written()
+    for hub in (hub1, hub2):
+        hub.run_expect([0], "rm -f /root/seen; umask 077; cat >/root/patterns <<'END'\n%s\nEND\n"
+                            "systemd-run --quiet --collect --unit=watch sh -c %s" % (FIRST, shlex.quote(WATCH)))
+    begun = time.monotonic()
+    done = run(play, secret_file(FIRST), "--diff")
+    seconds = time.monotonic() - begun
+    for hub in (hub1, hub2):
+        hub.run_expect([0], "systemctl stop watch")
+        assert hub.check_output("cat /root/seen; rm -f /root/seen /root/patterns") == ""
+    assert changes(done)
+    done.says("restart none", "HS:async")
+    assert postmaster(hub1) == before
+    figures = report("writer", "--read-from", "hub1")
+    line = "upgrade without a restart: %.1f s, longest gap %.3f s, %d acknowledged, %d failed, %d lost" % (
+        seconds, figures["longest_gap_s"], figures["acknowledged"], figures["failed"], figures["lost"])
+    print(line)
+    if os.environ.get("FIGURES"):
+        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
+            handle.write(json.dumps({"upgrade_without_restart": dict(figures, run_s=round(seconds, 1))}) + "\n")
+    assert figures["failed"] == failed == 0 and figures["lost"] == 0 and figures["acknowledged"] > acknowledged, line
+    assert figures["longest_gap_s"] < 2.0, line
+    nowhere(FIRST, (hub1, hub2), done.output)
+
+
+def test_standby_streams_through_the_replication_address(hub1, hub2):
+    streaming(hub1)
+    assert sql(hub2, "SELECT sender_host, slot_name FROM pg_stat_wal_receiver") == [REPLICATION_IP + "|hub_ha_hub2"]
+    assert REPLICATION_IP + "/24" in hub1.check_output("ip -4 -o addr show")
+    assert sql(hub1, "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_replication USING (pid)") == ["t"]
+    for hub in (hub1, hub2):
+        line = hub.check_output("cat %s/pgpass" % HA_DIR)
+        assert line == "*:*:*:hub_ha_repl:" + FIRST.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def test_second_run_changes_nothing_and_tells_nothing(play, secret_file, hub1, hub2):
+    """With the most words that people use, so that every task says what it did."""
+    begun = time.monotonic()
+    done = run(play, secret_file(FIRST), "--diff", "-vvv")
+    print("second run: %.1f s" % (time.monotonic() - begun))
+    assert changes(done) == []
+    assert [counters["changed"] for counters in done.recap.values()] == [0, 0]
+    nowhere(FIRST, (hub1, hub2), done.output)
+
+
+def test_password_that_is_wrong_is_told_and_nothing_is_lost(play, hub1, hub2):
+    """A clone that has to be made again, with a passfile that somebody spoilt."""
+    hub2.run_expect([0], "printf '*:*:*:hub_ha_repl:not it\\n' >/run/spoilt && chown cfpostgres: /run/spoilt && "
+                         "chmod 0600 /run/spoilt")
+    arguments = {"data_dir": WORK + "/state/pg/again", "bin_dir": BIN, "owner": "cfpostgres",
+                 "primary_host": REPLICATION_IP, "user": "hub_ha_repl", "passfile": "/run/spoilt",
+                 "sslrootcert": HA_DIR + "/root.crt", "slot": "hub_ha_again"}
+    listing = hub2.check_output("ls -A %s/state/pg" % WORK)
+    failed = written()[1]
+    try:
+        done = play.command(["ansible", "-i", play.inventory({}), "hub2", "-m", "cfengine.hub_ha.basebackup",
+                             "-a", json.dumps(arguments)])
+    finally:
+        hub2.run_expect([0], "rm /run/spoilt")
+    assert done.rc != 0
+    done.says("kind: password", "hub_ha_repl", "/run/spoilt")
+    left = set(hub2.check_output("ls -A %s/state/pg" % WORK).split()) - set(listing.split())
+    assert all(name.startswith(".") for name in left), left  # its lock may stay, no data does
+    assert sql(hub1, "SELECT slot_name FROM pg_replication_slots") == ["hub_ha_hub2"]
+    streaming(hub1)
+    assert written()[1] == failed
+
+
+def test_foreign_resource_is_left_alone(play, secret_file, hub1):
+    hub1.run_expect([0], "cibadmin --create --scope resources --xml-text "
+                         "'<primitive id=\"operators-own\" class=\"ocf\" provider=\"pacemaker\" type=\"Dummy\"/>'"
+                         " && crm_resource --wait --timeout=30")
+
+    def foreign():
+        root = ElementTree.fromstring(hub1.check_output("cibadmin --query"))
+        found = [item for item in root.iter("primitive") if item.get("id") == "operators-own"]
+        return ElementTree.tostring(found[0])
+
+    before = foreign()
+    version = hub1.check_output("cibadmin --query | head -1 | grep -o ' epoch=[^ ]*'")
+    done = run(play, secret_file(FIRST))
+    # What was changed by hand is saved, and nothing else is done.
+    assert set(changes(done)) <= {"%s: cfengine.hub_ha.backup : Save configuration, keys and CIB" % host
+                                  for host in ("hub1", "hub2")}
+    assert foreign() == before
+    assert hub1.check_output("cibadmin --query | head -1 | grep -o ' epoch=[^ ]*'") == version
+    assert "is running on" in hub1.check_output("crm_resource --resource operators-own --locate")
+
+
+def test_password_is_rotated(play, secret_file, hub1, hub2):
+    pid = postmaster(hub1)
+    done = run(play, secret_file(SECOND), "--diff")
+    assert sorted(name for name in changes(done) if "hub_ha.database" in name) == [
+        "hub1: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only",
+        "hub1: cfengine.hub_ha.database : Role that may replicate and nothing else",
+        "hub2: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only"]
+    sender = streaming(hub1)[1]
+    sql(hub1, "SELECT pg_terminate_backend(%s)" % sender)
+    deadline = time.monotonic() + 20
+    while streaming(hub1)[1] == sender and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert streaming(hub1)[1] != sender
+    assert hub2.check_output("cat %s/pgpass" % HA_DIR) == "*:*:*:hub_ha_repl:" + SECOND
+    assert changes(run(play, secret_file(SECOND))) == []
+    assert postmaster(hub1) == pid
+    figures = report("writer", "--read-from", "hub1")
+    assert figures["failed"] == 0 and figures["lost"] == 0
+    print("all of it: longest gap %.3f s, %d acknowledged, 0 failed, 0 lost"
+          % (figures["longest_gap_s"], figures["acknowledged"]))
