@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 
 # The fixtures of all scenarios; both files are called conftest, so this one is loaded by its path.
-_SPEC = importlib.util.spec_from_file_location("shared_hosts", ROOT / "molecule/shared/tests/conftest.py")
+_SPEC = importlib.util.spec_from_file_location("shared_hosts", ROOT / "molecule/shared/conftest.py")
 shared = importlib.util.module_from_spec(_SPEC)
 sys.modules["shared_hosts"] = shared
 _SPEC.loader.exec_module(shared)
@@ -34,7 +34,9 @@ ls -la --time-style=full-iso /etc/corosync /etc/pacemaker /etc/systemd/system /e
 stat -c '%n %U %G %a' /var/lib/cfengine3 /var/lib/cfengine3/state /var/lib/cfengine3/state/pg 2>/dev/null
 ls -A /var/lib/cfengine3/state/pg /var/lib/cfengine3/ppkeys /var/backups /usr/lib/ocf/resource.d 2>/dev/null
 systemctl list-unit-files --no-legend --type=service --state=masked,enabled
-systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' | grep -e ^cf -e postgres -e corosync -e pacemaker
+systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' |
+  grep -e ^cf \
+    -e postgres -e corosync -e pacemaker
 """
 
 

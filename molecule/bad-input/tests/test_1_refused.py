@@ -95,7 +95,8 @@ def test_foreign_cluster_and_a_taken_port(refused, hub2):
     folder = "/etc/corosync"
     listener = "systemd-run --quiet --collect --unit=squatter python3 -c 'import socket, time; " \
                "s = socket.create_server((\"127.0.0.1\", 5432)); time.sleep(600)'"
-    with broken(hub2, "mkdir %s && cat >%s/corosync.conf <<'END'\n%sEND\n%s" % (folder, folder, OTHER_CLUSTER, listener),
+    with broken(hub2,
+                "mkdir %s && cat >%s/corosync.conf <<'END'\n%sEND\n%s" % (folder, folder, OTHER_CLUSTER, listener),
                 "rm -r %s; systemctl stop squatter" % folder):
         refused("hub2: this host belongs to another cluster: 'warehouse' with the nodes hub2, shelf1 -> "
                 "take it out of that cluster first",
@@ -120,7 +121,8 @@ def test_firewall_drops_one_port(refused, hub2):
     rule = "nft add table inet shut && nft add chain inet shut in '{ type filter hook input priority 0; }' && " \
            "nft add rule inet shut in ip daddr 192.168.10.11 tcp dport 5432 drop"
     with broken(hub2, rule, "nft delete table inet shut"):
-        done = refused("1 thing(s) must be put right first", "hub1: hub2 (192.168.10.11) port 5432/tcp cannot be reached")
+        done = refused("1 thing(s) must be put right first",
+                       "hub1: hub2 (192.168.10.11) port 5432/tcp cannot be reached")
         assert "udp" not in done.output
 
 

@@ -74,7 +74,8 @@ def nowhere(secret, hubs, output):
         assert secret not in hub.check_output("journalctl --no-pager -o cat")
         # The pattern goes through a file: a command line would show it.
         done = hub.run("f=$(mktemp /root/.find.XXXX) && printf %%s %s | base64 -d >$f && echo >>$f && "
-                       "grep -rlF -f $f /var/log /tmp /etc /root --exclude-dir=.ssh --exclude=.find.* --exclude=patterns; "
+                       "grep -rlF -f $f /var/log /tmp /etc /root --exclude-dir=.ssh --exclude=.find.* "
+                       "--exclude=patterns; "
                        "find /var/lib /var/backups /run /dev/shm -xdev -type f -perm /o=r -size -64k "
                        "-exec grep -lF -f $f {} +; rm -f $f"
                        % shlex.quote(base64.b64encode(secret.encode()).decode()))

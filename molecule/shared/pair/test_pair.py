@@ -181,7 +181,8 @@ def test_hubs_have_their_own_keys_and_know_each_other(hub1, hub2):
 
 
 def test_same_policy(hub1, hub2):
-    command = "cd %s/masterfiles && find . -type f ! -name 'cf_promises_*' -exec sha256sum {} + | sort | sha256sum" % WORK
+    command = ("cd %s/masterfiles && find . -type f ! -name 'cf_promises_*' -exec sha256sum {} + | sort | sha256sum"
+               % WORK)
     assert hub1.check_output(command) == hub2.check_output(command)
 
 

@@ -127,8 +127,8 @@ def test_fencing():
 
 def test_fencing_without_password_needs_no_script():
     bare = [dict((key, value) for key, value in item.items() if key != "password") for item in FENCING]
-    assert primitive(make(fencing=bare), "fence-hub1")["params"] == {"pcmk_host_list": "hub1", "ip": "10.9.9.9",
-                                                                        "lanplus": "1"}
+    assert primitive(make(fencing=bare), "fence-hub1")["params"] == {
+        "pcmk_host_list": "hub1", "ip": "10.9.9.9", "lanplus": "1"}
 
 
 @pytest.mark.parametrize("changes", [{}, {"fencing": FENCING}, {"replication_virtual_ip": "192.168.10.100"}])
