@@ -72,6 +72,8 @@ def copy_collection():
             target = COPY / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
+    # It asks git for the files, and below .cache the checkout's git knows none.
+    subprocess.run(["git", "init", "--quiet"], cwd=COPY, check=True)
     # ansible-test fetches pip's bootstrap script from the network; Python brings an own one.
     cache = STATE / "home" / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,8 @@ def sanity():
     copy_collection()
     run("sanity", ["ansible-test", "sanity", "--requirements", "--python", python_version(), "--color", "no"],
         cwd=COPY, HOME=str(STATE / "home"))
+    if 'Running sanity test "validate-modules"' not in (STATE / "sanity.log").read_text(encoding="utf-8"):
+        raise subprocess.CalledProcessError(1, "ansible-test sanity: it has tested nothing")
 
 
 def unit():

@@ -25,7 +25,8 @@ hub1, hub2 = shared.hub1, shared.hub2
 # Everything that an upgrade changes, as one text per hub. Times of the database's own files are left out.
 FINGERPRINT = r"""
 dpkg-query -W -f '${Package} ${Version} ${Status}\n' | sha256sum
-cd /var/lib/cfengine3/masterfiles 2>/dev/null && find . -type f -exec sha256sum {} + | sort | sha256sum
+cd /var/lib/cfengine3/masterfiles 2>/dev/null &&
+  find . -type f ! -name 'cf_promises_*' -exec sha256sum {} + | sort | sha256sum
 cd /
 sha256sum /var/lib/cfengine3/state/pg/data/*.conf /var/lib/cfengine3/ha.cfg /etc/passwd /etc/group 2>/dev/null
 sha256sum /etc/apt/sources.list.d/* /etc/hosts /var/lib/cfengine3/policy_server.dat 2>/dev/null
@@ -35,8 +36,7 @@ stat -c '%n %U %G %a' /var/lib/cfengine3 /var/lib/cfengine3/state /var/lib/cfeng
 ls -A /var/lib/cfengine3/state/pg /var/lib/cfengine3/ppkeys /var/backups /usr/lib/ocf/resource.d 2>/dev/null
 systemctl list-unit-files --no-legend --type=service --state=masked,enabled
 systemctl list-units --no-legend --plain --type=service --state=running | awk '{print $1}' |
-  grep -e ^cf \
-    -e postgres -e corosync -e pacemaker
+  grep -e ^cf -e postgres -e corosync -e pacemaker
 """
 
 
