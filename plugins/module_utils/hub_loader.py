@@ -14,6 +14,7 @@ import os
 import platform
 import pwd
 import socket
+import stat
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
@@ -23,6 +24,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import Comm
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
 
+AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
+               "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -198,6 +201,35 @@ def binary(path):
         return False
 
 
+def summary(path):
+    """"absent", "link TARGET", "directory OWNER:GROUP MODE" or "file OWNER:GROUP MODE SHA256" of what lies at *path*."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return "absent"
+    if stat.S_ISLNK(mode):
+        return "link " + os.readlink(path)
+    return "directory " + file_owner(path) if stat.S_ISDIR(mode) else "file %s %s" % (file_owner(path), sha256(path))
+
+
+def file_owner(path):
+    """"OWNER:GROUP MODE" of the file, or "absent"."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return "absent"
+    return "%s:%s %04o" % (name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid),
+                           info.st_mode & 0o7777)
+
+
+def name_of(lookup, number):
+    """Name of a user or group (lookup: pwd.getpwuid or grp.getgrgid), or the number where there is none."""
+    try:
+        return lookup(number)[0]
+    except KeyError:
+        return str(number)
+
+
 def newest_change(paths):
     """Latest modification time (seconds since 1970) of those files that exist, or 0."""
     return max([os.stat(path).st_mtime for path in paths if os.path.exists(path)] or [0])
@@ -361,6 +393,11 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
+        # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
+        "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
+            os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
+            "/usr/bin/pg_ctl")),
+        "pg_log": file_owner(layout["pg_log"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
     }
     info["clock"] = {"begin": began, "end": clock()}
