@@ -56,7 +56,8 @@ def start(address=network.SHARED_ADDRESS, python=None, deadline=0.5, need_ack=Tr
     with open(ERRORS, "w", encoding="utf-8") as errors:
         process = subprocess.Popen(  # pylint: disable=consider-using-with  # it stays
             [python_with_psycopg2(python), str(paths.CODE / "guest" / "writer.py"), "--name=" + name, "--log=%s" % LOG,
-             "--rate=20", "--retry=0.05", "--deadline=%g" % deadline, "--connect-deadline=%g" % min(deadline, CONNECT_DEADLINE)],
+             "--rate=20", "--retry=0.05", "--deadline=%g" % deadline,
+             "--connect-deadline=%g" % min(deadline, CONNECT_DEADLINE)],
             stdin=subprocess.PIPE, stdout=errors, stderr=errors, start_new_session=True)
     PID.write_text("%d\n" % process.pid, encoding="utf-8")
     with process.stdin as handle:
