@@ -65,8 +65,8 @@ def option_problems(given, options):
         wanted = wrong_type(option, given[name]) or wrong_value(name, option, given[name])
         if wanted:
             about = option["description"]
-            found.append({"host": "all", "problem": "%s must be %s%s" % (
-                              name, wanted, "" if "password" in name else " and is %r" % (given[name],)),
+            value = "" if "password" in name else " and is %r" % (given[name],)
+            found.append({"host": "all", "problem": "%s must be %s%s" % (name, wanted, value),
                           "remedy": "correct it. What it is: %s" % (about if isinstance(about, str) else about[0])})
     for name in sorted(set(given) - set(options)):
         near = difflib.get_close_matches(name, options, 1, 0.8)

@@ -398,7 +398,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             "/usr/bin/pg_ctl")),
         "pg_log": file_owner(layout["pg_log"]),
-        "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"), "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
+        "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
+        "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info
