@@ -11,7 +11,11 @@ HA_INFO = WORK + "/masterfiles/cfe_internal/enterprise/ha/ha_info.json"
 
 
 def diffs(output):
-    """The lines of all diffs that a play printed, without headers that name temporary files, in a stable order."""
+    """The lines of all diffs that a play printed, in a stable order.
+
+    Without headers, which name temporary files, and without the list of what the backup at the end saves: the state
+    that is saved then is there in a real run only.
+    """
     found, inside = [], False
     for line in output.splitlines():
         if line.startswith(("TASK [", "PLAY ")):
@@ -20,7 +24,7 @@ def diffs(output):
             inside = True
         elif re.match(r"(ok|changed|skipping|fatal): \[", line):
             inside = False
-        elif inside and line.startswith(("+", "-")):
+        elif inside and line.startswith(("+", "-")) and not line.startswith("+save "):
             found.append(line)
     return sorted(found)
 
