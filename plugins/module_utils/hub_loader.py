@@ -26,6 +26,9 @@ MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", 
 
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
+# What PostgreSQL says of a state that passes by itself.
+PASSING = ("the database system is starting up", "the database system is shutting down",
+           "the database system is not yet accepting connections")
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -235,6 +238,16 @@ def newest_change(paths):
     return max([os.stat(path).st_mtime for path in paths if os.path.exists(path)] or [0])
 
 
+def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
+    """Result of the one query; a server that is just starting or stopping is asked again, for *limit* seconds at most."""
+    deadline = clock() + limit
+    while True:
+        done = run(argv, stdin=SQL, env={"PGUSER": "root", "PGCONNECT_TIMEOUT": "5"}, check=False)
+        if done.rc == 0 or not any(text in done.err for text in PASSING) or clock() >= deadline:
+            return done
+        sleep(0.3)
+
+
 def postgres(run, layout):
     """Everything about the hub's PostgreSQL; see hub_model.postgres_state for "state"."""
     data_dir = layout["data_dir"]
@@ -276,7 +289,7 @@ def postgres(run, layout):
         argv = [bin_dir + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-p", str(result["port"]), "-d", "postgres"]
         if result["socket_dir"]:
             argv += ["-h", result["socket_dir"]]
-        done = run(argv, stdin=SQL, env={"PGUSER": "root", "PGCONNECT_TIMEOUT": "5"}, check=False)
+        done = ask(run, argv)
         if done.rc == 0:
             result["server"] = json.loads(done.out)
             # A run that was cut off may have written a file and not told the server.

@@ -417,3 +417,17 @@ def test_modules_run_on_their_own():
                            "import hub_files, hub_backup, hub_certificate, secret_file, link_check"],
                           capture_output=True, check=False, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert done.returncode == 0, done.stderr
+
+
+def test_server_that_is_starting_is_asked_again():
+    answers = [Completed(["psql"], 2, "", "FATAL:  the database system is starting up")] * 3
+    answers.append(Completed(["psql"], 0, "{}", ""))
+    naps = []
+    assert hub_loader.ask(lambda *args, **options: answers.pop(0), ["psql"], 9, naps.append, lambda: sum(naps)).rc == 0
+    assert len(naps) == 3
+    never = Completed(["psql"], 2, "", "FATAL:  the database system is starting up")
+    assert hub_loader.ask(lambda *args, **options: never, ["psql"], 2, naps.append, lambda: sum(naps)).rc == 2
+    no_role = Completed(["psql"], 2, "", "FATAL:  role \"root\" does not exist")
+    del naps[:]
+    assert hub_loader.ask(lambda *args, **options: no_role, ["psql"], 9, naps.append, lambda: sum(naps)) == no_role
+    assert naps == []
