@@ -19,6 +19,7 @@ import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
@@ -57,15 +58,6 @@ SELECT json_build_object(
                 -- a remark, no mistake: TLS is about to be switched on
                 AND error <> 'hostssl record cannot match because SSL is disabled'));
 """ % ", ".join("'%s'" % name for name in SETTINGS)
-
-
-def read_text(path):
-    """Text of the file, or None when there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def sha256(path):
