@@ -98,17 +98,6 @@ def corosync_version(wanted, current_texts):
         raise AnsibleFilterError(str(error)) from error
 
 
-def merge_class(text, name, expressions):
-    """def.json text with classes[name] = expressions, everything else as it was.
-
-    The operator's own spelling is kept when the class is there already with the same expressions.
-    """
-    try:
-        return plan.merge_class(text, name, expressions)
-    except ValueError as error:
-        raise AnsibleFilterError("def.json: %s" % error) from error
-
-
 def wanted_cib(the_plan, settings):
     """See module_utils/wanted_cib.py."""
     return wanted.wanted_cib(the_plan, settings)
@@ -141,6 +130,6 @@ class FilterModule:
         """Name to function."""
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
                 "option_problems": option_problems,
-                "merge_class": merge_class, "passfile_line": passfile_line,
+                "passfile_line": passfile_line,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

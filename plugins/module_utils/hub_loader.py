@@ -18,7 +18,7 @@ import stat
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -316,8 +316,9 @@ def cfengine(run, layout, installed):
         result["key_digest"] = hub_model.key_digest(done.out)
     policy_server = (read_text(layout["policy_server"]) or "").strip()
     result["policy_server"] = policy_server or None
-    for name in ("def_json", "ha_info", "ha_cfg"):
+    for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
+    result["def_json_error"] = augments_error(layout["def_json"])
     policy = tree(layout["masterfiles"])
     result["masterfiles_digest"] = hub_model.tree_digest(
         dict((name, digest) for name, digest in policy.items() if name not in hub_model.POLICY_STAMPS))
@@ -328,6 +329,15 @@ def cfengine(run, layout, installed):
         keys["root-%s.pub" % result["key_digest"]] = sha256(public)
     result["client_keys_digest"] = hub_model.tree_digest(keys)
     return result
+
+
+def augments_error(path):
+    """Why CFEngine's augments cannot be merged with, or None. Their text stays here: operators keep secrets in it."""
+    try:
+        augments.parse(read_text(path))
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def tree(root, follow=False):
@@ -381,8 +391,8 @@ def cluster(run):
     return result
 
 
-def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time):
-    """All of the above as one plain dict. *names*: hub names to resolve here."""
+def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=()):
+    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: paths to look at."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     wait_for_packager(packager_wait)
@@ -402,6 +412,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             "/usr/bin/pg_ctl")),
+        "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "pg_log": file_owner(layout["pg_log"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
         "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),

@@ -9,7 +9,6 @@ settings; output is the *plan*, the one dict that every later step reads. Nothin
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, hub_model
@@ -244,6 +243,26 @@ def check_versions(infos, needed, active, passive, report):
                     "both hubs must run the same edition from the same kind of package")
 
 
+def check_tls(infos, settings, report):
+    """A given certificate, key and authorities: there on both hubs, and the key as PostgreSQL accepts it."""
+    given = settings.get("tls") or []
+    for host, info in infos.items():
+        for number, path in enumerate(given):
+            state = info["files"].get(path, "absent")
+            if state in ("absent", "a directory"):
+                report.fail(host, "%s, which the TLS variables name, %s" % (
+                    path, "does not exist" if state == "absent" else "is a directory"),
+                    "put the file there on both hubs, or leave hub_ha_tls_certificate, _key and _ca unset")
+            elif number == 1 and info["db_user"].get("exists"):
+                owners, mode = state.split()
+                user, group = info["layout"]["db_user"], info["db_user"]["group"]
+                good = {user: 0o077, "root": 0o027}
+                owner = owners.split(":")[0]
+                if int(mode, 8) & good.get(owner, 0o777) or owner == "root" and owners != "root:" + group:
+                    report.fail(host, "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
+                                "chown %s %s && chmod 0600 %s" % (user, path, path))
+
+
 def pg_major(info):
     server = info["postgres"]["server"]
     if server:
@@ -272,13 +291,10 @@ def check_databases(infos, active, passive, report):
     if infos[active]["layout_found"] and not infos[active]["cfengine"]["am_policy_hub"]:
         report.fail(active, "this CFEngine host is not a policy hub",
                     "bootstrap it to itself first: cf-agent -B ADDRESS")
-    text = infos[active]["cfengine"].get("def_json")
-    if text:
-        try:
-            merge_class(text, "any", [])
-        except ValueError as error:
-            report.fail(active, "%s is not valid JSON: %s" % (infos[active]["layout"]["def_json"], error),
-                        "correct the file; it is merged with the class for high availability, not replaced")
+    error = infos[active]["cfengine"].get("def_json_error")
+    if error:
+        report.fail(active, "%s is not what CFEngine reads: %s" % (infos[active]["layout"]["def_json"], error),
+                    "correct the file; it is merged with what high availability needs, not replaced")
     check_passive_database(infos, active, passive, report)
 
 
@@ -542,6 +558,7 @@ def make_plan(results, settings, probes=None):
     needed = needed_packages(infos, settings, active, passive)
     check_versions(infos, needed, active, passive, report)
     check_databases(infos, active, passive, report)
+    check_tls(infos, settings, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     check_links(infos, report, probes or {})
@@ -585,18 +602,3 @@ def make_plan(results, settings, probes=None):
         "complete": True,
     })
     return plan
-
-
-def merge_class(text, name, expressions):
-    """Text of def.json with classes[name] set to the list *expressions*.
-
-    text: the file now, or None. The very same text comes back when the class is right already. Raises
-    ValueError when the text is not a JSON object.
-    """
-    data = json.loads(text) if text and text.strip() else {}
-    if not isinstance(data, dict) or not isinstance(data.get("classes", {}), dict):
-        raise ValueError("it is not an object, or its \"classes\" is not one")
-    if data.get("classes", {}).get(name) == expressions:
-        return text
-    data.setdefault("classes", {})[name] = expressions
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

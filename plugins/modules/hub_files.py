@@ -39,6 +39,13 @@ options:
       - For check mode, in which an earlier task has only announced that it will write them.
     type: dict
     default: {}
+  augments:
+    description:
+      - With O(state=packed), by path below O(path), what is merged into an augments file on its way into the archive;
+        see O(cfengine.hub_ha.augments#module:wanted).
+      - For check mode, like O(replace).
+    type: dict
+    default: {}
   exact:
     description: Remove files below O(path) that match O(include) and are not in the archive.
     type: bool
@@ -48,7 +55,9 @@ attributes:
     description: Reports what a real run would change.
     support: full
   diff_mode:
-    description: Shows which files are added, changed and removed, with the differing lines of text files up to 64 kB.
+    description:
+      - Shows which files are added, changed and removed, with the differing lines of policy files up to 64 kB.
+      - Of other files, such as C(def.json), in which operators keep secrets, it shows size, mode and digest only.
     support: full
 """
 
@@ -85,17 +94,21 @@ files:
 import base64
 import fnmatch
 import gzip
+import hashlib
 import io
 import os
 import tarfile
-import tempfile
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
 
 TEXT_LIMIT = 64 << 10
+SHOWN = (".cf", "/ha_info.json")  # names of files whose text a diff shows
 
 
 def wanted(relative, patterns):
@@ -117,16 +130,23 @@ def listing(root, patterns):
     return sorted(found)
 
 
-def pack(root, patterns, replace=None):
+def pack(root, patterns, replace=None, merged=None):
     """(base64 text, number of files) of the wanted files below *root*.
 
     replace: {relative path: text} to put into the archive instead of what the file holds now.
+    merged: {relative path: what to merge into it}, of augments files. Raises HubError.
     """
     if not os.path.isdir(root):
         raise HubError("%s does not exist on this hub" % root)
     stream = io.BytesIO()
     names = listing(root, patterns)
-    replace = replace or {}
+    replace = dict(replace or {})
+    for name, wanted_part in (merged or {}).items():
+        path = os.path.join(root, name)
+        try:
+            replace[name] = augments.merge(read_text(path), wanted_part)
+        except ValueError as error:
+            raise HubError("%s: %s" % (path, error))
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
         for name in names:
             if name not in replace:
@@ -185,29 +205,19 @@ def put(path, mode, data, target):
         os.symlink(target, temporary)
         os.rename(temporary, path)
         return
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".hub_ha.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        os.chown(temporary, 0, 0)
-        os.chmod(temporary, mode)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    replace_file(path, data, mode, sync=False)
 
 
-def shown(entry):
-    """What a diff shows of a file."""
+def shown(name, entry):
+    """What a diff shows of the file *name*."""
     if entry is None:
         return ""
     mode, data, target = entry
     if target is not None:
         return "-> %s\n" % target
-    text = "(%d bytes, mode %04o)\n" % (len(data), mode)
-    if len(data) <= TEXT_LIMIT and b"\0" not in data:
-        text += data.decode("utf-8", "replace")
-    return text
+    if ("/" + name).endswith(SHOWN) and len(data) <= TEXT_LIMIT and b"\0" not in data:
+        return "(%d bytes, mode %04o)\n" % (len(data), mode) + data.decode("utf-8", "replace")
+    return "(%d bytes, mode %04o, SHA-256 %.12s...)\n" % (len(data), mode, hashlib.sha256(data).hexdigest())
 
 
 def main():
@@ -219,6 +229,7 @@ def main():
             # what an operator's def.json or Mission Portal's secrets.ini hold is nobody's business at -vvv
             archive=dict(type="str", no_log=True),
             replace=dict(type="dict", default={}),
+            augments=dict(type="dict", default={}),
             exact=dict(type="bool", default=False),
         ),
         required_if=[("state", "present", ["archive"])],
@@ -228,7 +239,7 @@ def main():
     root = params["path"]
     try:
         if params["state"] == "packed":
-            archive, count = pack(root, params["include"], params["replace"])
+            archive, count = pack(root, params["include"], params["replace"], params["augments"])
             module.exit_json(changed=False, archive=archive, count=count)
         files = unpack(params["archive"], params["include"])
         changes = {"added": [], "changed": [], "removed": []}
@@ -240,7 +251,7 @@ def main():
             changes["changed" if old else "added"].append(name)
             if module._diff and (old or len(changes["added"]) <= 20):
                 diff.append({"before_header": os.path.join(root, name), "after_header": os.path.join(root, name),
-                             "before": shown(old), "after": shown(files[name])})
+                             "before": shown(name, old), "after": shown(name, files[name])})
             if not module.check_mode:
                 put(os.path.join(root, name), *files[name])
         if params["exact"]:

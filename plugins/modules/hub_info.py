@@ -25,6 +25,11 @@ options:
     type: list
     elements: str
     default: []
+  files:
+    description: Files of whose kind, owner and mode the operator's settings depend; nothing of their content is read.
+    type: list
+    elements: path
+    default: []
   layout:
     description:
       - Layout to assume on a host that has no CFEngine yet.
@@ -91,6 +96,9 @@ hub:
     cluster:
       description: corosync and pacemaker on this host, installed and running.
       type: dict
+    files:
+      description: Owner, group and mode of each of O(files), or C(absent).
+      type: dict
     space:
       description: Free and total bytes of the file system that holds the database.
       type: dict
@@ -113,6 +121,7 @@ def main():
         argument_spec=dict(
             names=dict(type="list", elements="str", default=[]),
             packages=dict(type="list", elements="str", default=[]),
+            files=dict(type="list", elements="path", default=[]),
             layout=dict(type="str", choices=["enterprise", "debian"]),
             packager_wait=dict(type="int", default=300),
         ),
@@ -120,7 +129,8 @@ def main():
     )
     try:
         hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
-                                 module.params["layout"], module.params["packager_wait"])
+                                 module.params["layout"], module.params["packager_wait"],
+                                 files=module.params["files"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

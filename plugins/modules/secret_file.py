@@ -77,9 +77,9 @@ import os
 import pwd
 import re
 import secrets
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 
 
 def current(path):
@@ -103,22 +103,6 @@ def name_of(lookup, number):
 
 def describe(owner, group, mode):
     return "%s:%s %s" % (owner, group, mode)
-
-
-def write(path, text, owner, group, mode):
-    """Replace the file in one step; nobody else can read it at any time."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".hub_ha.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chown(temporary, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
-        os.chmod(temporary, int(mode, 8))
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def main():
@@ -161,7 +145,8 @@ def main():
     if changed and not module.check_mode:
         if not os.path.isdir(os.path.dirname(path)):
             module.fail_json(msg="the directory of %s does not exist" % path)
-        write(path, text, params["owner"], params["group"], params["mode"])
+        replace_file(path, text.encode("utf-8", "surrogateescape"), int(params["mode"], 8),
+                     pwd.getpwnam(params["owner"]).pw_uid, grp.getgrnam(params["group"]).gr_gid)
     result = {"changed": changed, "diff": {
         "before_header": path, "after_header": path,
         "before": "%s%s\n" % (before, "" if same or old is None else ", other content (not shown)"),

@@ -88,7 +88,7 @@ def test_two_equal_names(refused, hub2):
 def test_operators_def_json_is_broken(refused, hub1):
     path = WORK + "/masterfiles/def.json"
     with broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path):
-        refused("hub1: %s is not valid JSON: Extra data" % path, "-> correct the file")
+        refused("hub1: %s is not what CFEngine reads: Extra data" % path, "-> correct the file")
 
 
 def test_foreign_cluster_and_a_taken_port(refused, hub2):

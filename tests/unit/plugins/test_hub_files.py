@@ -124,7 +124,7 @@ def test_diff_shows_lines_modes_and_links_but_no_binary(carry, tmp_path):
     shown = dict((os.path.basename(item["before_header"]), item) for item in carry(check=True, diff=True)["diff"])
     assert shown["promises.cf"]["before"] == "(9 bytes, mode 0644)\nold line\n"
     assert shown["promises.cf"]["after"] == "(23 bytes, mode 0600)\nbody common control {}\n"
-    assert shown["data.bin"]["after"] == "(3 bytes, mode 0640)\n" and shown["data.bin"]["before"] == ""
+    assert shown["data.bin"]["after"].startswith("(3 bytes, mode 0640, SHA-256 ") and shown["data.bin"]["before"] == ""
     assert shown["broken"]["after"] == "-> /nowhere\n"
 
 
@@ -137,9 +137,12 @@ def test_diff_of_many_new_files_is_cut(carry, active):
 
 
 def test_large_text_is_not_shown(carry, active):
-    write(active / "big", "y" * ((64 << 10) + 1))
-    shown = [item for item in carry(check=True, diff=True)["diff"] if item["after_header"].endswith("/big")]
-    assert shown[0]["after"] == "(65537 bytes, mode 0644)\n"
+    write(active / "big.cf", "y" * ((64 << 10) + 1))
+    write(active / "secrets.json", "hunter2")
+    shown = [item["after"] for item in carry(check=True, diff=True)["diff"]
+             if item["after_header"].endswith(("/big.cf", "/secrets.json"))]
+    assert [text.split("SHA")[0] for text in shown] == ["(65537 bytes, mode 0644, ", "(7 bytes, mode 0644, "]
+    assert "hunter2" not in str(shown)
 
 
 # --- identity -----------------------------------------------------------------------------------------------------

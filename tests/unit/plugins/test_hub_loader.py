@@ -212,7 +212,7 @@ def cfengine_files(hub, digest="SHA=" + "ab" * 32):
 def test_cfengine(hub):
     found = hub_loader.cfengine(cfengine_files(hub), hub, True)
     assert (found["version"], found["edition"], found["policy_server"]) == ("3.24.2", "community", "192.168.100.10")
-    assert found["am_policy_hub"] and found["def_json"] == "{}" and found["ha_info"] is None
+    assert found["am_policy_hub"] and found["def_json_error"] is None and found["ha_info"] is None
     assert found["key_digest"] == "SHA=" + "ab" * 32 and found["key_public"] == "PUBLIC"
     assert found["client_keys"] == 2
     assert "PRIVATE-X" not in json.dumps(found)

@@ -265,8 +265,24 @@ def device(**changes):
     return found
 
 
-def def_json(text):
-    return hub1(lambda info: info["cfengine"].update(def_json=text))
+def def_json(error):
+    return hub1(lambda info: info["cfengine"].update(def_json_error=error))
+
+
+TLS = ["/etc/tls/hub.crt", "/etc/tls/hub.key", "/etc/tls/ca.crt"]
+
+
+def tls(host, **states):
+    """Given TLS files as they should be on both hubs, but for those named: crt, key or ca."""
+    def change(results):
+        for name, result in results.items():
+            info = result["hub"]
+            info["files"] = dict((path, "root:root 0644") for path in TLS)
+            info["files"][TLS[1]] = "cfpostgres:cfpostgres 0600"
+            if name == host:
+                info["files"].update((path, states[path.rsplit("/", 1)[1].split(".")[1] if "hub" in path else "ca"])
+                                     for path in TLS if (path.rsplit(".", 1)[1] if "hub" in path else "ca") in states)
+    return change
 
 
 def unreachable(results):
@@ -362,9 +378,16 @@ CASES = [
          setting("synchronous_standby_names", setting="hub2")),
     case("no policy hub", "hub1", "is not a policy hub", "cf-agent -B",
          hub1(lambda info: info["cfengine"].update(am_policy_hub=False))),
-    case("def.json broken", "hub1", "def.json", "correct the file", def_json('{"classes": {"a": [')),
-    case("def.json a list", "hub1", "not an object", "correct the file", def_json('["any"]')),
-    case("def.json with odd classes", "hub1", "not an object", "correct the file", def_json('{"classes": ["any"]}')),
+    case("TLS file missing", "hub2", "/etc/tls/ca.crt, which the TLS variables name, does not exist", "both hubs",
+         tls("hub2", ca="absent"), tls=TLS),
+    case("TLS file a directory", "hub1", "/etc/tls/hub.crt, which the TLS variables name, is a directory", "both hubs",
+         tls("hub1", crt="a directory"), tls=TLS),
+    case("TLS key of root", "hub1", "will not use the key /etc/tls/hub.key with owner and mode root:root 0600", "chown",
+         tls("hub1", key="root:root 0600"), tls=TLS),
+    case("TLS key for all", "hub1", "will not use the key /etc/tls/hub.key with owner and mode cfpostgres", "chmod",
+         tls("hub1", key="cfpostgres:cfpostgres 0640"), tls=TLS),
+    case("def.json broken", "hub1", "is not what CFEngine reads: Expecting value", "correct the file",
+         def_json("Expecting value: line 1 column 22 (char 21)")),
     case("set by ALTER SYSTEM", "hub1", "listen_addresses is set in " + AUTO, "ALTER SYSTEM RESET listen_addresses",
          setting("listen_addresses", sourcefile=AUTO, source="configuration file")),
     case("set on the command line", "hub1", "wal_log_hints is set in the server's command line", "start command",
@@ -743,32 +766,6 @@ def test_no_server_no_restart():
 
 
 # --- small things -------------------------------------------------------------------------------------------------
-
-def test_merge_class_into_nothing():
-    for text in (None, "", "  \n"):
-        assert json.loads(plan.merge_class(text, "ha", ["any"])) == {"classes": {"ha": ["any"]}}
-
-
-def test_merge_class_returns_the_same_text_when_it_is_right():
-    text = '{"vars":{"a":1},   "classes":{"ha":["any"] , "b":["c"]}}'
-    assert plan.merge_class(text, "ha", ["any"]) is text
-
-
-def test_merge_class_keeps_everything_else_in_its_place():
-    text = '{"z": 1, "inputs": ["a.cf"], "classes": {"b": ["c"], "ha": ["old"]}, "vars": {"ü": "ß"}}'
-    new = plan.merge_class(text, "ha", ["any"])
-    assert json.loads(new) == dict(json.loads(text), classes={"b": ["c"], "ha": ["any"]})
-    assert list(json.loads(new)) == ["z", "inputs", "classes", "vars"] and "ü" in new and new.endswith("}\n")
-    assert plan.merge_class(new, "ha", ["any"]) is new
-
-
-@pytest.mark.parametrize("text", ["[]", '"x"', "{", '{"classes": []}', '{"classes": null}'])
-def test_merge_class_refuses_what_it_does_not_understand(text):
-    with pytest.raises(ValueError):
-        plan.merge_class(text, "ha", ["any"])
-    with pytest.raises(AnsibleFilterError, match="def.json: "):
-        filters.merge_class(text, "ha", ["any"])
-
 
 @pytest.mark.parametrize("number, text", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (120 << 20, "120.0 MB"),
                                           (3 << 30, "3.0 GB"), (5 << 40, "5.0 TB")])

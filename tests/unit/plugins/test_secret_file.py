@@ -48,7 +48,7 @@ def test_every_byte_arrives(run_module, ready, text):
 def test_nobody_else_can_read_it_at_any_time(run_module, ready, monkeypatch):
     modes = []
     rename = os.rename
-    monkeypatch.setattr(os, "chmod", lambda name, value: modes.append((mode(name), value)))
+    monkeypatch.setattr(os, "fchmod", lambda file, value: modes.append((os.fstat(file).st_mode & 0o7777, value)))
     monkeypatch.setattr(os, "rename", lambda old, new: (modes.append(mode(old)), rename(old, new)))
     old = os.umask(0)
     try:

@@ -1,0 +1,97 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""CFEngine's augments (def.json): putting our part in and leaving the operator's as it is. Pure functions.
+
+What is wanted is a dict with any of
+
+* ``classes``: {class: [expression]}, set to exactly these;
+* ``inputs``: [policy file], each in the list of inputs, after the operator's;
+* ``lists``: {variable: {"items": [text], "default": [text]}}, each item in the variable's list; "default" is what the
+  policy framework takes while nobody sets the variable, and comes first when it has to be made;
+* ``defaults``: {variable: value}, set only while nobody has set it.
+
+A variable may be spelt NAME, def.NAME or default:def.NAME, in "vars" or (with {"value": ...}) in "variables":
+reference of CFEngine 3.24, "Augments".
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+
+SPELLINGS = ("%s", "def.%s", "default:def.%s")
+
+
+def parse(text):
+    """The augments as a dict; {} for no text. Raises ValueError, in words for the operator."""
+    data = json.loads(text) if text and text.strip() else {}
+    for part, name in ((data, "the file"), *(((data.get(key, {}), '"%s"' % key) for key in
+                                              ("classes", "vars", "variables")) if isinstance(data, dict) else ())):
+        if not isinstance(part, dict):
+            raise ValueError("%s is not an object" % name)
+    if not isinstance(data.get("inputs", []), list):
+        raise ValueError('"inputs" is not a list')
+    return data
+
+
+def find(data, name):
+    """(dict, key) that holds the variable's value, or None when nobody sets it."""
+    for spelling in SPELLINGS:
+        key = spelling % name
+        if key in data.get("variables", {}):
+            entry = data["variables"][key]
+            return (entry, "value") if isinstance(entry, dict) and "value" in entry else (data["variables"], key)
+        if key in data.get("vars", {}):
+            return data["vars"], key
+    return None
+
+
+def add_to_list(data, name, items, default):
+    """The variable's list has every item; a single text counts as a list of one. Raises ValueError for anything else."""
+    place = find(data, name)
+    if place is None:
+        data.setdefault("vars", {})[name] = list(default) + [item for item in items if item not in default]
+        return
+    holder, key = place
+    old = [holder[key]] if isinstance(holder[key], str) else holder[key]
+    if not isinstance(old, list) or not all(isinstance(item, str) for item in old):
+        raise ValueError('the variable "%s" is no list of texts' % name)
+    new = old + [item for item in items if item not in old]
+    if new != old:
+        holder[key] = new
+
+
+def merge(text, wanted):
+    """The text of the augments with what is wanted in it; the very same text when it is all there.
+
+    text: the file now, or None. Raises ValueError when it is not what CFEngine reads.
+    """
+    data = parse(text)
+    new = copy.deepcopy(data)
+    for name, expressions in wanted.get("classes", {}).items():
+        new.setdefault("classes", {})[name] = list(expressions)
+    missing = [item for item in wanted.get("inputs", []) if item not in new.get("inputs", [])]
+    if missing:
+        new["inputs"] = new.get("inputs", []) + missing
+    for name, part in wanted.get("lists", {}).items():
+        add_to_list(new, name, part["items"], part.get("default", []))
+    for name, value in wanted.get("defaults", {}).items():
+        if find(new, name) is None:
+            new.setdefault("vars", {})[name] = value
+    if text and new == data:
+        return text
+    return json.dumps(new, indent=2, ensure_ascii=False) + "\n"
+
+
+def excerpt(text, wanted):
+    """Those parts of the augments that *wanted* names, as text for a diff; an operator's other values stay unseen."""
+    if not text or not text.strip():
+        return ""
+    data = parse(text)
+    part = {"classes": dict((name, data.get("classes", {}).get(name)) for name in wanted.get("classes", {})),
+            "inputs": data.get("inputs", []) if wanted.get("inputs") else [], "vars": {}}
+    for name in list(wanted.get("lists", {})) + list(wanted.get("defaults", {})):
+        place = find(data, name)
+        part["vars"][name] = place[0][place[1]] if place else None
+    part = dict((key, value) for key, value in part.items() if value)
+    return json.dumps(part, indent=2, ensure_ascii=False) + "\n"
