@@ -318,7 +318,11 @@ def cfengine(run, layout, installed):
     result["policy_server"] = policy_server or None
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
-    result["def_json_error"] = augments_error(layout["def_json"])
+    result.update(augments_facts(layout["def_json"]))
+    result["hub_list"] = hub_model.hub_list(read_text(layout["hub_list"]))
+    result["role"] = (read_text(layout["role_file"]) or "").strip() or None
+    result["inputs_behind"] = [name for name in (layout["def_json"], layout["hub_policy"], layout["hub_list"])
+                               if read_text(name) != read_text(layout["inputs"] + name[len(layout["masterfiles"]):])]
     policy = tree(layout["masterfiles"])
     result["masterfiles_digest"] = hub_model.tree_digest(
         dict((name, digest) for name, digest in policy.items() if name not in hub_model.POLICY_STAMPS))
@@ -331,13 +335,16 @@ def cfengine(run, layout, installed):
     return result
 
 
-def augments_error(path):
-    """Why CFEngine's augments cannot be merged with, or None. Their text stays here: operators keep secrets in it."""
+def augments_facts(path):
+    """{"def_json_error", "policy_location"}: why CFEngine's augments cannot be merged with, or None, and where they say
+    that policy comes from. Their text stays here: operators keep secrets in it.
+    """
     try:
-        augments.parse(read_text(path))
+        data = augments.parse(read_text(path))
     except ValueError as error:
-        return str(error)
-    return None
+        return {"def_json_error": str(error), "policy_location": None}
+    place = augments.find(data, "mpf_update_policy_master_location")
+    return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None}
 
 
 def tree(root, follow=False):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import re
 from xml.etree import ElementTree
 
@@ -171,3 +172,19 @@ def cib_summary(xml_text):
     promoted = [name for name, value in status.items() if value == "PRI"]
     return {"cib_nodes": nodes, "cib_resources": resources, "pgsql_status": status,
             "promoted": promoted[0] if len(promoted) == 1 else None}
+
+
+def hub_list(text):
+    """The list of hubs out of its file's text: {"hubs": {address: {"name", "key", "public"}}, ...}; None without one.
+
+    A file that is no such list counts as none: it is written anew.
+    """
+    try:
+        data = json.loads(text or "")
+    except ValueError:
+        return None
+    hubs = data.get("hubs") if isinstance(data, dict) else None
+    if not isinstance(hubs, dict) or not all(isinstance(hub, dict) and isinstance(hub.get("key"), str)
+                                             and isinstance(hub.get("name"), str) for hub in hubs.values()):
+        return None
+    return data

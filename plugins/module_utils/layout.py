@@ -21,6 +21,10 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "ppkeys": work_dir + "/ppkeys",
         "def_json": work_dir + "/masterfiles/def.json",
         "ha_info": work_dir + "/masterfiles/cfe_internal/enterprise/ha/ha_info.json",
+        # Ours, read through def.json: policy and list of hubs.
+        "hub_policy": work_dir + "/masterfiles/services/hub_ha.cf",
+        "hub_list": work_dir + "/masterfiles/services/hub_ha.json",
+        "role_file": state + "/hub_ha/role",
         "ha_cfg": work_dir + "/ha.cfg",
         "policy_server": work_dir + "/policy_server.dat",
         "am_policy_hub": state + "/am_policy_hub",

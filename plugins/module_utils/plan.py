@@ -528,6 +528,54 @@ def ha_info(infos, client):
     return found
 
 
+def hub_list(infos, client, virtual_ips, nodes, settings):
+    """What hubs and clients must know of each other, as services/hub_ha.json; see roles/hub/files/hub_ha.cf. None
+    until both hubs have a key.
+    """
+    if not client or not all(info["cfengine"]["key_public"] for info in infos.values()):
+        return None
+    vendor = any(info["cfengine"]["edition"] == "enterprise" for info in infos.values())
+    # The counterparts of its secrets are in the replicated database; the vendor's policy leaves it out.
+    portal = [list(infos.values())[0]["layout"]["work_dir"] + "/httpd/secrets.ini"] if vendor else []
+    return {
+        "version": 1, "vendor": vendor, "shared": list(virtual_ips),
+        "hubs": dict((client["addresses"][host], {
+            "name": nodes[host], "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"]})
+            for host, info in infos.items()),
+        "sync": {"policy": bool(settings.get("sync_policy", True)),
+                 "paths": portal + as_list(settings.get("shared_paths"))},
+    }
+
+
+def check_hub_list(infos, active, settings, report):
+    """Clients trust what the list names: a key that changed or a hub that is gone needs the operator's word."""
+    known = (infos[active]["cfengine"].get("hub_list") or {}).get("hubs", {})
+    accepted = [str(name).lower() for name in as_list(settings.get("accept_hub_keys"))]
+    names = dict((info["uname"].lower(), host) for host, info in infos.items())
+    for address, hub in sorted(known.items()):
+        name = hub["name"]
+        if name in accepted:
+            continue
+        if name not in names:
+            report.fail(active, "the list of hubs names %s (%s), which the inventory does not" % (name, address),
+                        "correct the inventory; if that hub is gone for good: -e hub_ha_accept_hub_keys=%s" % name)
+            continue
+        now = infos[names[name]]["cfengine"]["key_digest"]
+        if now and now != hub["key"]:
+            report.fail(names[name], "the host key was %s and is %s now, which no client trusts" % (hub["key"], now),
+                        "bring the old key back (ppkeys/localhost.* from the last backup); if the change is meant: "
+                        "-e hub_ha_accept_hub_keys=%s" % name)
+
+
+def check_policy_location(infos, active, report):
+    """Our policy reaches a hub only when that hub runs the policy that it serves."""
+    info = infos[active]
+    location = info["cfengine"].get("policy_location")
+    if location not in (None, "masterfiles", info["layout"]["masterfiles"]):
+        report.warn(active, "def.json has hosts take their policy from %s, where the policy for high availability is "
+                            "not: put services/hub_ha.cf and services/hub_ha.json there" % location)
+
+
 def make_plan(results, settings, probes=None):
     """The plan for the hubs.
 
@@ -559,6 +607,8 @@ def make_plan(results, settings, probes=None):
     check_versions(infos, needed, active, passive, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, settings, report)
+    check_hub_list(infos, active, settings, report)
+    check_policy_location(infos, active, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     check_links(infos, report, probes or {})
@@ -596,6 +646,7 @@ def make_plan(results, settings, probes=None):
                    if (info["postgres"]["server"] or {}).get("reload_pending")],
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
+        "hub_list": hub_list(infos, clients, virtual_ips, nodes, settings),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
         "cluster_running": any(info["cluster"]["cib_readable"] for info in infos.values()),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
