@@ -10,7 +10,7 @@ import re
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, health, plan, scram
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import clients, corosync, health, plan, scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
@@ -123,6 +123,16 @@ def passfile_line(fields):
     return scram.passfile_line(*fields)
 
 
+def client_plan(hub_results, client_results, settings):
+    """See module_utils/clients.py."""
+    return clients.client_plan(hub_results, client_results, settings)
+
+
+def client_failures(the_plan, host):
+    """See module_utils/clients.py, failures_of."""
+    return clients.failures_of(the_plan, host)
+
+
 class FilterModule:
     """Filters of cfengine.hub_ha."""
 
@@ -131,5 +141,6 @@ class FilterModule:
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
                 "option_problems": option_problems,
                 "passfile_line": passfile_line,
+                "client_plan": client_plan, "client_failures": client_failures,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

@@ -25,6 +25,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import Comm
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
 
+CLIENT_UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord")
+
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
 # What PostgreSQL says of a state that passes by itself.
@@ -301,11 +303,10 @@ def data_dir_state(path):
         return "absent"
 
 
-def cfengine(run, layout, installed):
-    """CFEngine's identity and state on this host. Digests only; no private key is read."""
+def identity(run, layout, installed):
+    """Who this CFEngine host is and whom it gets its policy from. No private key is read."""
     result = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
-              "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"]),
-              "edition": "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"}
+              "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
     if not installed:
         return result
     result["version"] = hub_model.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)
@@ -314,13 +315,36 @@ def cfengine(run, layout, installed):
         result["key_public"] = read_text(public)
         done = run([layout["bin_dir"] + "/cf-key", "--print-digest", public], check=False)
         result["key_digest"] = hub_model.key_digest(done.out)
-    policy_server = (read_text(layout["policy_server"]) or "").strip()
-    result["policy_server"] = policy_server or None
+    result["policy_server"] = hub_model.policy_server(read_text(layout["policy_server"]))
+    result["hub_list"] = hub_model.hub_list(read_text(layout["hub_list"]))
+    result["role"] = (read_text(layout["role_file"]) or "").strip() or None
+    return result
+
+
+def client(run):
+    """What a CFEngine host, hub or client, knows of its hubs: facts of module client_info."""
+    detected = layouts.detect(os.path.exists)
+    layout = layouts.LAYOUTS[detected or "debian"]
+    result = identity(run, layout, detected is not None)
+    result.update({
+        "uname": platform.node(), "layout": layout, "units": units(run, CLIENT_UNITS),
+        "served_list": result.pop("hub_list", None),
+        "hub_list": hub_model.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
+    })
+    result.setdefault("role", None)
+    return result
+
+
+def cfengine(run, layout, installed):
+    """CFEngine's identity and state on this hub. Digests only; no private key is read."""
+    result = identity(run, layout, installed)
+    result["edition"] = "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
+    if not installed:
+        return result
+    public = layout["ppkeys"] + "/localhost.pub"
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
-    result["hub_list"] = hub_model.hub_list(read_text(layout["hub_list"]))
-    result["role"] = (read_text(layout["role_file"]) or "").strip() or None
     result["inputs_behind"] = [name for name in (layout["def_json"], layout["hub_policy"], layout["hub_list"])
                                if read_text(name) != read_text(layout["inputs"] + name[len(layout["masterfiles"]):])]
     policy = tree(layout["masterfiles"])

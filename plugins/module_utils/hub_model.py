@@ -143,6 +143,17 @@ def system_identifier(facts):
     return server.get("system_identifier") or facts.get("control", {}).get("system_identifier") or None
 
 
+def policy_server(text):
+    """Address out of policy_server.dat ("ADDRESS" or "ADDRESS:PORT", C: libpromises/bootstrap.c); None when it is empty."""
+    words = (text or "").split()
+    if not words:
+        return None
+    host = words[0]
+    if host.startswith("["):
+        return host[1:].split("]", 1)[0]
+    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+
+
 def key_digest(text):
     """"SHA=..." or "MD5=..." out of `cf-key --print-digest`, or None."""
     match = re.search(r"(?:SHA|MD5)=[0-9a-f]+", text)

@@ -1,0 +1,120 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From what hubs and clients say of themselves to what each client needs. Pure functions on plain data."""
+
+from __future__ import annotations
+
+import re
+
+DIGEST = re.compile(r"(MD5=[0-9a-f]{32}|SHA=[0-9a-f]{64})\Z")
+
+
+def answering(results):
+    """{host: facts} of those results of module client_info that are one."""
+    return dict((host, result["client"]) for host, result in results.items() if "client" in result)
+
+
+def choose_list(hubs, failures):
+    """(host, list of hubs) of the hub that is active, or else of any that has a list; (None, None) without one."""
+    for role in ("active", "passive", "unknown", None):
+        for host, facts in hubs.items():
+            if facts["role"] == role and facts["served_list"]:
+                return host, facts["served_list"]
+    failures.append({"host": "all", "problem": "no hub that answers has a list of hubs (services/hub_ha.json)",
+                     "remedy": "make the pair first: playbooks/upgrade-to-ha.yml"})
+    return None, None
+
+
+def check_hubs(results, hubs, host, the_list, failures):
+    """The list and the inventory's hubs agree; only then may clients be told to trust what it names."""
+    names = dict((hub["name"], address) for address, hub in the_list["hubs"].items())
+    known = dict((facts["uname"].lower(), facts) for facts in hubs.values())
+    for name, address in sorted(names.items()):
+        if name not in known and len(hubs) == len(results):
+            failures.append({"host": host, "problem": "the list of hubs names %s (%s), which the inventory does not"
+                             % (name, address),
+                             "remedy": "correct the inventory, or the list: playbooks/upgrade-to-ha.yml writes it"})
+    for name, facts in sorted(known.items()):
+        if name not in names:
+            failures.append({"host": host, "problem": "the inventory's hub %s is not in the list of hubs" % name,
+                             "remedy": "correct the inventory, or the list: playbooks/upgrade-to-ha.yml writes it"})
+        elif facts["key_digest"] != the_list["hubs"][names[name]]["key"]:
+            failures.append({"host": host, "problem": "the key of hub %s is %s, and the list of hubs says %s"
+                             % (name, facts["key_digest"], the_list["hubs"][names[name]]["key"]),
+                             "remedy": "run playbooks/upgrade-to-ha.yml, which says what to do about a changed key"})
+
+
+def check_client(host, facts, owners, the_list, settings, failures):
+    """What stands against this one client. owners: {digest: [hosts]} of hubs and clients."""
+    def fail(problem, remedy):
+        failures.append({"host": host, "problem": problem, "remedy": remedy})
+
+    wanted = str(settings.get("keys", {}).get(host) or "")
+    if wanted and not DIGEST.match(wanted):
+        fail("hub_ha_client_key is %r, which is no digest of a key" % wanted, "such as MD5=... or SHA=..., as cf-key -p "
+             "says it of ppkeys/localhost.pub")
+    elif wanted and facts["key_digest"] and facts["key_digest"] != wanted:
+        fail("its key is %s, and the inventory says %s" % (facts["key_digest"], wanted),
+             "find out which is right before anything trusts it: the host may have been installed anew, or be another one")
+    if facts["am_policy_hub"]:
+        fail("it is a policy hub itself", "take it out of the group of clients")
+    same = [name for name in owners.get(facts["key_digest"], []) if name != host]
+    if facts["key_digest"] and same:
+        fail("it has the same host key as %s" % ", ".join(same),
+             "make it a key of its own: remove ppkeys/localhost.* there and run cf-key (a cloned image brings that about)")
+    ours = list(the_list["hubs"]) + list(the_list["shared"])
+    server = facts["policy_server"]
+    if server and server not in ours and not settings.get("adopt"):
+        fail("it gets its policy from %s, which is no hub of this pair" % server,
+             "if it is to move to this pair: hub_ha_client_adopt: true")
+
+
+def client_plan(hub_results, client_results, settings):
+    """What each client needs.
+
+    hub_results, client_results: {inventory name: result of module client_info, or of an attempt that reached nobody}.
+    settings: "keys" {client: digest that its key must have}, "adopt" (bool).
+    Returns {"failures", "source", "list", "address", "hubs", "hub_keys", "client_keys", "list_path", "reachable", "clients": {host: {"bootstrap",
+    "redirect", "stale"}}, "unreachable"}. A failure of host "all" or of a hub concerns every client.
+    """
+    failures = []
+    hubs, clients = answering(hub_results), answering(client_results)
+    plan = {"failures": failures, "hubs": list(hubs), "clients": {}, "hub_keys": [], "client_keys": [], "list": None,
+            "address": None, "unreachable": sorted(set(client_results) - set(clients)), "source": None}
+    source, the_list = choose_list(hubs, failures)
+    if the_list is None:
+        return plan
+    check_hubs(hub_results, hubs, source, the_list, failures)
+    owners = {}
+    for host, facts in list(hubs.items()) + list(clients.items()):
+        owners.setdefault(facts["key_digest"], []).append(host)
+    if failures:
+        return plan
+    for host, facts in clients.items():
+        check_client(host, facts, owners, the_list, settings, failures)
+    bad = set(item["host"] for item in failures)
+    address = (the_list["shared"] or list(the_list["hubs"]))[0]
+    plan.update({
+        "source": source, "list": the_list, "address": address,
+        # what every client may read on a hub, and the hubs that answer, for the proof at the end
+        "list_path": hubs[source]["layout"]["hub_list"],
+        "reachable": sorted(address for address, hub in the_list["hubs"].items()
+                            if hub["name"] in [facts["uname"].lower() for facts in hubs.values()]),
+        "hub_keys": [{"host": hub["name"], "public": hub["public"], "digest": hub["key"]}
+                     for dummy, hub in sorted(the_list["hubs"].items())],
+        "client_keys": [{"host": host, "public": facts["key_public"], "digest": facts["key_digest"]}
+                        for host, facts in clients.items() if host not in bad and facts["key_digest"]],
+        "clients": dict((host, {
+            "bootstrap": not facts["policy_server"],
+            # where the vendor's policy leads the clients, an address of a hub is its business
+            "redirect": bool(facts["policy_server"]) and facts["policy_server"] not in the_list["shared"]
+            and not (the_list["vendor"] and facts["policy_server"] in the_list["hubs"]),
+            "stale": facts["hub_list"] != the_list}) for host, facts in clients.items() if host not in bad),
+    })
+    return plan
+
+
+def failures_of(plan, host):
+    """What keeps this client from being touched, as text: its own failures and those of the hubs; empty without any."""
+    found = [item for item in plan["failures"] if item["host"] in (host, "all") or item["host"] in plan["hubs"]]
+    return "\n".join("%s: %s\n   -> %s" % (item["host"], item["problem"], item["remedy"]) for item in found)
