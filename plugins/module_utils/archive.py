@@ -50,7 +50,10 @@ def unpack(text, belongs):
                     raise HubError("the archive holds a file that does not belong there: %s" % member.name)
                 if member.issym():
                     found[name] = (0o777, None, member.linkname)
-                elif member.isfile() or member.islnk():  # of two hard links tar stores the second as a link
+                elif member.type == tarfile.REGTYPE and not member.issparse():  # faster than extractfile()
+                    data = plain[member.offset_data:member.offset_data + member.size]
+                    found[name] = (member.mode & 0o7777, data, None)
+                elif member.isfile() or member.islnk():  # of two hard links tar may store the second as a link
                     found[name] = (member.mode & 0o7777, archive.extractfile(member).read(), None)
     except (tarfile.TarError, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
         raise HubError("the archive from the other hub cannot be read: %s" % error)
