@@ -18,7 +18,7 @@ import stat
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -354,8 +354,8 @@ def cfengine(run, layout, installed):
     result["client_keys"] = len(keys)
     if result["key_digest"]:
         # with the own key under the name that the other hub gives it, hubs that know the same hosts compare equal
-        keys["root-%s.pub" % result["key_digest"]] = sha256(public)
-    result["client_keys_digest"] = hub_model.tree_digest(keys)
+        keys.add(keys_model.file_name("root", result["key_digest"]))
+    result["client_keys_digest"] = hub_model.tree_digest(dict.fromkeys(keys, ""))
     return result
 
 
@@ -386,13 +386,11 @@ def tree(root, follow=False):
 
 
 def client_keys(ppkeys):
-    """{file name: sha256} of the public keys of other hosts; never of localhost.*"""
-    found = {}
-    for path in glob.glob(ppkeys + "/*.pub"):
-        name = os.path.basename(path)
-        if not name.startswith("localhost"):
-            found[name] = sha256(path)
-    return found
+    """Names of the files of other hosts' public keys, as a set. A name tells the key, so names are enough to compare.
+
+    What is no key is no part of it: module hub_keys does not bring it to the other hub, so hubs may differ in it.
+    """
+    return set(keys_loader.read(ppkeys)[0]) if os.path.isdir(ppkeys) else set()
 
 
 def cluster(run):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_files
-short_description: Carries policy, keys of clients and shared secrets from the active hub to the passive one
+short_description: Carries policy and shared secrets from the active hub to the passive one
 version_added: "1.0.0"
 description:
   - With O(state=packed) reads files on the active hub into one compressed archive that is returned.
@@ -91,16 +91,12 @@ files:
   type: dict
 """
 
-import base64
 import fnmatch
-import gzip
 import hashlib
-import io
 import os
-import tarfile
-import zlib
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS
@@ -138,8 +134,6 @@ def pack(root, patterns, replace=None, merged=None):
     """
     if not os.path.isdir(root):
         raise HubError("%s does not exist on this hub" % root)
-    stream = io.BytesIO()
-    names = listing(root, patterns)
     replace = dict(replace or {})
     for name, wanted_part in (merged or {}).items():
         path = os.path.join(root, name)
@@ -147,43 +141,17 @@ def pack(root, patterns, replace=None, merged=None):
             replace[name] = augments.merge(read_text(path), wanted_part)
         except ValueError as error:
             raise HubError("%s: %s" % (path, error))
-    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
-        for name in names:
-            if name not in replace:
-                archive.add(os.path.join(root, name), arcname=name, recursive=False)
-        for name, text in sorted(replace.items()):
-            data = text.encode("utf-8")
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            old = current(os.path.join(root, name))
-            member.mode = old[0] if old else 0o600
-            archive.addfile(member, io.BytesIO(data))
-    names = set(names) | set(replace)
-    return base64.b64encode(stream.getvalue()).decode("ascii"), len(names)
+    files = dict((name, current(os.path.join(root, name)))
+                 for name in set(listing(root, patterns)) | set(replace))
+    for name, text in replace.items():
+        files[name] = (files[name][0] if files[name] else 0o600, text.encode("utf-8"), None)
+    files = dict((name, entry) for name, entry in files.items() if entry)  # pipes and the like stay behind
+    return archives.pack(files), len(files)
 
 
 def unpack(text, patterns):
-    """{relative path: (mode, bytes or None, link target or None)}; refuses paths that lead outside."""
-    found = {}
-    try:
-        # gzip's checksum first: tarfile takes a damaged header for the end, and "exact" would remove the rest
-        plain = gzip.decompress(base64.b64decode(text))
-        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            for member in archive:
-                name = os.path.normpath(member.name)
-                if os.path.isabs(name) or name.split(os.sep)[0] == ".." or not wanted(name, patterns):
-                    raise HubError("the archive holds a file that does not belong there: %s" % member.name)
-                if member.issym():
-                    found[name] = (0o777, None, member.linkname)
-                elif member.isfile() or member.islnk():  # of two hard links tar stores the second as a link
-                    found[name] = (member.mode & 0o7777, archive.extractfile(member).read(), None)
-    except (tarfile.TarError, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
-        raise HubError("the archive from the other hub cannot be read: %s" % error)
-    for name in found:
-        parts = name.split(os.sep)
-        if any(os.sep.join(parts[:count]) in found for count in range(1, len(parts))):
-            raise HubError("the archive holds a file that does not belong there: %s lies below a link or file" % name)
-    return found
+    """{relative path: (mode, bytes or None, link target or None)}; see archive.unpack."""
+    return archives.unpack(text, lambda name: wanted(name, patterns))
 
 
 def current(path):

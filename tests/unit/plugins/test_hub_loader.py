@@ -22,7 +22,9 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as l
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, Completed, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
 
+KEYS = list(cfkeys.KNOWN.values())[:4]
 CONTROL = "Database system identifier:           7441\nDatabase cluster state:               in production\n"
 
 
@@ -202,7 +204,10 @@ def cfengine_files(hub, digest="SHA=" + "ab" * 32):
     for path, text in ((hub["masterfiles"] + "/promises.cf", "body"), (hub["def_json"], "{}"),
                        (hub["policy_server"], "192.168.100.10\n"), (hub["am_policy_hub"], ""),
                        (hub["ppkeys"] + "/localhost.pub", "PUBLIC"), (hub["ppkeys"] + "/localhost.priv", "PRIVATE-X"),
-                       (hub["ppkeys"] + "/root-SHA=11.pub", "one"), (hub["ppkeys"] + "/root-SHA=22.pub", "two")):
+                       (hub["ppkeys"] + "/root-%s.pub" % KEYS[0]["SHA"], KEYS[0]["public"]),
+                       (hub["ppkeys"] + "/root-%s.pub" % KEYS[1]["SHA"], KEYS[1]["public"]),
+                       (hub["ppkeys"] + "/garbage.pub", "garbage of %s" % digest),
+                       (hub["ppkeys"] + "/root-SHA=11.pub", "")):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(text)
@@ -233,17 +238,18 @@ def test_enterprise_edition(hub):
 
 def test_two_hubs_that_know_the_same_hosts_compare_equal(hub, tmp_path):
     """Each has the other's key under root-DIGEST.pub and its own as localhost.pub."""
-    digests, keys = [], {"SHA=aa": "KEY-A", "SHA=bb": "KEY-B"}
-    for own, other in (("SHA=aa", "SHA=bb"), ("SHA=bb", "SHA=aa")):
-        layout = dict((key, value.replace(str(tmp_path), str(tmp_path / own[4:])) if isinstance(value, str) else value)
+    digests = []
+    for own, other in (KEYS[2:], KEYS[:1:-1]):
+        folder = str(tmp_path / own["MD5"])
+        layout = dict((key, value.replace(str(tmp_path), folder) if isinstance(value, str) else value)
                       for key, value in hub.items())
-        run = cfengine_files(layout, own)
-        for name, text in (("localhost.pub", keys[own]), ("root-%s.pub" % other, keys[other])):
+        run = cfengine_files(layout, own["SHA"])
+        for name, key in (("localhost.pub", own), ("root-%s.pub" % other["SHA"], other)):
             with open(layout["ppkeys"] + "/" + name, "w", encoding="utf-8") as handle:
-                handle.write(text)
+                handle.write(key["public"])
         digests.append(hub_loader.cfengine(run, layout, True)["client_keys_digest"])
     assert digests[0] == digests[1]
-    os.unlink(layout["ppkeys"] + "/root-SHA=11.pub")
+    os.unlink(layout["ppkeys"] + "/root-%s.pub" % KEYS[0]["SHA"])
     assert hub_loader.cfengine(run, layout, True)["client_keys_digest"] != digests[0]
 
 
@@ -414,7 +420,7 @@ def test_action_passes_a_failure_on():
 def test_modules_run_on_their_own():
     """As Ansible starts them: a process of its own, arguments on stdin are refused with JSON, not a traceback."""
     done = subprocess.run([sys.executable, "-c", "import sys; from ansible_collections.cfengine.hub_ha.plugins.modules "
-                           "import hub_files, hub_backup, hub_certificate, secret_file, link_check"],
+                           "import hub_files, hub_keys, hub_backup, hub_certificate, secret_file, link_check"],
                           capture_output=True, check=False, env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)))
     assert done.returncode == 0, done.stderr
 

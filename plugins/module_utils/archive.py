@@ -1,0 +1,64 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Files as one text on their way from host to host through Ansible: a compressed tar archive in base64.
+
+An *entry* is (mode, bytes or None, link target or None).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import os
+import tarfile
+import zlib
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+
+
+def pack(files):
+    """The text of {relative path: entry}; the same files give the same text."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:") as archive:
+        for name in sorted(files):
+            mode, data, target = files[name]
+            member = tarfile.TarInfo(name)
+            member.mode = mode
+            if target is not None:
+                member.type, member.linkname = tarfile.SYMTYPE, target
+                archive.addfile(member)
+            else:
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    return base64.b64encode(gzip.compress(stream.getvalue(), 6, mtime=0)).decode("ascii")
+
+
+def unpack(text, belongs):
+    """{relative path: entry} out of the text; raises HubError for a damaged one and for paths that lead outside.
+
+    belongs: callable relative path -> whether such a file may be in it.
+    """
+    found = {}
+    try:
+        # gzip's checksum first: tarfile takes a damaged header for the end, and the rest would be missing unnoticed
+        plain = gzip.decompress(base64.b64decode(text))
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
+            for member in archive:
+                name = os.path.normpath(member.name)
+                if os.path.isabs(name) or name.split(os.sep)[0] == ".." or not belongs(name):
+                    raise HubError("the archive holds a file that does not belong there: %s" % member.name)
+                if member.issym():
+                    found[name] = (0o777, None, member.linkname)
+                elif member.type == tarfile.REGTYPE and not member.issparse():  # faster than extractfile()
+                    data = plain[member.offset_data:member.offset_data + member.size]
+                    found[name] = (member.mode & 0o7777, data, None)
+                elif member.isfile() or member.islnk():  # of two hard links tar may store the second as a link
+                    found[name] = (member.mode & 0o7777, archive.extractfile(member).read(), None)
+    except (tarfile.TarError, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
+        raise HubError("the archive from the other hub cannot be read: %s" % error)
+    for name in found:
+        parts = name.split(os.sep)
+        if any(os.sep.join(parts[:count]) in found for count in range(1, len(parts))):
+            raise HubError("the archive holds a file that does not belong there: %s lies below a link or file" % name)
+    return found

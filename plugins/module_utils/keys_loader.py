@@ -1,0 +1,104 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads and writes a directory of CFEngine's public keys (ppkeys). localhost.* is a host's own and no part of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+
+
+def names(folder):
+    """Sorted names of the files of public keys, good or not. Raises HubError when there is no such directory."""
+    try:
+        found = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise HubError("%s is no directory on this host: install CFEngine first, or correct the path" % folder)
+    return sorted(name for name in found if name.endswith(".pub") and not name.startswith("localhost."))
+
+
+def read_file(path):
+    """(bytes, safe) of a file; safe: nobody but root can write to it. Raises KeyProblem, FileNotFoundError.
+
+    A pipe is not waited for, and of a large file only as much is read as tells that it is no key.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeyProblem("it cannot be read: %s" % error.strerror)
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            raise KeyProblem("it is no file")
+        return os.read(handle, keys_model.SIZE_LIMIT + 1), info.st_uid == 0 and not info.st_mode & 0o022
+    finally:
+        os.close(handle)
+
+
+def read(folder):
+    """({file name: Key}, {file name: why it is none}) of the directory. Raises HubError."""
+    keys, skipped = {}, {}
+    for name in names(folder):
+        try:
+            keys[name] = keys_model.check_file(name, read_file(os.path.join(folder, name))[0])
+        except FileNotFoundError:
+            if os.path.islink(os.path.join(folder, name)):
+                skipped[name] = "it is a link to nothing"
+        except KeyProblem as problem:
+            skipped[name] = str(problem)
+    return keys, skipped
+
+
+def held(folder):
+    """{file name: Key, or None where none is inside}, whatever the names say. Raises HubError."""
+    found = {}
+    for name in names(folder):
+        found[name] = None
+        try:
+            found[name] = keys_model.parse(read_file(os.path.join(folder, name))[0])
+        except (FileNotFoundError, KeyProblem):
+            pass
+    return found
+
+
+def own(folder):
+    """The host's own Key, None when it has none yet. Raises HubError when it is damaged."""
+    path = os.path.join(folder, "localhost.pub")
+    try:
+        return keys_model.parse(read_file(path)[0])
+    except FileNotFoundError:
+        return None
+    except KeyProblem as problem:
+        raise HubError("%s is not this host's public key: %s" % (path, problem))
+
+
+def state(folder, name, wanted, there):
+    """"added", "present" or "rewritten": what has to be done to trust the *wanted* Key. Raises KeyProblem.
+
+    there: set of the names of the directory's files.
+    """
+    if name not in there:
+        return "added"
+    try:
+        return keys_model.judge(wanted, *read_file(os.path.join(folder, name)))
+    except FileNotFoundError:
+        return "added"
+
+
+def write(folder, name, key):
+    """Trust the Key under that name; a link or a file with other hard links gets a file of its own."""
+    replace_file(os.path.join(folder, name), keys_model.pem(key), 0o600, sync=False)
+
+
+def remove(folder, name):
+    try:
+        os.unlink(os.path.join(folder, name))
+    except FileNotFoundError:
+        pass
