@@ -11,6 +11,7 @@ version_added: "1.0.0"
 description:
   - With O(state=packed) reads files on the active hub into one compressed archive that is returned.
   - With O(state=present) makes the files of the passive hub the same, each file replaced in one step.
+  - With O(state=written) makes files hold the texts in O(texts), all in one round trip.
   - Nothing is written to the controller's disk. A hub's own identity (C(localhost.*)) is never read or written,
     nor are its agent's own notes C(cf_promises_validated) and C(cf_promises_release_id).
 author:
@@ -23,7 +24,7 @@ options:
   state:
     description: Whether to read the files or to write them.
     type: str
-    choices: [packed, present]
+    choices: [packed, present, written]
     required: true
   include:
     description: Shell patterns of the file names that are meant.
@@ -33,6 +34,14 @@ options:
   archive:
     description: What O(state=packed) returned on the other hub. Required with O(state=present).
     type: str
+  texts:
+    description: Files below O(path) with the text that each must hold. Required with O(state=written).
+    type: dict
+    default: {}
+  modes:
+    description: Octal modes of files in O(texts) that are not C(0600).
+    type: dict
+    default: {}
   replace:
     description:
       - With O(state=packed), texts that go into the archive instead of what these files hold, by path below O(path).
@@ -68,6 +77,13 @@ EXAMPLES = r"""
     state: packed
   register: policy
 
+- name: A file of ours
+  cfengine.hub_ha.hub_files:
+    path: /var/cfengine
+    state: written
+    texts: {ha.cfg: "cmp_master: PRI\n"}
+    modes: {ha.cfg: "0644"}
+
 - name: Same policy on the other hub
   cfengine.hub_ha.hub_files:
     path: /var/cfengine/masterfiles
@@ -87,13 +103,14 @@ count:
   type: int
 files:
   description: Names of the files that were (or would be) added, changed and removed.
-  returned: with state=present
+  returned: with state=present and state=written
   type: dict
 """
 
 import fnmatch
 import hashlib
 import os
+import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
@@ -154,6 +171,17 @@ def unpack(text, patterns):
     return archives.unpack(text, lambda name: wanted(name, patterns))
 
 
+def texts(given, modes):
+    """Like unpack, of {path: text} and {path: octal mode}. Raises HubError for a mode that is none."""
+    found = {}
+    for path, text in given.items():
+        mode = str(modes.get(path, "0600"))
+        if not re.match("0?[0-7]{3}$", mode):
+            raise HubError("mode %r of %s is not an octal number such as 0600" % (mode, path))
+        found[os.path.normpath(path)] = (int(mode, 8), text.encode("utf-8"), None)
+    return found
+
+
 def current(path):
     """(mode, bytes or None, link target or None) of the file on this hub, or None."""
     if os.path.islink(path):
@@ -176,14 +204,14 @@ def put(path, mode, data, target):
     replace_file(path, data, mode, sync=False)
 
 
-def shown(name, entry):
-    """What a diff shows of the file *name*."""
+def shown(name, entry, ours=False):
+    """What a diff shows of the file *name*. ours: nobody keeps a secret in it."""
     if entry is None:
         return ""
     mode, data, target = entry
     if target is not None:
         return "-> %s\n" % target
-    if ("/" + name).endswith(SHOWN) and len(data) <= TEXT_LIMIT and b"\0" not in data:
+    if (ours or ("/" + name).endswith(SHOWN)) and len(data) <= TEXT_LIMIT and b"\0" not in data:
         return "(%d bytes, mode %04o)\n" % (len(data), mode) + data.decode("utf-8", "replace")
     return "(%d bytes, mode %04o, SHA-256 %.12s...)\n" % (len(data), mode, hashlib.sha256(data).hexdigest())
 
@@ -192,15 +220,17 @@ def main():
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type="path", required=True),
-            state=dict(type="str", choices=["packed", "present"], required=True),
+            state=dict(type="str", choices=["packed", "present", "written"], required=True),
             include=dict(type="list", elements="str", default=["*"]),
             # what an operator's def.json or Mission Portal's secrets.ini hold is nobody's business at -vvv
             archive=dict(type="str", no_log=True),
+            texts=dict(type="dict", default={}),
+            modes=dict(type="dict", default={}),
             replace=dict(type="dict", default={}),
             augments=dict(type="dict", default={}),
             exact=dict(type="bool", default=False),
         ),
-        required_if=[("state", "present", ["archive"])],
+        required_if=[("state", "present", ["archive"]), ("state", "written", ["texts"])],
         supports_check_mode=True,
     )
     params = module.params
@@ -209,7 +239,8 @@ def main():
         if params["state"] == "packed":
             archive, count = pack(root, params["include"], params["replace"], params["augments"])
             module.exit_json(changed=False, archive=archive, count=count)
-        files = unpack(params["archive"], params["include"])
+        ours = params["state"] == "written"
+        files = texts(params["texts"], params["modes"]) if ours else unpack(params["archive"], params["include"])
         changes = {"added": [], "changed": [], "removed": []}
         diff = []
         for name in sorted(files):
@@ -219,7 +250,7 @@ def main():
             changes["changed" if old else "added"].append(name)
             if module._diff and (old or len(changes["added"]) <= 20):
                 diff.append({"before_header": os.path.join(root, name), "after_header": os.path.join(root, name),
-                             "before": shown(name, old), "after": shown(name, files[name])})
+                             "before": shown(name, old, ours), "after": shown(name, files[name], ours)})
             if not module.check_mode:
                 put(os.path.join(root, name), *files[name])
         if params["exact"]:
@@ -235,7 +266,7 @@ def main():
     except HubError as error:
         fail(module, error)
     except OSError as error:
-        module.fail_json(msg="cannot make %s the same as on the other hub: %s" % (root, error))
+        module.fail_json(msg="cannot write below %s: %s" % (root, error))
     module.exit_json(changed=any(changes.values()), files=changes, count=len(files), diff=diff)
 
 

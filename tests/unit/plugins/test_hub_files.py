@@ -236,4 +236,25 @@ def test_present_needs_an_archive(run_module, tmp_path):
 def test_a_directory_in_the_place_of_a_file_is_a_clear_error(carry, tmp_path):
     write(tmp_path / "passive" / "promises.cf" / "inner")
     result = carry()
-    assert result["failed"] and "cannot make %s/passive the same as on the other hub" % tmp_path in result["msg"]
+    assert result["failed"] and "cannot write below %s/passive" % tmp_path in result["msg"]
+
+
+# --- texts of ours ------------------------------------------------------------------------------------------------
+
+def test_texts_are_written_and_shown(run_module, tmp_path):
+    given = {"ha.cfg": "one\n", "masterfiles/services/hub_ha.json": "{}\n"}
+    arguments = {"path": str(tmp_path), "state": "written", "texts": given, "modes": {"ha.cfg": "0644"}}
+    told = run_module(hub_files, check=True, diff=True, **arguments)
+    assert told["files"]["added"] == sorted(given) and not os.listdir(tmp_path)
+    done = run_module(hub_files, diff=True, **arguments)
+    assert done == told and done["diff"][0]["after"] == "(4 bytes, mode 0644)\none\n"
+    assert (tmp_path / "ha.cfg").stat().st_mode & 0o7777 == 0o644
+    assert (tmp_path / "masterfiles/services/hub_ha.json").stat().st_mode & 0o7777 == 0o600
+    assert run_module(hub_files, **arguments)["changed"] is False
+    (tmp_path / "ha.cfg").chmod(0o600)
+    assert run_module(hub_files, **arguments)["files"]["changed"] == ["ha.cfg"]
+
+
+def test_a_mode_that_is_none(run_module, tmp_path):
+    failed = run_module(hub_files, path=str(tmp_path), state="written", texts={"a": "b"}, modes={"a": "rw-"})
+    assert failed["failed"] and "mode 'rw-' of a" in failed["msg"] and not os.listdir(tmp_path)
