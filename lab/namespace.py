@@ -110,10 +110,20 @@ def stop():
     if known:
         with suppress(ProcessLookupError):
             os.kill(known["pid"], signal.SIGKILL)
-        wait_for("the end of the lab's processes", lambda: born(known["pid"]) is None, 30)
+        wait_for("the end of the lab's processes", lambda: born(known["pid"]) is None and _lock_is_free(), 30)
         paths.LOCK.write_text("", encoding="utf-8")
     remove_remains()
     return known is not None
+
+
+def _lock_is_free():
+    """True when the last process of the namespace is gone: the kernel ends them one after the other."""
+    with open(paths.LOCK, "r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def remove_remains():

@@ -38,6 +38,9 @@ _environment = None
 def podman(*argv, **options):
     """Run podman with *argv*; options and result as for lab.shell.run."""
     global _environment  # pylint: disable=global-statement
+    if not paths.MARK.exists():
+        # outside, podman would take every host for stopped and write that down
+        raise LabError("This runs in the lab's namespace only: python3 -m lab enter -- COMMAND")
     if _environment is None:
         _environment = settings()
     return run(["podman", *argv], env=_environment, **options)

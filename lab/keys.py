@@ -1,0 +1,114 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ten thousand clients' keys from hub to hub: `.cache/venv/bin/python -m lab.keys --runs 5`, on the lab's pair.
+
+Each round: the keys are taken off the passive hub, a plain tar stream of the same files is timed, they are taken off
+again, and the roles' two tasks bring them, twice. Prints median, minimum and maximum.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from lab import hub, network, paths, podman
+
+KEYS = hub.WORK + "/ppkeys"
+# Keys as CFEngine stores them; n need not be a product of two primes for that. Made on the hub, named by their digest.
+MAKE = r"""
+import base64, hashlib, os, random, sys
+def der(number):
+    body = number.to_bytes((number.bit_length() + 8) // 8, "big")
+    return b"\x02" + length(len(body)) + body
+def length(size):
+    return bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+generator = random.Random(1)
+for turn in range(int(sys.argv[2])):
+    n = generator.getrandbits(2048) | 1 << 2047 | 1
+    e = 65537
+    body = der(n) + der(e)
+    text = base64.b64encode(b"\x30" + length(len(body)) + body).decode()
+    lines = [text[at:at + 64] for at in range(0, len(text), 64)]
+    digest = hashlib.md5(n.to_bytes(256, "big") + e.to_bytes(3, "big")).hexdigest()
+    with open(os.path.join(sys.argv[1], "root-MD5=%s.pub" % digest), "w") as handle:
+        handle.write("-----BEGIN RSA PUBLIC KEY-----\n%s\n-----END RSA PUBLIC KEY-----\n" % "\n".join(lines))
+"""
+PLAY = """
+- hosts: hub1
+  gather_facts: false
+  vars: {ansible_pipelining: true}
+  tasks:
+    - cfengine.hub_ha.hub_keys: {path: %(keys)s, state: packed}
+      register: packed
+    - cfengine.hub_ha.hub_keys: {path: %(keys)s, state: present, archive: "{{ packed.archive }}"}
+      delegate_to: hub2
+""" % {"keys": KEYS}
+
+
+def timed(*argv, **options):
+    """Run a command: (seconds, output)."""
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=paths.ROOT, text=True, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **options)
+    seconds = time.monotonic() - began
+    if done.returncode != 0:
+        sys.exit(done.stdout[-3000:])
+    return seconds, done.stdout
+
+
+def ssh(host):
+    """The words of an SSH command to a host, as Ansible connects."""
+    return ["ssh", "-i", str(paths.SSH_KEY), "-o", "UserKnownHostsFile=%s" % paths.KNOWN_HOSTS,
+            "root@" + network.address(host)]
+
+
+def clear():
+    """Take the made keys off hub2 again: those that it did not have before."""
+    podman.execute("hub2", ["sh", "-c", "rm -rf %s && cp -a %s.before %s" % (KEYS, KEYS, KEYS)])
+
+
+def one_round(playbook):
+    """Seconds of the tar stream, of the tasks and of the tasks again."""
+    clear()
+    stream = " ".join(ssh("hub1")) + " 'cd %s && tar -cf - --exclude=localhost.* .' | " % KEYS
+    stream += " ".join(ssh("hub2")) + " 'tar -xf - -C %s'" % KEYS
+    tar, _output = timed("bash", "-c", "set -o pipefail; " + stream)
+    clear()
+    environment = dict(os.environ, ANSIBLE_CONFIG=str(paths.ROOT / "ansible.cfg"), NO_COLOR="1")
+    command = [str(paths.VENV_PYTHON.parent / "ansible-playbook"), "-i", "inventories/lab/hosts.yml", playbook]
+    first, output = timed(*command, env=environment)
+    if "changed=1" not in output:
+        sys.exit("the keys were not brought:\n" + output)
+    second, output = timed(*command, env=environment)
+    if "changed=0" not in output:
+        sys.exit("the second run changed something:\n" + output)
+    return {"tar stream, s": tar, "first run, s": first, "times tar": first / tar, "second run, s": second}
+
+
+def main():
+    """Make the keys, then rounds, then the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--keys", type=int, default=10000)
+    options = parser.parse_args()
+    if not paths.MARK.exists():  # not yet in the lab's namespace
+        os.execv(sys.executable, [sys.executable, "-m", "lab", "enter", "--", sys.executable, "-m", "lab.keys",
+                                  "--runs", str(options.runs), "--keys", str(options.keys)])
+    podman.execute("hub1", ["python3", "-", KEYS, str(options.keys)], stdin=MAKE, timeout=120)
+    podman.execute("hub2", ["sh", "-c", "rm -rf %s.before && cp -a %s %s.before" % (KEYS, KEYS, KEYS)])
+    playbook = paths.TMP / "keys.yml"
+    playbook.write_text(PLAY, encoding="utf-8")
+    rounds = [one_round(str(playbook)) for _number in range(options.runs)]
+    print("| %d keys, %d rounds | median | min | max |\n|---|---|---|---|" % (options.keys, options.runs))
+    for name in rounds[0]:
+        values = [item[name] for item in rounds]
+        print("| %s | %.2f | %.2f | %.2f |" % (name, statistics.median(values), min(values), max(values)))
+    podman.execute("hub2", ["rm", "-rf", KEYS + ".before"])
+
+
+if __name__ == "__main__":
+    main()
