@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 
-from lab import hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, writer
+from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, swarm,
+                 writer)
 from lab.shell import LabError, colour, say
 
 NETS = tuple(network.NETWORKS)
@@ -47,6 +48,9 @@ def parser():
     sub.add_argument("--prepared", action="store_true",
                      help="settings of PostgreSQL that need a restart are right already")
     sub.add_argument("--operator-def-json", action="store_true", help="masterfiles have a def.json of the operator's")
+    sub.add_argument("--strict-trust", action="store_true",
+                     help="that def.json forbids to trust a key by first contact (implies --operator-def-json)")
+    sub.add_argument("--clients", metavar="NAME,...", help="bootstrap these only (default: all running clients)")
     sub = add("down", "Remove all hosts and end the lab; what was built stays.", inside=False, changes=True)
     sub.add_argument("--keep-holder", action="store_true", help="remove the hosts only")
     add("clean", "Like down, and remove all that the lab keeps below .cache/lab.", inside=False)
@@ -82,6 +86,18 @@ def parser():
     sub.add_argument("--read-from", metavar="HOST", help="report: count the rows on this host's database")
     sub.add_argument("--no-wait", action="store_true", help="start: don't wait for the first acknowledged write")
     sub.add_argument("--json", action="store_true")
+    sub = add("collector", "A stand-in for Enterprise's cf-hub: the active hub collects a report from every client.")
+    sub.add_argument("action", choices=("start", "stop", "report", "call", "register"),
+                     help="call: clients call their hub; register: make clients known that came later")
+    sub.add_argument("hosts", nargs="*", metavar="CLIENT", help="call, register: which clients")
+    sub.add_argument("--json", action="store_true")
+    sub = add("swarm", "Many CFEngine clients as processes with own work directories on one host.")
+    sub.add_argument("action", choices=("start", "run", "stop"),
+                     help="run: new policy on the hub, one run of the agent for each, figures as JSON")
+    sub.add_argument("count", nargs="?", type=int, metavar="N", help="start: how many")
+    sub.add_argument("--host", default=swarm.DEFAULT_HOST, help="the client that they live on (default: %(default)s)")
+    sub.add_argument("--hub", metavar="HOST", help="run: the hub that has the new policy (default: the active one)")
+    sub.add_argument("--update-only", action="store_true", help="run: fetch policy, don't run it")
     sub = add("outage", "Cut a hub's power and measure how long clients cannot write.", changes=True)
     sub.add_argument("host")
     sub.add_argument("--seconds", type=float, default=60.0, help="give up after so long (default: 60)")
@@ -251,14 +267,15 @@ def _prerequisites(_options):
 
 
 def _seed(options):
-    hub.seed(options.host, prepared=options.prepared, operator_def_json=options.operator_def_json)
+    hub.seed(options.host, prepared=options.prepared, with_def_json=options.operator_def_json,
+             strict_trust=options.strict_trust, clients=options.clients)
     return 0
 
 
 WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up, "seed": _seed,
         "down": _down, "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
         "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
-        "outage": probe.outage_command}
+        "outage": probe.outage_command, "collector": collect.command, "swarm": swarm.command}
 
 
 def main(arguments):

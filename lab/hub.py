@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,6 +30,9 @@ OPERATOR_DEF_JSON = {
         "our_nested": {"level": {"deep": [1, 2, {"three": "four"}]}, "on": True, "ratio": 0.5},
     },
 }
+# Nobody's key is trusted because it came first. Needs the line about the policy's master location above: without
+# it hubs take their inputs from the package's folder, and this does not reach their own cf-serverd.
+STRICT_TRUST = {"trustkeysfrom": []}
 OPERATOR_POLICY = """# The operator's own policy: an upgrade must keep it.
 bundle agent our_own_main
 {
@@ -47,27 +51,49 @@ def writer_password():
     return paths.WRITER_PASS.read_text(encoding="utf-8").strip()
 
 
+def operator_def_json(strict_trust=False):
+    """The operator's def.json (dict); strict_trust: no host that has it trusts a key by first contact (pure)."""
+    added = STRICT_TRUST if strict_trust else {}
+    return dict(OPERATOR_DEF_JSON, vars=dict(OPERATOR_DEF_JSON["vars"], **added))
+
+
+def chosen(names, states):
+    """The clients to bootstrap, from "client1,client3" (None: all that run): sorted list (pure).
+
+    states: {host: state} of all hosts.  Raises LabError for a host that is no client or does not run.
+    """
+    running = sorted(name for name, state in states.items() if name.startswith("client") and state == "running")
+    if names is None:
+        return running
+    wanted = sorted(set(filter(None, re.split(r"[,\s]+", names))))
+    wrong = [name for name in wanted if name not in running]
+    if wrong:
+        raise LabError("No running client: %s. Running clients: %s." % (", ".join(wrong), ", ".join(running) or "none"))
+    return wanted
+
+
 def psql(host, sql, database="cfdb", timeout=60):
     """Run SQL on a hub through the local socket as root; returns the unaligned output."""
     return podman.execute(host, ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"],
                           stdin=sql, timeout=timeout).stdout.strip()
 
 
-def seed(host="hub1", prepared=False, operator_def_json=False):
-    """Bring the hub to life on *host* (of the image "single") and bootstrap all running clients to it.
+def seed(host="hub1", prepared=False, with_def_json=False, strict_trust=False, clients=None):
+    """Bring the hub to life on *host* (of the image "single") and bootstrap running clients to it.
 
     prepared: settings of PostgreSQL that need a restart have their final values already.
-    operator_def_json: masterfiles hold a def.json and a policy file of the operator's own.
+    with_def_json: masterfiles hold a def.json and a policy file of the operator's own.
+    strict_trust: that def.json forbids hub and clients to trust a key by first contact (implies with_def_json).
+    clients: names with commas between (None: all running clients).
     """
     podman.need(host)
     kind = hosts.planned()["hosts"].get(host)
     if kind != "single":
         raise LabError("%s was started from the image %s, and only the image single can become a live hub. "
                        "Start it so: python3 -m lab reset --hosts %s=single,..." % (host, kind, host))
-    clients = sorted(name for name, state in podman.containers().items()
-                     if name.startswith("client") and state == "running")
+    clients = chosen(clients, podman.containers())
     # Bootstrapping restarts every unit of CFEngine, cf-postgres.service among them: database after policy.
-    _policy(host, operator_def_json)
+    _policy(host, operator_def_json(strict_trust) if with_def_json or strict_trust else None)
     with ThreadPoolExecutor(4) as pool:
         database = pool.submit(_database, host, prepared)
         joined = [pool.submit(_client, client, host) for client in clients]
@@ -75,6 +101,10 @@ def seed(host="hub1", prepared=False, operator_def_json=False):
             work.result()
     with stage("%s serves its database and its policy" % host):
         _check(host, clients)
+    if strict_trust:
+        with stage("nobody's key is trusted by first contact"):
+            for stranger, target in [(client, host) for client in clients[:1]] + [(host, each) for each in clients]:
+                check_strict(stranger, target)
 
 
 def _database(host, prepared):
@@ -91,11 +121,11 @@ def _database(host, prepared):
                    "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password())
 
 
-def _policy(host, operator_def_json):
+def _policy(host, def_json):
     with stage("%s: CFEngine, bootstrapped to itself" % host):
-        if operator_def_json:
+        if def_json:
             podman.execute(host, ["install", "-d", "-m", "0700", WORK + "/masterfiles/services/our_own"])
-            for name, text in (("def.json", json.dumps(OPERATOR_DEF_JSON, indent=2) + "\n"),
+            for name, text in (("def.json", json.dumps(def_json, indent=2) + "\n"),
                                ("services/our_own/main.cf", OPERATOR_POLICY)):
                 podman.execute(host, ["sh", "-c", "umask 077; cat >%s/masterfiles/%s" % (WORK, name)], stdin=text)
         _bootstrap(host, host)
@@ -105,12 +135,59 @@ def _policy(host, operator_def_json):
 
 def _client(client, host):
     with stage("%s: bootstrapped to %s" % (client, host)):
+        # Keys first, by a way that is safe already (the operator's SSH, in the lab podman): then neither has to
+        # believe the network.
+        trust(host, client)
+        trust(client, host)
+        # The stock policy serves this folder, but only when it is there as cf-serverd reads its policy.
+        podman.execute(client, ["install", "-d", "-m", "0700", WORK + "/data"])
         _bootstrap(client, host)
         _start_daemons(client)
 
 
+def public_key(host):
+    """A host's CFEngine key: (digest, text of the public key's file)."""
+    path = WORK + "/ppkeys/localhost.pub"
+    digest = podman.execute(host, ["cf-key", "-p", path]).stdout.strip()
+    return digest, podman.execute(host, ["cat", path]).stdout
+
+
+def trust(host, other):
+    """Have *host* trust the CFEngine key of *other*: the public key under the name that its digest gives it."""
+    digest, text = public_key(other)
+    podman.execute(host, ["sh", "-c", 'umask 077; cat >"$1"', "sh", "%s/ppkeys/root-%s.pub" % (WORK, digest)],
+                   stdin=text)
+
+
+# cf-net trusts any server; what counts here is whether the server trusts the client.
+TRY_AS_STRANGER = """
+set -e
+export CFENGINE_TEST_OVERRIDE_WORKDIR="$(mktemp -d)"
+trap 'rm -rf "$CFENGINE_TEST_OVERRIDE_WORKDIR"' EXIT
+install -d -m 0700 "$CFENGINE_TEST_OVERRIDE_WORKDIR/ppkeys" "$CFENGINE_TEST_OVERRIDE_WORKDIR/state"
+cf-key >/dev/null
+cf-net -H "$1" connect 2>&1
+"""
+
+
+def check_strict(stranger, target):
+    """Raise LabError unless cf-serverd on *target* refuses a key that it has never seen, and forgets it.
+
+    stranger: the host that tries, with a key made for it, from an address that the access rules admit.
+    """
+    def keys():
+        return podman.execute(target, ["ls", WORK + "/ppkeys"]).stdout
+
+    before = keys()
+    said = podman.execute(stranger, ["sh", "-c", TRY_AS_STRANGER, "sh", network.address(target)], timeout=60,
+                          check=False).stdout
+    if "hung up during identification" not in said or keys() != before:
+        raise LabError("cf-serverd on %s should have refused an unknown key, and cf-net on %s said: %s"
+                       % (target, stranger, said.strip() or "nothing"))
+
+
 def _bootstrap(host, hub):
-    argv = ["cf-agent", "--no-lock", "--bootstrap", network.address(hub)]
+    argv = ["cf-agent", "--no-lock", "--trust-server=no", "--bootstrap", network.address(hub)]
     first = podman.execute(host, argv, timeout=120, check=False)
     if first.returncode == 0:
         return
@@ -118,8 +195,8 @@ def _bootstrap(host, hub):
         # cf-agent restarts CFEngine's units when cf-execd does not run, and then looks for cf-execd before
         # systemd has started it. Once cf-execd runs, bootstrapping restarts nothing.
         podman.execute(host, ["systemctl", "start", "cf-execd.service"], timeout=60)
-    podman.execute(host, argv, timeout=120, hint="Look: python3 -m lab exec %s -- cf-agent -KI --bootstrap %s"
-                   % (host, network.address(hub)))
+    podman.execute(host, argv, timeout=120, hint="Look: python3 -m lab exec %s -- cf-agent -KI --trust-server=no "
+                   "--bootstrap %s" % (host, network.address(hub)))
 
 
 def _start_daemons(host):
@@ -138,8 +215,10 @@ def _check(host, clients):
                        "python3 -m lab images --force" % (host, count, int(size) // 2 ** 20))
 
     def served(client):
-        return podman.execute(client, ["cf-net", "-H", network.address(host), "stat", "masterfiles/promises.cf"],
-                              check=False, timeout=20).returncode == 0
+        # cf-net 3.24 ends with 0 whatever has happened: only its words count.
+        return "is a regular file" in podman.execute(
+            client, ["cf-net", "-H", network.address(host), "stat", "masterfiles/promises.cf"],
+            check=False, timeout=20).stdout
 
     for client in clients:
         wait_for("%s to get policy from %s" % (client, host), lambda c=client: served(c), 30, every=0.5)
