@@ -13,7 +13,8 @@ import pytest
 import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
-ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
+ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11", "client1": "192.168.100.21",
+             "client2": "192.168.100.22", "client3": "192.168.100.23", "client4": "192.168.100.24"}
 WORK = "/var/lib/cfengine3"
 SHARED = "192.168.100.100"
 
@@ -32,19 +33,18 @@ def report(kind, *arguments):
     return json.loads(lab(kind, "report", "--json", *arguments))
 
 
-def play(*options, **environment):
-    """One run of the playbook as an operator runs it: (exit status, output)."""
+def play(*options, playbook="upgrade-to-ha.yml", **environment):
+    """One run of a playbook as an operator runs it: (exit status, output)."""
     env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), NO_COLOR="1", ANSIBLE_FORCE_COLOR="0",
                **environment)
-    done = subprocess.run(["ansible-playbook", "-i", "inventories/lab/hosts.yml", "playbooks/upgrade-to-ha.yml",
-                           *options], cwd=ROOT, env=env, check=False, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT)
+    done = subprocess.run(["ansible-playbook", "-i", "inventories/lab/hosts.yml", "playbooks/" + playbook, *options],
+                          cwd=ROOT, env=env, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 
 
 def recap(output):
     """{host: number of changed tasks} out of a play's output."""
-    return dict((host, int(count)) for host, count in re.findall(r"(hub\d) +: ok=\d+ +changed=(\d+)", output))
+    return dict((host, int(count)) for host, count in re.findall(r"((?:hub|client)\d) +: ok=\d+ +changed=(\d+)", output))
 
 
 def get_host(name):

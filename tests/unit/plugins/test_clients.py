@@ -118,7 +118,7 @@ def test_the_right_key_in_the_inventory():
 # --- the hubs' side -----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("text, address", [
-    ("192.168.100.10\n", "192.168.100.10"), ("192.168.100.10:5309", "192.168.100.10"), ("hub.example.net", "hub.example.net"),
+    ("192.168.100.10\n", "192.168.100.10"), ("192.168.100.10:5309", "192.168.100.10"), ("hub.example", "hub.example"),
     ("fd00::10\n", "fd00::10"), ("[fd00::10]:5308\n", "fd00::10"), ("", None), (None, None), ("\n", None)])
 def test_policy_server(text, address):
     assert hub_model.policy_server(text) == address
