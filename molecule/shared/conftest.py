@@ -44,7 +44,8 @@ def play(*options, playbook="upgrade-to-ha.yml", **environment):
 
 def recap(output):
     """{host: number of changed tasks} out of a play's output."""
-    return dict((host, int(count)) for host, count in re.findall(r"((?:hub|client)\d) +: ok=\d+ +changed=(\d+)", output))
+    found = re.findall(r"((?:hub|client)\d) +: ok=\d+ +changed=(\d+)", output)
+    return dict((host, int(count)) for host, count in found)
 
 
 def get_host(name):

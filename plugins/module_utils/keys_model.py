@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import zlib
 from collections import namedtuple
 
 Key = namedtuple("Key", "modulus exponent")
@@ -278,25 +279,47 @@ def given(items, option, names, own=None):
     return wanted, own_labels, problems
 
 
-def packed(files, own=None):
-    """({file name: Wanted}, number of keys that are the host's own, [problem]) of an unpacked archive.
+def carried(keys):
+    """The keys of {file name: Key} as one text on their way from host to host; see uncarried.
 
-    files: {file name: (mode, bytes or None, link target or None)}, see module_utils/archive.py.
+    Only user, kind of digest and the two numbers travel: names and texts are made of them again, so neither can lie.
     """
-    wanted, own_count, problems = {}, 0, []
-    for name, (dummy, data, target) in files.items():
-        try:
-            if target is not None:
-                raise KeyProblem("it is a link")
-            key = check_file(name, data)
-        except KeyProblem as problem:
-            problems.append("%s of the archive: %s" % (printable(name), problem))
-            continue
-        if key == own:
-            own_count += 1
-        else:
-            wanted[name] = Wanted(key, None)
-    return wanted, own_count, problems
+    parts = []
+    for name in sorted(keys):
+        user, key_digest = split_name(name)
+        for data in (user.encode("utf-8"), key_digest[:3].encode("ascii")) + keys[name]:
+            parts.append(len(data).to_bytes(2, "big") + data)
+    plain = b"".join(parts)
+    return base64.b64encode(zlib.crc32(plain).to_bytes(4, "big") + plain).decode("ascii")
+
+
+def uncarried(text, own=None):
+    """({file name: Wanted}, number of keys that are the host's own) out of the text. Raises KeyProblem when it is damaged.
+
+    own: the host's own Key or None.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+        plain, fields, at = data[4:], [], 0
+        if data[:4] != zlib.crc32(plain).to_bytes(4, "big"):
+            raise ValueError("its checksum is wrong")
+        while at < len(plain):
+            end = at + 2 + int.from_bytes(plain[at:at + 2], "big")
+            fields.append(plain[at + 2:end])
+            at = end
+        wanted, own_count = {}, 0
+        for user, kind, modulus, exponent in zip(*[iter(fields)] * 4):
+            key = checked(modulus, exponent)
+            name = file_name(user.decode("utf-8"), digest(key, kind.decode("ascii")))
+            if split_name(name) is None:
+                raise ValueError("it holds a file that does not belong there")
+            if key == own:
+                own_count += 1
+            else:
+                wanted[name] = Wanted(key, None)
+    except (ValueError, IndexError) as error:
+        raise KeyProblem("the archive from the other hub cannot be read: %s" % error)
+    return wanted, own_count
 
 
 def digests(texts):

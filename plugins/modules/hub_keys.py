@@ -154,7 +154,6 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
@@ -187,24 +186,19 @@ class KeysModule(AnsibleModule):
         super().fail_json(msg=msg, invocation={"module_args": self.told()}, **result)
 
 
-def belongs(name):
-    """Whether such a file may be in an archive of keys."""
-    return "/" not in name and name.endswith(".pub") and not name.startswith("localhost.")
-
-
 def pack(module):
     """The result of state=packed."""
     folder, exclude = module.params["path"], keys_model.digests(module.params["exclude"])
     keys, left_out = keys_loader.read(folder)
-    files = dict((name, (0o600, keys_model.pem(key), None)) for name, key in keys.items()
-                 if not (exclude and keys_model.has_digest(name, key, exclude)))
+    keys = dict((name, key) for name, key in keys.items()
+                if not (exclude and keys_model.has_digest(name, key, exclude)))
     left_out = [{"file": keys_model.printable(name), "reason": reason} for name, reason in sorted(left_out.items())]
     if left_out:
         one = len(left_out) == 1
         module.warn("%d %s left out: %s" % (
             len(left_out), ("file in %s is no trusted key and is" if one else "files in %s are no trusted keys and are")
             % folder, "; ".join(keys_model.first_ones(["%(file)s: %(reason)s" % item for item in left_out]))))
-    return {"changed": False, "archive": archives.pack(files), "count": len(files), "left_out": left_out}
+    return {"changed": False, "archive": keys_model.carried(keys), "count": len(keys), "left_out": left_out}
 
 
 def trust(module):
@@ -213,11 +207,9 @@ def trust(module):
     folder = params["path"]
     names = keys_loader.names(folder)
     own = keys_loader.own(folder)
-    files = archives.unpack(params["archive"], belongs) if params["archive"] is not None else {}
-    wanted, own_count, problems = keys_model.packed(files, own)
-    given, own_labels, more = keys_model.given(params["keys"] or [], params["digest_type"], names, own)
+    wanted, own_count = keys_model.uncarried(params["archive"], own) if params["archive"] is not None else ({}, 0)
+    given, own_labels, problems = keys_model.given(params["keys"] or [], params["digest_type"], names, own)
     wanted.update(given)
-    problems += more
     actions, there = {"added": [], "rewritten": [], "present": []}, set(names)
     for name in sorted(wanted):
         try:

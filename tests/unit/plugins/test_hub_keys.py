@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import os
 import time
+import zlib
 from unittest import mock
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_keys
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
@@ -309,22 +308,33 @@ def test_identity_is_never_carried(keys, hub):
     for file in ("localhost.pub", "localhost.priv"):
         (hub / file).write_text("OWN-PRIVATE", encoding="utf-8")
     packed = keys(state="packed")
-    assert packed["count"] == 1 and b"OWN-PRIVATE" not in gzip.decompress(base64.b64decode(packed["archive"]))
+    assert packed["count"] == 1 and b"OWN-PRIVATE" not in base64.b64decode(packed["archive"])
 
 
-@pytest.mark.parametrize("file", [
-    "localhost.pub", "localhost.priv", "../x.pub", "/etc/x.pub", "a/b.pub", name(B) + ".priv"])
-def test_archive_with_what_does_not_belong_there(keys, file):
-    text = archives.pack({name(B): (0o600, B["public"].encode(), None), file: (0o600, B["public"].encode(), None)})
-    done = keys(state="present", archive=text)
-    assert done["failed"] and "does not belong there" in done["msg"]
+def packet(*fields):
+    """What keys_model.carried makes, of fields that it would never take."""
+    plain = b"".join(len(field).to_bytes(2, "big") + field for field in fields)
+    return base64.b64encode(zlib.crc32(plain).to_bytes(4, "big") + plain).decode()
 
 
-def test_archive_is_not_believed(keys):
-    files = {name(B): (0o600, A["public"].encode(), None), name(OLD): (0o600, OLD["public"].encode(), None),
-             "note.pub": (0o600, b"x", None), name(C): (0o777, None, "localhost.priv")}
-    done = keys(state="present", archive=archives.pack(files))
-    assert len(done["problems"]) == 3 and "%s of the archive: the key inside is %s" % (name(B), A["MD5"]) in done["msg"]
+@pytest.mark.parametrize("user", ["localhost.", "../root", "/etc/root", "a/b", "", ".x", "a\nb"])
+def test_archive_with_what_does_not_belong_there(keys, hub, user):
+    key = keys_model.parse(B["public"])
+    before = state(hub)
+    done = keys(state="present", archive=packet(user.encode(), b"MD5", *key))
+    assert done["failed"] and "does not belong there" in done["msg"] and state(hub) == before
+
+
+def test_archive_is_not_believed(keys, hub):
+    key = keys_model.parse(B["public"])
+    before = state(hub)
+    good = packet(b"root", b"MD5", *key)
+    damaged = base64.b64encode(base64.b64decode(good)[:-3] + b"xyz").decode()
+    for text, words in ((damaged, "checksum"), (good[:-8], "checksum"), (packet(b"root", b"MD5", b"\x03", b"\x03"), "bits"),
+                        (packet(b"root", b"MD5", key.modulus, b"\x02"), "exponent"), ("!" + good, "cannot be read"),
+                        (packet(b"\xff", b"MD5", *key), "cannot be read")):
+        done = keys(state="present", archive=text)
+        assert done["failed"] and words in done["msg"] and state(hub) == before, words
 
 
 def test_garbage_is_left_out_and_named(keys, hub, warned):

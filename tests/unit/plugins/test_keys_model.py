@@ -236,17 +236,15 @@ def test_one_key_with_two_users_or_without_names_is_no_conflict():
     assert problems == [] and sorted(wanted) == ["Admin-%s.pub" % A["SHA"], "root-%s.pub" % A["SHA"]]
 
 
-def test_unpacked_files():
+def test_carried_keys_are_the_same_on_the_other_side():
+    keys = dict((model.file_name("root", entry["MD5"]), model.parse(entry["public"])) for entry in cfkeys.KNOWN.values())
+    keys[model.file_name("Admin ü", A["SHA"])] = model.parse(A["public"])
     own = model.parse(B["public"])
-    files = {"root-%s.pub" % A["MD5"]: (0o644, A["public"].encode(), None),
-             "root-%s.pub" % B["MD5"]: (0o600, B["public"].encode(), None),
-             "root-%s.pub" % MD5: (0o600, A["public"].encode(), None),
-             "root-%s.pub" % SHA: (0o777, None, "/etc/passwd"), "x.pub": (0o600, b"", None)}
-    wanted, own_count, problems = model.packed(files, own)
-    assert list(wanted) == ["root-%s.pub" % A["MD5"]] and own_count == 1
-    assert [problem.split(": ")[1] for problem in problems] == [
-        "the key inside is %s, which is not what its name says" % A["MD5"], "it is a link",
-        "its name is not USER-DIGEST.pub"]
+    wanted, own_count = model.uncarried(model.carried(keys), own)
+    assert own_count == 1 and len(wanted) == len(keys) - 1
+    assert all(keys[name] == entry.key and entry.label is None for name, entry in wanted.items())
+    assert model.uncarried(model.carried({})) == ({}, 0)
+
 
 
 def test_digests():
