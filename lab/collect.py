@@ -106,7 +106,8 @@ def start():
         for group in clients, hubs:  # each client has a report before the first round
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(_start, [host for host in group if states[host] == "running"]))
-        wait_for("the first round of %s" % active, lambda: figures(active)["activations"], 30,
+        wait_for("the first round of %s" % active,
+                 lambda: any(each["first_round"] for each in figures(active)["activations"]), 30,
                  hint="Look: python3 -m lab exec %s -- journalctl -u %s" % (active, UNIT["hub"]))
     return hubs, clients
 

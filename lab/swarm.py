@@ -18,6 +18,7 @@ MOST = 99
 
 
 def _guest(host, *arguments, timeout):
+    podman.write(hosts.root_of(host), PROGRAM, (paths.CODE / "guest" / "swarm.py").read_text(encoding="utf-8"))
     done = podman.execute(host, ["python3", PROGRAM, *arguments], timeout=timeout)
     try:
         return json.loads(done.stdout) if done.stdout.strip() else None
@@ -41,7 +42,6 @@ def start(count, host=DEFAULT_HOST):
                        % host)
     active = writer.primary()
     with stage("%d clients as processes on %s" % (count, host)):
-        podman.write(root, PROGRAM, (paths.CODE / "guest" / "swarm.py").read_text(encoding="utf-8"))
         made = _guest(host, "make", str(count), timeout=60 + 10 * count)
         for client in made:
             podman.write(hosts.root_of(active), key_file(client["digest"]), client["key"], 0o600)

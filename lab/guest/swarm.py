@@ -20,6 +20,7 @@ import argparse
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ UPDATE_SECONDS, RUN_SECONDS = 60, 120
 # mpf_disable_cfe_internal_limit_robot_agents: no counting, killing or starting of daemons on the host.
 # disable_inventory_package_refresh: no package manager, which has one lock for all.
 CLASSES = "mpf_disable_cfe_internal_limit_robot_agents,disable_inventory_package_refresh"
+# Where a promise stands is no cause of its failure.
+NOISE = re.compile(r"Promise belongs to|Comment is|This was a promise to|Errors encountered|Method '")
 FOLDERS = ("ppkeys", "inputs", "state", "modules", "outputs", "plugins", "data", "lastseen", "reports", "bin")
 
 
@@ -86,21 +89,28 @@ def run_one(name, token, with_agent, swarm=SWARM):
     """Both policies of one client; returns what came of it (dict)."""
     folder = os.path.join(swarm, name)
     update = bounded([folder + "/bin/cf-agent", "-Kf", "update.cf", "-D", CLASSES], folder, UPDATE_SECONDS)
-    fetched = marker(os.path.join(folder, "inputs", MARKER)) == token
+    fetched = text(os.path.join(folder, "inputs", MARKER)) == token
     agent = bounded([folder + "/bin/cf-agent", "-K", "-D", CLASSES], folder, RUN_SECONDS) if with_agent else (0, 0, "")
-    return outcome(name, fetched, update, agent)
+    return dict(outcome(name, fetched, update, agent), policy_server=text(os.path.join(folder, "policy_server.dat")))
 
 
 def outcome(name, fetched, update, agent):
     """What came of one client (dict); update, agent: what bounded() returned (pure)."""
     good = fetched and update[0] == 0 and agent[0] == 0
-    said = [line for line in (update[2] + agent[2]).splitlines() if line.strip()]
     return {"name": name, "fetched": fetched, "ok": good, "update_status": update[0], "agent_status": agent[0],
-            "update_seconds": update[1], "agent_seconds": agent[1], "output": [] if good else said[-5:]}
+            "update_seconds": update[1], "agent_seconds": agent[1],
+            "output": [] if good else last_words(update[2] + agent[2])}
 
 
-def marker(path):
-    """The token in a marker's file, or None."""
+def last_words(output, most=5):
+    """The last lines of an agent's output that name a cause: without where the promise stands (list) (pure)."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    causes = [line for line in lines if not NOISE.search(line)]
+    return list(dict.fromkeys(causes or lines))[-most:]
+
+
+def text(path):
+    """What a small file says, or None."""
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read().strip()

@@ -116,6 +116,23 @@ def test_operators_def_json_is_plain_json_with_an_input_that_exists():
     assert hub.OPERATOR_DEF_JSON["vars"]["mpf_update_policy_master_location"] == hub.WORK + "/masterfiles"
 
 
+def test_strict_trust_adds_one_key_to_the_operators_def_json_and_needs_its_masterfiles():
+    strict, plain = hub.operator_def_json(strict_trust=True), hub.operator_def_json()
+    assert plain == hub.OPERATOR_DEF_JSON and "trustkeysfrom" not in plain["vars"]
+    assert strict["vars"].pop("trustkeysfrom") == [] and strict == plain
+    assert "mpf_update_policy_master_location" in strict["vars"]
+
+
+def test_clients_to_bootstrap_are_all_that_run_or_those_named():
+    states = {"hub1": "running", "client1": "running", "client2": "exited", "client3": "running"}
+    assert hub.chosen(None, states) == ["client1", "client3"]
+    assert hub.chosen("client3, client1,client3", states) == ["client1", "client3"]
+    assert hub.chosen("", states) == []
+    for name in ("client2", "client9", "hub1"):
+        with pytest.raises(LabError, match="No running client: %s" % name):
+            hub.chosen("client1," + name, states)
+
+
 def test_run_says_what_failed_and_what_to_do():
     with pytest.raises(LabError, match="exit status 3") as caught:
         shell.run(["sh", "-c", "echo the cause >&2; exit 3"], hint="Do this.")
@@ -143,7 +160,11 @@ def test_colour_only_on_a_terminal(tmp_path):
 @pytest.mark.parametrize("line", [
     ["up", "--suite", "bookworm", "--hosts", "hub1"], ["seed", "--prepared"], ["enter", "--", "ls", "-l"],
     ["power", "off", "hub1"], ["link", "down", "hub1", "heartbeat", "clients"], ["writer", "report", "--json"],
-    ["exec", "hub1", "--", "sh", "-c", "true"], ["probe", "start", "--no-wait"], ["outage", "hub1"]])
+    ["exec", "hub1", "--", "sh", "-c", "true"], ["probe", "start", "--no-wait"], ["outage", "hub1"],
+    ["seed", "--strict-trust", "--clients", "client1,client3"], ["collector", "start"],
+    ["collector", "report", "--json"], ["collector", "call", "client1"], ["collector", "register", "client1"],
+    ["swarm", "start", "50", "--host", "client3"], ["swarm", "run", "--update-only", "--hub", "hub2"],
+    ["swarm", "stop"]])
 def test_command_lines_are_understood(line):
     assert cli.parser().parse_args(line).command in cli.WORK
 
