@@ -265,8 +265,6 @@ def postgres(run, layout):
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
-        "postgresql_conf": read_text(data_dir + "/postgresql.conf"),
-        "pg_hba": read_text(data_dir + "/pg_hba.conf"),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
@@ -415,7 +413,6 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "pg_log": file_owner(layout["pg_log"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
-        "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

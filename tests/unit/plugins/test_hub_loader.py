@@ -106,10 +106,19 @@ def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
     run = Runner(postgres=version, pg_controldata=CONTROL)
     found = hub_loader.postgres(run, hub)
     assert found["state"] == "stopped" and found["control"]["system_identifier"] == "7441"
-    assert found["bin_dir"].endswith("/15/bin") and found["postgresql_conf"] == "# conf\n"
+    assert found["bin_dir"].endswith("/15/bin")
     assert [call[0] for call in run.calls if "pg_controldata" in call[0][0]] == [
         [found["bin_dir"] + "/pg_controldata", hub["data_dir"]]]
     assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
+
+
+def test_nothing_of_postgresqls_configuration_is_returned(hub):
+    """Operators have passwords in it, such as in primary_conninfo."""
+    database(hub)
+    for name in ("postgresql.conf", "pg_hba.conf"):
+        with open(hub["data_dir"] + "/" + name, "a", encoding="utf-8") as handle:
+            handle.write("primary_conninfo = 'password=hush-hush'\n")
+    assert "hush-hush" not in json.dumps(hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub))
 
 
 @pytest.mark.parametrize("marks, state, clone", [
