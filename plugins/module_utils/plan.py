@@ -176,7 +176,7 @@ def check_clocks(infos, report):
         return
     apart = max(bounds[0][0] - bounds[1][1], bounds[1][0] - bounds[0][1], 0.0)
     if apart > CLOCK_LIMIT:
-        report.fail("all", "the clocks of %s and %s are at least %.1f s apart" % (hosts[0], hosts[1], apart),
+        report.fail("all", "the clocks of %s and %s are at least %.2f s apart" % (hosts[0], hosts[1], apart),
                     "run a time service (chrony, systemd-timesyncd) on both and wait until it has settled")
 
 

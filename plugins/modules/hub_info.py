@@ -107,7 +107,12 @@ hub:
       type: list
       elements: int
     clock:
-      description: This host's clock at the start and the end of the module, seconds since 1970.
+      description: >-
+        This host's clock, seconds since 1970, as it was read between the two times of RV(hub.controller_clock): at the
+        start and the end of the module, or by a quicker command after it.
+      type: dict
+    controller_clock:
+      description: The controller's clock before and after the reading of RV(hub.clock).
       type: dict
 """
 

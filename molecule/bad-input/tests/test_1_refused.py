@@ -85,6 +85,15 @@ def test_two_equal_names(refused, hub2):
                 "hostnamectl set-hostname NAME")
 
 
+def test_clocks_little_more_than_a_second_apart(refused, hub2):
+    """Containers share their machine's clock, so it is hub2's answer that is wrong."""
+    date = "/usr/local/bin/date"
+    late = "#!/bin/sh\\nexec /bin/date -d \"+1.2 seconds\" \"$@\"\\n"
+    with broken(hub2, "printf '%%b' '%s' >%s && chmod +x %s" % (late, date, date), "rm " + date):
+        refused("1 thing(s) must be put right first", "the clocks of hub1 and hub2 are at least 1.",
+                "s apart -> run a time service (chrony, systemd-timesyncd) on both")
+
+
 def test_operators_def_json_is_broken(refused, hub1):
     path = WORK + "/masterfiles/def.json"
     with broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path):

@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.cfengine.hub_ha.plugins.action import hub_info as action_plugin
 from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
@@ -401,19 +402,72 @@ def test_fixture_has_the_loaders_shape(hub):
         [{"ifname": "e", "addr_info": [{"scope": "global", "local": "10.0.0.1", "prefixlen": 24}]}])[0])
 
 
-def action(result):
+class Time:
+    """The controller's clock, and a hub's that is *ahead* s ahead of it; a look at that takes the next of *looks* s."""
+
+    def __init__(self, ahead, module, looks):
+        self.now, self.ahead, self.module, self.looks = 1000.0, ahead, module, list(looks)
+
+    def time(self):
+        return self.now
+
+    def execute(self, result):
+        """The module, slow to start."""
+        if "hub" in result:
+            result["hub"]["clock"] = {"begin": self.now + self.module * 0.9 + self.ahead,
+                                      "end": self.now + self.module + self.ahead}
+        self.now += self.module
+        return result
+
+    def date(self, *dummy, **options):
+        assert options == {"sudoable": False}, "reading a clock needs no root"
+        seconds = self.looks.pop(0)
+        self.now += seconds
+        text = "%.9f\n" % (self.now - seconds / 2 + self.ahead)
+        return {"rc": 0, "stdout": text}
+
+
+def action(result, clock=None, date=None):
+    clock = clock or Time(0, 1, [0.05])
     plugin = ActionModule.__new__(ActionModule)
-    with mock.patch.object(ActionBase, "run", return_value={}), \
-            mock.patch.object(ActionModule, "_execute_module", return_value=result) as execute:
+    with mock.patch.object(ActionBase, "run", return_value={}), mock.patch.object(action_plugin, "time", clock), \
+            mock.patch.object(ActionModule, "_low_level_execute_command", side_effect=date or clock.date), \
+            mock.patch.object(ActionModule, "_execute_module") as execute:
+        execute.side_effect = lambda **dummy: clock.execute(result)
         found = plugin.run(task_vars={"a": 1})
     assert execute.call_args.kwargs == {"module_name": "cfengine.hub_ha.hub_info", "task_vars": {"a": 1}}
     return found
 
 
-def test_action_notes_the_controllers_clock_around_the_module():
-    found = action({"changed": False, "hub": {"clock": {"begin": 1, "end": 2}}})
-    clock = found["hub"]["controller_clock"]
-    assert 0 <= clock["end"] - clock["begin"] < 5 and clock["begin"] > 1.7e9
+def bounds(clock):
+    return plan.clock_bounds(action({"changed": False, "hub": {}}, clock)["hub"])
+
+
+@pytest.mark.parametrize("looks, left, width", [
+    ([0.05, 0.05, 0.05], 2, 0.05), ([0.9, 0.05, 0.05], 1, 0.05), ([0.9, 0.8, 0.7], 0, 0.7)],
+    ids=["one is enough", "one was slow", "a slow line"])
+def test_action_reads_the_clock_as_closely_as_it_must(looks, left, width):
+    clock = Time(1.3, 2.0, looks)
+    lowest, highest = bounds(clock)
+    assert lowest <= 1.3 <= highest and highest - lowest == pytest.approx(width)
+    assert len(clock.looks) == left
+
+
+def test_clocks_that_are_little_more_than_a_second_apart_are_told():
+    infos = dict((host, action({"hub": pair.live_hub(host)}, Time(ahead, 2.0, [0.06]))["hub"])
+                 for host, ahead in (("hub1", 0.0), ("hub2", 1.1)))
+    report = plan.Report()
+    plan.check_clocks(infos, report)
+    assert [item["problem"] for item in report.failures] == [
+        "the clocks of hub1 and hub2 are at least 1.04 s apart"]
+
+
+def test_action_keeps_the_modules_look_where_there_is_no_gnu_date():
+    def date(*dummy, **options):
+        return {"rc": 0, "stdout": "1000.%N\n"}
+
+    found = action({"hub": {}}, Time(5.0, 2.0, []), date)["hub"]
+    assert plan.clock_bounds(found) == (5.0, pytest.approx(6.8))
 
 
 def test_action_passes_a_failure_on():
