@@ -27,6 +27,7 @@ MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", 
 
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
+FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
@@ -405,6 +406,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
+        "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (

@@ -8,16 +8,18 @@ settings; output is the *plan*, the one dict that every later step reads. Nothin
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
 MAX_LINKS = 8      # knet, corosync.conf(5)
 RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
                 "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
+DEVICE_KEYS = ("id", "agent", "hub", "params", "password")  # of a fencing device; the first three must be there
 INCLUDE_FILE = "hub_ha.conf"
 SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
 ON = ("on", "true", "yes", "1")
@@ -380,30 +382,92 @@ def check_fencing(settings, report):
                     "see the examples in docs/variables.md")
     else:
         for device in fencing:
-            missing = [key for key in ("id", "agent", "hub") if not (isinstance(device, dict) and device.get(key))]
-            if missing:
-                report.fail("all", "a fencing device lacks %s" % ", ".join(missing),
-                            "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
-            elif not re.match(r"^[A-Za-z][A-Za-z0-9_.-]*$", str(device["id"])) or device["id"] in RESOURCE_IDS:
-                report.fail("all", "%r cannot be the id of a fencing device" % device["id"],
-                            "use letters, digits, dots, dashes and underscores, beginning with a letter")
-            elif [item.get("id") for item in fencing if isinstance(item, dict)].count(device["id"]) > 1:
-                report.fail("all", "two fencing devices have the id %s" % device["id"], "give each its own id")
-            elif device["hub"] not in settings["hosts"]:
-                report.fail("all", "fencing device %s names %s, which is no hub of this inventory"
-                            % (device["id"], device["hub"]), "use the inventory's name of the hub")
-            elif [key for key in (device.get("params") or {}) if key in ("passwd", "password")]:
-                report.fail("all", "fencing device %s has its password in params, and params go into the CIB in clear"
-                            % device["id"], "give it as `password:` of the device; it is then kept in a root-only file")
-        covered = set(device.get("hub") for device in fencing if isinstance(device, dict))
+            for problem, remedy in device_problems(device, settings):
+                report.fail("all", problem, remedy)
+        devices = [device for device in fencing if isinstance(device, dict)]
+        ids = [device["id"] for device in devices if isinstance(device.get("id"), str)]
+        for name in sorted(set(name for name in ids if ids.count(name) > 1)):
+            report.fail("all", "two fencing devices have the id %s" % name, "give each its own id")
+        covered = [host for device in devices for host in as_list(device.get("hub"))]
         for host in settings["hosts"]:
             if host not in covered:
                 report.fail(host, "no fencing device can switch this hub off", "add one to hub_ha_fencing")
 
 
+def device_problems(device, settings):
+    """Yields (problem, remedy) of one fencing device of the operator's; nothing of a value that may be secret."""
+    if not isinstance(device, dict):
+        yield "a fencing device is not a mapping", "each needs id, agent, hub; see the examples in docs/variables.md"
+        return
+    name = device.get("id") if isinstance(device.get("id"), str) else "without an id"
+    missing = [key for key in DEVICE_KEYS[:3] if not device.get(key)]
+    if missing:
+        yield ("a fencing device lacks %s" % ", ".join(missing),
+               "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
+    for key in [key for key in DEVICE_KEYS[:3] if device.get(key) and not isinstance(device[key], str)]:
+        yield ("%s of fencing device %s is not one text" % (key, name),
+               "give one; for a device that switches both hubs off write two, each with its own id and hub")
+    for key in sorted(str(key) for key in device if key not in DEVICE_KEYS):
+        near = difflib.get_close_matches(key, DEVICE_KEYS, 1, 0.7)
+        yield ("fencing device %s has an unknown key %s" % (name, key),
+               "did you mean %s?" % near[0] if near else "parameters of the agent go below params")
+    values = dict((key, device[key]) for key in DEVICE_KEYS[:3] if device.get(key) and isinstance(device[key], str))
+    if "id" in values and (not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name)
+                           or name in RESOURCE_IDS or name.startswith("cfvirtip")):
+        yield ("%r cannot be the id of a fencing device" % name,
+               "use letters, digits, dots, dashes and underscores, beginning with a letter; the pair's own resources "
+               "have %s" % ", ".join(sorted(RESOURCE_IDS)))
+    if "agent" in values and not re.fullmatch(r"fence_\w+", values["agent"], re.ASCII):
+        yield ("agent %r of fencing device %s is no fence agent" % (values["agent"], name),
+               "give its name alone, such as fence_ipmilan")
+    if "hub" in values and values["hub"] not in settings["hosts"]:
+        yield ("fencing device %s names %s, which is no hub of this inventory" % (name, values["hub"]),
+               "use the inventory's name of the hub")
+    if "password" in device and (not one_line(device["password"]) or isinstance(device["password"], bool)):
+        yield ("password of fencing device %s is not one line of text" % name, "give the text alone, or leave it out")
+    params = device.get("params") or {}
+    if not isinstance(params, dict):
+        yield ("params of fencing device %s is not a mapping" % name, "write {ip: 198.51.100.10, username: cluster}")
+        return
+    for key, value in params.items():
+        if not isinstance(key, str) or not one_line(value):
+            yield ("parameter %s of fencing device %s is not one line of text or a number" % (key, name),
+                   "give the text alone, or leave the parameter out")
+        elif cib_model.is_secret(key) and not key.endswith("_script"):
+            yield ("fencing device %s has %s in params, and params go into the CIB in clear" % (name, key),
+                   "give the device's password as `password:`; it is then kept in a root-only file. For another secret "
+                   "name a script that prints it (%s_script), or use the agent's own file of credentials" % key)
+
+
+def check_fence_agents(infos, settings, report):
+    """Each device's agent is there on both hubs, or a package that is still to be installed may bring it."""
+    fencing = settings.get("fencing")
+    devices = fencing if isinstance(fencing, list) else []
+    agents = sorted(set(device["agent"] for device in devices if not list(device_problems(device, settings))))
+    for host, info in infos.items():
+        pending = [name for name in settings.get("fencing_packages") or []
+                   if info["packages"] is not None and not info["packages"].get(name, {}).get("installed")]
+        for agent in agents:
+            if agent not in info["fence_agents"] and not pending:
+                report.fail(host, "the fence agent %s is not installed here (/usr/sbin/%s)" % (agent, agent),
+                            "add its package to hub_ha_fencing_packages, such as fence-agents-ipmilan on Debian 13 or "
+                            "fence-agents on Debian 12; where apt is not the packager, install it")
+
+
+def has_control(text):
+    return any(ord(char) < 32 or ord(char) == 127 for char in text)
+
+
+def one_line(value):
+    """True for a text, number or yes/no that is not empty and has no control character."""
+    # Not isinstance(value, str): a vaulted text may be an object of its own.
+    return value is not None and not isinstance(value, (dict, list)) and bool(str(value)) \
+        and not has_control(str(value))
+
+
 def check_password(settings, report):
     password = str(settings.get("replication_password") or "")
-    if password and any(ord(char) < 32 or ord(char) == 127 for char in password):
+    if has_control(password):
         report.fail("all", "hub_ha_replication_password holds a control character or a line break",
                     "use any other characters; a libpq passfile has one line for each password")
 
@@ -557,6 +621,7 @@ def make_plan(results, settings, probes=None):
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
     check_versions(infos, needed, active, passive, report)
+    check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, settings, report)
     check_cluster(infos, settings, report)

@@ -86,7 +86,8 @@ def device(item, node):
     node: the hub that it switches off, and no other.
     """
     params = {"pcmk_host_list": node}
-    params.update((key, str(value)) for key, value in (item.get("params") or {}).items())
+    params.update((key, str(value).lower() if isinstance(value, bool) else str(value))
+                  for key, value in (item.get("params") or {}).items())
     if item.get("password"):
         params["password_script"] = "/etc/pacemaker/hub_ha/" + item["id"]
     return {"id": item["id"], "agent": "stonith:" + item["agent"], "params": params, "meta": {},

@@ -102,6 +102,10 @@ hub:
     space:
       description: Free and total bytes of the file system that holds the database.
       type: dict
+    fence_agents:
+      description: Names of the fence agents that are installed.
+      type: list
+      elements: str
     ports:
       description: TCP ports on which this host listens.
       type: list

@@ -79,6 +79,21 @@ def test_none_without_a_reason_and_addresses_that_cannot_be(refused):
                        "hub_ha_virtual_ip": ["172.16.1.1", "192.168.100.300", "192.168.100.11", "192.168.100.21"]})
 
 
+def test_fencing_devices_that_cannot_be(refused):
+    devices = [{"id": "fence-hub1", "agent": "fence_ipmilan", "hub": "hub1", "pasword": "hush-hush",
+                "params": {"ip": "10.9.9.9", "login_passwd": "hush-hush"}},
+               {"id": "fence-both", "agent": "fence_none", "hub": ["hub1", "hub2"], "params": "ip=10.9.9.9"},
+               {"id": "fence-hub2", "agent": "fence_lacking", "hub": "hub2", "params": {"ip": "10.9.9.8"}}]
+    done = refused(
+        "6 thing(s) must be put right first",
+        "fencing device fence-hub1 has an unknown key pasword -> did you mean password?",
+        "fencing device fence-hub1 has login_passwd in params, and params go into the CIB in clear",
+        "hub of fencing device fence-both is not one text -> give one", "params of fencing device fence-both is not a",
+        "hub1: the fence agent fence_lacking is not installed here (/usr/sbin/fence_lacking) -> add its package",
+        "hub2: the fence agent fence_lacking is not installed here", variables={"hub_ha_fencing": devices})
+    assert "hush-hush" not in done.output
+
+
 def test_two_equal_names(refused, hub2):
     with broken(hub2, "hostname HUB1", "hostname hub2"):
         refused("both hubs answer to the name 'hub1' (uname -n) -> give each hub its own host name: "

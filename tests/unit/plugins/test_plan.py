@@ -431,8 +431,43 @@ CASES = [
     case("device without agent", "all", "a fencing device lacks agent", "fence_...", fencing=device(agent=None)),
     case("device for nobody", "all", "fence-hub2 names hub9, which is no hub", "inventory's name",
          fencing=device(hub="hub9") + [dict(DEVICES[1], id="fence-2")]),
-    case("password in params", "all", "fence-hub2 has its password in params", "`password:`",
-         fencing=device(params={"passwd": "x"})),
+    case("device is a text", "all", "a fencing device is not a mapping", "docs/variables.md",
+         fencing=device() + ["fence_ipmilan"]),
+    case("device with a list of hubs", "all", "hub of fencing device fence-hub2 is not one text", "write two",
+         fencing=device(hub=["hub1", "hub2"])),
+    case("device with a number for id", "all", "id of fencing device without an id is not one text", "give one",
+         fencing=device(id=7)),
+    case("device with an id of the pair", "all", "'cfvirtip_2' cannot be the id", "own resources",
+         fencing=device(id="cfvirtip_2")),
+    case("two devices of one id", "all", "two fencing devices have the id fence-hub1", "own id",
+         fencing=device(id="fence-hub1")),
+    case("device with a misspelt key", "all", "fence-hub2 has an unknown key pasword", "did you mean password?",
+         fencing=device(password=None, pasword="hush-hush")),
+    case("device with a parameter outside params", "all", "fence-hub2 has an unknown key lanplus", "below params",
+         fencing=device(lanplus="1")),
+    case("agent with a class", "all", "agent 'stonith:fence_ipmilan' of fencing device fence-hub2 is no fence agent",
+         "name alone", fencing=device(agent="stonith:fence_ipmilan")),
+    case("agent of another kind", "all", "agent 'external/ipmi' of", "name alone",
+         fencing=device(agent="external/ipmi")),
+    case("params as a text", "all", "params of fencing device fence-hub2 is not a mapping", "write {",
+         fencing=device(params="ip=10.9.9.9")),
+    case("params as a list", "all", "params of fencing device fence-hub2 is not a mapping", "write {",
+         fencing=device(params=["ip", "10.9.9.9"])),
+    case("parameter without a value", "all", "parameter ip of fencing device fence-hub2 is not one line", "leave",
+         fencing=device(params={"ip": None})),
+    case("parameter that is a list", "all", "parameter ip of fencing device fence-hub2 is not one line", "leave",
+         fencing=device(params={"ip": ["10.9.9.9", "10.9.9.8"]})),
+    case("password that is a mapping", "all", "password of fencing device fence-hub2 is not one line", "leave it out",
+         fencing=device(password={"vault": "hush-hush"})),
+    case("password of two lines", "all", "password of fencing device fence-hub2 is not one line", "leave it out",
+         fencing=device(password="hush-hush\nx")),
+    case("agent missing", "hub2", "the fence agent fence_ipmilan is not installed here (/usr/sbin/fence_ipmilan)",
+         "hub_ha_fencing_packages", hub2(lambda info: info.update(fence_agents=["fence_apc"])), fencing=DEVICES),
+    case("agent missing, its package is there", "hub1", "the fence agent fence_ipmilan is not installed here",
+         "hub_ha_fencing_packages", lambda results: (
+             results["hub1"]["hub"].update(fence_agents=[]),
+             results["hub1"]["hub"]["packages"].update({"fence-agents": {"installed": "4.12", "candidate": "4.12"}})),
+         fencing=DEVICES, fencing_packages=["fence-agents"]),
     case("hub without device", "hub2", "no fencing device can switch this hub off", "add one", fencing=DEVICES[:1]),
     # the password
     case("password with line break", "all", "control character or a line break", "any other",
@@ -572,8 +607,43 @@ def test_a_copy_that_is_there_needs_no_more_space():
     assert make(results)["failures"] == []
 
 
+@pytest.mark.parametrize("key", ["passwd", "password", "login_passwd", "snmp_priv_passwd", "secret_key",
+                                 "client_secret", "ssh_passphrase"])
+def test_secrets_do_not_go_into_the_cib(key):
+    failures = make(fencing=device(params={"ip": "10.9.9.9", key: "hush-hush"}))["failures"]
+    assert [item["problem"] for item in failures] == [
+        "fencing device fence-hub2 has %s in params, and params go into the CIB in clear" % key]
+    assert key + "_script" in failures[0]["remedy"]
+    assert make(fencing=device(params={"ip": "10.9.9.9", key + "_script": "/etc/pacemaker/own"}))["failures"] == []
+
+
+def test_nothing_of_a_wrong_device_that_may_be_secret_is_shown():
+    devices = device(pasword="hush-hush", params={"passwd": "hush-hush"}, hub={"hub2": "hush-hush"})
+    failures = make(fencing=devices)["failures"]
+    assert len(failures) == 4 and "hush" not in str(failures), "three of the device, and hub2 is covered by nothing"
+
+
+def test_every_wrong_shape_of_fencing_is_told_and_breaks_nothing():
+    for odd in (None, True, 7, 1.5, "x", "", [], ["x"], {}, {"a": "b"}, [["x"]], {"a": {"b": 1}}):
+        for key in ("id", "agent", "hub", "params", "password"):
+            plan.make_plan(pair.results(), pair.settings(fencing=device(**{key: odd})))
+        assert make(fencing=[odd])["failures"], odd
+
+
 def test_fencing_devices_are_accepted():
     assert make(fencing=DEVICES, fencing_none_reason="")["failures"] == []
+    plain = device(password=None, params={"ip": "10.9.9.9", "ipport": 623, "lanplus": True, "power_wait": 1.5})
+    assert make(fencing=plain)["failures"] == []
+    assert make(fencing=device(password=20261123, params=None))["failures"] == [], "digits are a number in YAML"
+
+
+def test_a_fence_agent_may_come_with_a_package():
+    """What a package will bring is not known before it is there; which packages are asked for is known."""
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["fence_agents"] = []
+        result["hub"]["packages"]["fence-agents-ipmilan"] = {"installed": "", "candidate": "4.16.0"}
+    assert make(results, fencing=DEVICES, fencing_packages=["fence-agents-ipmilan"])["failures"] == []
 
 
 def test_no_apt_means_no_statement_about_packages():
