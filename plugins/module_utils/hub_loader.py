@@ -27,6 +27,7 @@ MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", 
 
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
+PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
 FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
@@ -372,9 +373,10 @@ def cluster(run):
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
         "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
-        "cib_readable": False, "running_version": None,
+        "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:
+        result["corosync_version"] = hub_model.first_version(run(["corosync", "-v"], check=False).out)
         done = run(["corosync-cmapctl", "-g", "totem.config_version"], check=False)
         result["running_version"] = hub_model.cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
@@ -406,6 +408,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
+        "programs_missing": [name for name in PROGRAMS if which(name) is None],
         "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.

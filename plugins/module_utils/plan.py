@@ -22,6 +22,9 @@ RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvir
 DEVICE_KEYS = ("id", "agent", "hub", "params", "password")  # of a fencing device; the first three must be there
 INCLUDE_FILE = "hub_ha.conf"
 SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
+# Oldest versions that can work: corosync-cfgtool that tells each link's state; role names Promoted and Unpromoted; an
+# agent that reads this pacemaker's crm_mon; the first CFEngine with a supported PostgreSQL.
+OLDEST = {"corosync": (3, 1), "pacemaker": (2, 1), "resource-agents": (4, 6), "CFEngine": (3, 18)}
 ON = ("on", "true", "yes", "1")
 
 
@@ -210,21 +213,25 @@ def check_versions(infos, needed, active, passive, report):
             if not state.get("installed") and not state.get("candidate"):
                 report.fail(host, "package %s is not installed and no package source offers it" % name,
                             "add or repair the package source, then check with: apt-cache policy %s" % name)
-    future = {}
-    for host, info in infos.items():
-        for name, state in (info["packages"] or {}).items():
-            future.setdefault(name, {})[host] = state.get("installed") or state.get("candidate")
+    check_programs(infos, report)
     for name in SAME_VERSION:
-        versions = future.get(name, {})
+        versions = dict((host, component_version(info, name)) for host, info in infos.items())
         if all(versions.values()) and len(set(versions.values())) > 1:
             report.fail("all", "%s would differ between the hubs: %s"
                         % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
                         "use the same package source and the same version on both hubs")
+        for host, version in versions.items():
+            check_oldest(host, name, version, report)
     wanted = infos[active]["cfengine"]["version"]
     have = infos[passive]["cfengine"]["version"]
-    if not have:
-        for name in infos[active]["layout"]["cfengine_packages"]:
-            have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
+    check_oldest(active, "CFEngine", wanted, report)
+    ours = [name for name in infos[active]["layout"]["cfengine_packages"] if name in needed[passive]]
+    if wanted and not have and (not ours or infos[passive]["packages"] is None):
+        report.fail(passive, "CFEngine is not installed here",
+                    "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
+                    % (active, wanted))
+    for name in [] if have else ours:
+        have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
     if wanted and have and wanted != have:
         report.fail(passive, "CFEngine %s here and %s on %s" % (have, wanted, active),
                     "install the same version on both hubs")
@@ -243,6 +250,33 @@ def check_versions(infos, needed, active, passive, report):
         report.fail(passive, "the hubs differ in layout: %s here, %s on %s"
                     % (infos[passive]["layout_found"], infos[active]["layout_found"], active),
                     "both hubs must run the same edition from the same kind of package")
+
+
+def check_programs(infos, report):
+    """Where apt is not the packager nothing is installed here, so everything must be there."""
+    for host, info in infos.items():
+        cluster = info["cluster"]
+        missing = [name for name in ("corosync", "pacemaker") if not cluster[name + "_installed"]]
+        missing += sorted(agent for agent, there in cluster["agents"].items() if not there) + info["programs_missing"]
+        if info["packages"] is None and missing:
+            report.fail(host, "not installed here, where apt is not the packager: %s" % ", ".join(missing),
+                        "install corosync, pacemaker with its command-line tools, resource-agents, openssl, perl and "
+                        "procps from the distribution's package sources first")
+
+
+def component_version(info, name):
+    """Version of corosync, pacemaker or resource-agents on a hub as it will be, or "" when that is not known."""
+    if info["packages"] is None:
+        return info["cluster"].get(name + "_version") or ""
+    state = info["packages"].get(name, {})
+    return state.get("installed") or state.get("candidate") or ""
+
+
+def check_oldest(host, name, version, report):
+    number = hub_model.first_version(version or "")
+    if number and tuple(int(part) for part in number.split(".")) < OLDEST[name]:
+        report.fail(host, "%s %s is not supported" % (name, number),
+                    "%s or newer is needed" % ".".join(str(part) for part in OLDEST[name]))
 
 
 def check_tls(infos, settings, report):

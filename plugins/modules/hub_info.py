@@ -102,6 +102,10 @@ hub:
     space:
       description: Free and total bytes of the file system that holds the database.
       type: dict
+    programs_missing:
+      description: Programs that this collection's steps run and that are not installed.
+      type: list
+      elements: str
     fence_agents:
       description: Names of the fence agents that are installed.
       type: list

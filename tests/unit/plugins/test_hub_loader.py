@@ -327,10 +327,11 @@ def test_cluster_running_and_not(monkeypatch):
     monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/sbin/" + program)
     text = "<cib><configuration><nodes><node uname='hub1'/></nodes></configuration></cib>"
     found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=text,
+                                      corosync="Corosync Cluster Engine, version '3.1.9'\nCopyright (c) 2006\n",
                                       corosync_cmapctl="totem.config_version (u64) = 12\n"))
-    assert found["running_version"] == 12
+    assert found["running_version"] == 12 and found["corosync_version"] == "3.1.9"
     assert found["cib_readable"] and found["cib_nodes"] == ["hub1"] and found["pacemaker_version"] == "3.0.0"
-    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=(102, "not connected"),
+    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=(102, "not connected"), corosync="",
                                       corosync_cmapctl=(1, "Failed to initialize the cmap API")))
     assert found["running_version"] is None
     assert not found["cib_readable"] and found["cib_nodes"] == [] and found["promoted"] is None
@@ -371,7 +372,7 @@ def test_only_root(monkeypatch):
 def test_module_on_this_host(run_module, monkeypatch):
     """Real /proc, real files; only the commands that this host may lack are played."""
     run = Runner(ip="[]", systemctl="", apt_cache="", pacemakerd="", cibadmin=(102, ""), postgres=version,
-                 corosync_cmapctl=(1, ""),
+                 corosync_cmapctl=(1, ""), corosync="",
                  cf_agent="3.24.2", cf_key="", psql=(2, ""), pg_controldata=(1, ""))
     monkeypatch.setattr(hub_info, "local_runner", run)
     results = [run_module(hub_info, check=check, names=["localhost"], packages=["corosync"]) for check in (True, False)]
@@ -397,7 +398,7 @@ def test_fixture_has_the_loaders_shape(hub):
     assert set(pair.blank_hub()["cfengine"]) == set(hub_loader.cfengine(Runner(), hub, False))
     assert set(pair.live_hub()["cfengine"]) == set(hub_loader.cfengine(cfengine_files(hub), hub, True))
     assert set(pair.blank_cluster()) == set(hub_loader.cluster(
-        Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""))))
+        Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""), corosync="")))
     assert set(pair.addresses(1)[0]) == set(hub_model.addresses(
         [{"ifname": "e", "addr_info": [{"scope": "global", "local": "10.0.0.1", "prefixlen": 24}]}])[0])
 

@@ -12,6 +12,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DATA = "/var/lib/cfengine3/state/pg/data"
@@ -169,6 +170,19 @@ def case(name, host, problem, remedy, change=None, probes=None, **settings):
 
 def hub1(change):
     return lambda results: change(results["hub1"]["hub"])
+
+
+def no_apt(info):
+    """The vendor's package on a distribution with another packager; everything was installed by hand."""
+    info.update(packages=None, layout_found="enterprise", layout=copy.deepcopy(LAYOUTS["enterprise"]))
+    info["cfengine"].update(installed=True, version="3.24.2")
+    info["cluster"].update(corosync_installed=True, pacemaker_installed=True, corosync_version="3.1.9",
+                           pacemaker_version="2.1.9")
+    info["cluster"]["agents"] = dict.fromkeys(info["cluster"]["agents"], True)
+
+
+def both(change):
+    return lambda results: [change(result["hub"]) for result in results.values()]
 
 
 def hub2(change):
@@ -361,9 +375,29 @@ CASES = [
     case("layouts differ", "hub2", "the hubs differ in layout: enterprise here, debian on hub1", "same edition",
          hub2(lambda info: info.update(layout_found="enterprise"))),
     case("hub packages bring another PostgreSQL", "hub2", "PostgreSQL 15 here and 17 on hub1", "hub package",
-         lambda results: ([result["hub"].update(layout_found="enterprise", packages=None)
-                           for result in results.values()],
+         lambda results: (both(no_apt)(results),
                           results["hub2"]["hub"]["postgres"].update(bins={"15": "/var/cfengine/bin"}))),
+    case("hub package lacks", "hub2", "CFEngine is not installed here", "same hub package as on hub1 (CFEngine 3.24.2)",
+         lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(layout_found=None),
+                          results["hub2"]["hub"]["cfengine"].update(installed=False, version=None))),
+    case("hub package lacks and apt could offer it", "hub2", "CFEngine is not installed here", "same hub package",
+         lambda results: (
+             results["hub1"]["hub"].update(layout=copy.deepcopy(LAYOUTS["enterprise"]), layout_found="enterprise"),
+             results["hub2"]["hub"]["packages"].update({
+                 "cfengine-nova-hub": {"installed": "", "candidate": "3.24.2"}}))),
+    case("no cluster programs and no apt", "hub2",
+         "where apt is not the packager: corosync, pacemaker, ocf:heartbeat:IPaddr2, ocf:heartbeat:pgsql, openssl",
+         "package sources first", lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(
+             cluster=pair.blank_cluster(), programs_missing=["openssl"]))),
+    case("no agent and no apt", "hub1", "where apt is not the packager: ocf:heartbeat:pgsql", "resource-agents",
+         lambda results: (both(no_apt)(results),
+                          results["hub1"]["hub"]["cluster"]["agents"].update({"ocf:heartbeat:pgsql": False}))),
+    case("pacemaker differs, no apt", "all", "pacemaker would differ between the hubs: 2.1.9 on hub1, 2.1.7 on hub2",
+         "same version", lambda results: (both(no_apt)(results), results["hub2"]["hub"]["cluster"].update(
+             pacemaker_version="2.1.7"))),
+    case("cfengine too old", "hub1", "CFEngine 3.15.4 is not supported", "3.18 or newer", lambda results: (
+        results["hub1"]["hub"]["cfengine"].update(version="3.15.4"),
+        results["hub2"]["hub"]["packages"]["cfengine3"].update(candidate="3.15.4-1"))),
     # the active hub's database and policy
     case("does not answer", "hub1", "PostgreSQL runs (pid 812) but does not answer: FATAL: role \"root\"",
          "psql -d postgres", hub1(silent)),
@@ -648,11 +682,23 @@ def test_a_fence_agent_may_come_with_a_package():
 
 def test_no_apt_means_no_statement_about_packages():
     results = pair.results()
-    for result in results.values():
-        result["hub"]["packages"] = None
-        result["hub"]["layout_found"] = "enterprise"
+    both(no_apt)(results)
     found = make(results)
     assert found["failures"] == [] and found["packages"] == {"hub1": [], "hub2": []}
+
+
+@pytest.mark.parametrize("name, old, good", [
+    ("corosync", "3.0.3-2ubuntu2", "3.1.0-1"), ("pacemaker", "2.0.3-3ubuntu4", "2.1.2-1ubuntu3"),
+    ("resource-agents", "1:4.5.0-2ubuntu2", "1:4.7.0-1")])
+def test_oldest_versions(name, old, good):
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["packages"][name].update(candidate=old)
+    assert [(item["host"], item["problem"].split(" is ")[0]) for item in make(results)["failures"]] == [
+        (host, "%s %s" % (name, old.split(":")[-1].split("-")[0])) for host in ("hub1", "hub2")]
+    for result in results.values():
+        result["hub"]["packages"][name].update(candidate=good)
+    assert make(results)["failures"] == []
 
 
 def test_one_network_is_a_warning():
