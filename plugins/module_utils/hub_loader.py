@@ -18,7 +18,7 @@ import stat
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, tls_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -392,8 +392,20 @@ def cluster(run):
     return result
 
 
+def tls(run, files, db_user):
+    """What tls_files.look says of the operator's [certificate, key, authorities], and which of them the database's user
+    cannot read ("unreadable"; none while there is no such user). None when nothing is given or a file lacks.
+    """
+    if not files or not all(os.path.isfile(path) for path in files):
+        return None
+    found = tls_files.look(*files)
+    found["unreadable"] = [path for path in files if db_user["exists"]
+                           and run(["runuser", "-u", db_user["name"], "--", "test", "-r", path], check=False).rc != 0]
+    return found
+
+
 def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=()):
-    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: paths to look at."""
+    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     wait_for_packager(packager_wait)
@@ -416,6 +428,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             "/usr/bin/pg_ctl")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
+        "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }

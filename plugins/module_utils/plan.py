@@ -16,6 +16,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, 
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
+EXPIRY_WARNING = 30  # days left of a given certificate
 MAX_LINKS = 8      # knet, corosync.conf(5)
 RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
                 "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
@@ -279,24 +280,54 @@ def check_oldest(host, name, version, report):
                     "%s or newer is needed" % ".".join(str(part) for part in OLDEST[name]))
 
 
-def check_tls(infos, settings, report):
-    """A given certificate, key and authorities: there on both hubs, and the key as PostgreSQL accepts it."""
+def check_tls(infos, active, settings, report):
+    """A given certificate, key and authorities: there on both hubs, fitting, and as PostgreSQL accepts them."""
     given = settings.get("tls") or []
     for host, info in infos.items():
-        for number, path in enumerate(given):
+        # On a blank hub the user will be made as it is on the active one.
+        entry = info["db_user"] if info["db_user"]["exists"] else infos[active]["db_user"]
+        user = infos[active]["layout"]["db_user"]
+        make = "" if info["db_user"]["exists"] or not entry["exists"] else (
+            "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
+            % (entry["home"], entry["shell"], user))
+        groups = [entry.get("group", user)] + entry["groups"]
+        tls = info.get("tls") or {}
+        for path in given:
             state = info["files"].get(path, "absent")
             if state in ("absent", "a directory"):
                 report.fail(host, "%s, which the TLS variables name, %s" % (
                     path, "does not exist" if state == "absent" else "is a directory"),
                     "put the file there on both hubs, or leave hub_ha_tls_certificate, _key and _ca unset")
-            elif number == 1 and info["db_user"].get("exists"):
-                owners, mode = state.split()
-                user, group = info["layout"]["db_user"], info["db_user"]["group"]
-                good = {user: 0o077, "root": 0o027}
-                owner = owners.split(":")[0]
-                if int(mode, 8) & good.get(owner, 0o777) or owner == "root" and owners != "root:" + group:
-                    report.fail(host, "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
-                                "chown %s %s && chmod 0600 %s" % (user, path, path))
+                continue
+            asked = tls and info["db_user"]["exists"]
+            readable = path not in tls["unreadable"] if asked else reads(state, user, groups)
+            if path == given[1] and not (readable and strict(state, user)):
+                report.fail(host, "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
+                            "%schown %s %s && chmod 0600 %s; that user must be able to pass through the directories "
+                            "above it" % (make, user, path, path))
+            elif not readable:
+                report.fail(host, "the database's user %s cannot read %s (%s)" % (user, path, state),
+                            "chmod 0644 %s; that user must be able to pass through the directories above it" % path)
+        if tls.get("problem"):
+            report.fail(host, tls["problem"], "put a certificate, its key without a passphrase, and the authorities "
+                        "that signed it there, or leave hub_ha_tls_certificate, _key and _ca unset")
+        if tls.get("expires") and tls["expires"] - info["clock"]["end"] < EXPIRY_WARNING * 86400:
+            report.warn(host, "the certificate %s expires in %d days, and nothing here renews it"
+                        % (given[0], (tls["expires"] - info["clock"]["end"]) // 86400))
+    if len(set(info["tls"]["authorities"] for info in infos.values() if info.get("tls"))) > 1:
+        report.warn("all", "%s differs between the hubs: on both it must hold the authorities of both certificates"
+                    % given[2])
+
+
+def reads(state, user, groups):
+    """May *user* with these groups read a file of this owner and mode ("root:ssl-cert 0640")?"""
+    (owner, group), mode = state.split()[0].split(":"), int(state.split()[1], 8)
+    return bool(mode & (0o400 if owner == user else 0o040 if group in groups else 0o004))
+
+
+def strict(state, user):
+    """Are owner and mode of a key as PostgreSQL demands them (src/backend/libpq/be-secure-common.c)?"""
+    return not int(state.split()[1], 8) & {user: 0o077, "root": 0o027}.get(state.split(":")[0], 0o777)
 
 
 def pg_major(info):
@@ -657,7 +688,7 @@ def make_plan(results, settings, probes=None):
     check_versions(infos, needed, active, passive, report)
     check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
-    check_tls(infos, settings, report)
+    check_tls(infos, active, settings, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     check_links(infos, report, probes or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import contextmanager
 
 from shared_hosts import WORK, lab
@@ -113,6 +114,36 @@ def test_operators_def_json_is_broken(refused, hub1):
     path = WORK + "/masterfiles/def.json"
     with broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path):
         refused("hub1: %s is not what CFEngine reads: Extra data" % path, "-> correct the file")
+
+
+def tls_files(folder):
+    """An authority, and a certificate by it that has expired: {file name: content}."""
+    curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for command in ("req -x509 %s -keyout ca.key -out ca.crt -subj /CN=ca" % curve,
+                    "req %s -keyout hub.key -out hub.csr -subj /CN=hub" % curve,
+                    "x509 -req -in hub.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 0 -out hub.crt"):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return dict((path.name, path.read_text(encoding="ascii")) for path in folder.iterdir())
+
+
+def test_tls_files_that_do_not_fit(refused, hub1, hub2, tmp_path):
+    """hub1: the certificate has expired. hub2, blank: another key, and one that its database's user could not read."""
+    files = tls_files(tmp_path)
+    write = "umask 022; mkdir /etc/own && cd /etc/own && cat >hub.crt <<'END' && cat >ca.crt <<'MID' && (umask 077; " \
+            "cat >hub.key) <<'LAST'\n%sEND\n%sMID\n%sLAST\n"
+    with broken(hub1, write % (files["hub.crt"], files["ca.crt"], files["hub.key"]) + "chown cfpostgres: hub.key",
+                "rm -r /etc/own"), \
+            broken(hub2, write % (files["hub.crt"], files["ca.crt"], files["ca.key"]), "rm -r /etc/own"):
+        done = refused("3 thing(s) must be put right first",
+                       "hub1: the certificate /etc/own/hub.crt does not pass with the authorities /etc/own/ca.crt: "
+                       "certificate has expired -> put a certificate, its key without a passphrase",
+                       "hub2: the key /etc/own/hub.key does not belong to the certificate /etc/own/hub.crt",
+                       "hub2: PostgreSQL will not use the key /etc/own/hub.key with owner and mode root:root 0600 -> "
+                       "make the database's user first: useradd --system",
+                       variables={"hub_ha_tls_certificate": "/etc/own/hub.crt", "hub_ha_tls_key": "/etc/own/hub.key",
+                                  "hub_ha_tls_ca": "/etc/own/ca.crt"})
+    for name in ("ca.key", "hub.key"):
+        assert files[name].splitlines()[1] not in done.output
 
 
 def test_foreign_cluster_and_a_taken_port(refused, hub2):

@@ -286,17 +286,25 @@ def def_json(error):
 TLS = ["/etc/tls/hub.crt", "/etc/tls/hub.key", "/etc/tls/ca.crt"]
 
 
-def tls(host, **states):
-    """Given TLS files as they should be on both hubs, but for those named: crt, key or ca."""
+def tls(host, look=None, **states):
+    """Given TLS files as they should be on both hubs, but for those named: crt, key or ca.
+
+    look: what differs in what hub_info has found out by trying them.
+    """
     def change(results):
         for name, result in results.items():
             info = result["hub"]
-            info["files"] = dict((path, "root:root 0644") for path in TLS)
-            info["files"][TLS[1]] = "cfpostgres:cfpostgres 0600"
+            found = {"crt": "root:root 0644", "key": "cfpostgres:cfpostgres 0600", "ca": "root:root 0644"}
+            info["tls"] = {"problem": None, "expires": 1000.6 + 300 * 86400, "authorities": "a", "unreadable": []}
             if name == host:
-                info["files"].update((path, states[path.rsplit("/", 1)[1].split(".")[1] if "hub" in path else "ca"])
-                                     for path in TLS if (path.rsplit(".", 1)[1] if "hub" in path else "ca") in states)
+                found.update(states)
+                info["tls"].update(look or {})
+            info["files"] = dict(zip(TLS, (found["crt"], found["key"], found["ca"])))
     return change
+
+
+def fits(results, **settings):
+    return make(results, tls=TLS, **settings)
 
 
 def unreachable(results):
@@ -417,7 +425,20 @@ CASES = [
     case("TLS file a directory", "hub1", "/etc/tls/hub.crt, which the TLS variables name, is a directory", "both hubs",
          tls("hub1", crt="a directory"), tls=TLS),
     case("TLS key of root", "hub1", "will not use the key /etc/tls/hub.key with owner and mode root:root 0600", "chown",
-         tls("hub1", key="root:root 0600"), tls=TLS),
+         tls("hub1", {"unreadable": TLS[1:2]}, key="root:root 0600"), tls=TLS),
+    case("TLS key in a directory of root", "hub1", "will not use the key /etc/tls/hub.key with owner and mode cfp",
+         "pass through the directories", tls("hub1", {"unreadable": TLS[1:2]}), tls=TLS),
+    case("TLS key of root on a blank hub", "hub2", "will not use the key /etc/tls/hub.key with owner and mode root:",
+         "useradd --system --user-group --home-dir /var/lib/cfengine3/state/pg --shell /bin/sh cfpostgres; then",
+         tls("hub2", key="root:root 0600"), tls=TLS),
+    case("TLS key of a group that the user will not be in", "hub2", "will not use the key", "useradd",
+         tls("hub2", key="root:www-data 0640"), tls=TLS),
+    case("TLS authorities for root only", "hub1", "the database's user cfpostgres cannot read /etc/tls/ca.crt", "chmod",
+         tls("hub1", {"unreadable": TLS[2:]}, ca="root:root 0600"), tls=TLS),
+    case("TLS certificate for root only, blank hub", "hub2", "cfpostgres cannot read /etc/tls/hub.crt (root:root 0600)",
+         "chmod 0644 /etc/tls/hub.crt", tls("hub2", crt="root:root 0600"), tls=TLS),
+    case("TLS files do not fit", "hub2", "the key k does not belong to the certificate c", "signed it",
+         tls("hub2", {"problem": "the key k does not belong to the certificate c", "expires": None}), tls=TLS),
     case("TLS key for all", "hub1", "will not use the key /etc/tls/hub.key with owner and mode cfpostgres", "chmod",
          tls("hub1", key="cfpostgres:cfpostgres 0640"), tls=TLS),
     case("def.json broken", "hub1", "is not what CFEngine reads: Expecting value", "correct the file",
@@ -669,6 +690,27 @@ def test_fencing_devices_are_accepted():
     plain = device(password=None, params={"ip": "10.9.9.9", "ipport": 623, "lanplus": True, "power_wait": 1.5})
     assert make(fencing=plain)["failures"] == []
     assert make(fencing=device(password=20261123, params=None))["failures"] == [], "digits are a number in YAML"
+
+
+@pytest.mark.parametrize("key", ["cfpostgres:root 0600", "cfpostgres:cfpostgres 0400", "root:cfpostgres 0640",
+                                 "root:ssl-cert 0640"])
+def test_tls_keys_that_postgresql_takes(key):
+    """Also on a blank hub, where the user will have the groups that it has on the active one."""
+    for host in ("hub1", "hub2"):
+        results = pair.results()
+        results["hub1"]["hub"]["db_user"]["groups"] = ["ssl-cert"]
+        tls(host, key=key)(results)
+        assert fits(results)["failures"] == [] and fits(results)["warnings"] == []
+
+
+def test_tls_certificate_that_expires_soon_and_authorities_that_differ():
+    results = pair.results()
+    tls("hub2", {"expires": 1000.6 + 10.5 * 86400, "authorities": "b"})(results)
+    found = fits(results)
+    assert found["failures"] == []
+    assert [item["problem"].split(",")[0] for item in found["warnings"]] == [
+        "the certificate /etc/tls/hub.crt expires in 10 days",
+        "/etc/tls/ca.crt differs between the hubs: on both it must hold the authorities of both certificates"]
 
 
 def test_a_fence_agent_may_come_with_a_package():
