@@ -414,6 +414,10 @@ def check_cluster(infos, settings, report):
                             % (found["name"], ", ".join(sorted(found["nodes"]))),
                             "take it out of that cluster first, or set hub_ha_cluster_name if it is this pair's")
                 continue
+        if text and found["stock"] and cluster["cib_resources"] and "cfpgsql" not in cluster["cib_resources"]:
+            report.fail(host, "a cluster of this host alone runs with resources of its own: %s"
+                        % ", ".join(sorted(cluster["cib_resources"])),
+                        "remove them if they are not needed: that cluster is stopped to make place for the pair's")
         for name in cluster["cib_nodes"]:
             if name.lower() not in names and not (text and corosync.summary(text)["stock"]):
                 report.fail(host, "the CIB knows a node %r that is not in the inventory" % name,
@@ -423,6 +427,19 @@ def check_cluster(infos, settings, report):
             if agent and agent not in agents:
                 report.fail(host, "the CIB has a resource %s of another kind: %s" % (name, agent),
                             "rename that resource: the id %s is what CFEngine's ha.cfg reads" % name)
+
+
+def stock_clusters(infos):
+    """Hosts whose cluster is what a package started by itself: one node that is nobody's. Only such a one is stopped."""
+    found = []
+    for host, info in infos.items():
+        try:
+            if info["cluster"]["corosync_conf"] and corosync.summary(info["cluster"]["corosync_conf"])["stock"] \
+                    and not info["cluster"]["cib_resources"]:
+                found.append(host)
+        except ValueError:
+            continue  # check_cluster has said so
+    return found
 
 
 def check_authkey(infos, report):
@@ -727,6 +744,7 @@ def make_plan(results, settings, probes=None):
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
+        "stock_clusters": stock_clusters(infos),
         "cluster_running": any(info["cluster"]["cib_readable"] for info in infos.values()),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
         "complete": True,

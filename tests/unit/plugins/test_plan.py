@@ -315,6 +315,7 @@ def third_hub(results):
     results["hub3"] = {"hub": pair.blank_hub("hub3", 12)}
 
 
+STOCK_CONF = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n  ring0_addr: 127.0.0.1\n }\n}\n"
 AUTO = DATA + "/postgresql.auto.conf"
 NONE_TAKEN = {"hub1": {"unanswered": [], "taken": []}, "hub2": {"unanswered": [], "taken": []}}
 
@@ -470,6 +471,10 @@ CASES = [
          conf(pair.corosync_conf("old"), "hub1")),
     case("corosync.conf broken", "hub2", "corosync.conf cannot be read: corosync.conf line 1", "repair it",
          conf("}\n")),
+    case("multicast cluster", "hub2", "belongs to another cluster: 'web'", "take it out",
+         conf("totem {\n cluster_name: web\n interface {\n  bindnetaddr: 192.168.0.0\n }\n}\n")),
+    case("stock cluster in use", "hub1", "runs with resources of its own: web", "remove them", lambda results: (
+        conf(STOCK_CONF, "hub1")(results), resource("web", "systemd:nginx")(results))),
     case("foreign node in the CIB", "hub1", "the CIB knows a node 'db9'", "take that node out",
          hub1(lambda info: info["cluster"].update(cib_nodes=["hub1", "db9"]))),
     case("id taken by another agent", "hub1", "resource cfpgsql of another kind: ocf:heartbeat:mysql",
@@ -627,10 +632,34 @@ def test_own_address_is_refused_beside_foreign_resources():
 
 def test_stock_corosync_configuration_is_no_cluster():
     results = pair.results()
-    text = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n  ring0_addr: 127.0.0.1\n }\n}\n"
     for result in results.values():
-        result["hub"]["cluster"].update(corosync_conf=text, cib_nodes=["node1"])
-    assert make(results)["failures"] == []
+        result["hub"]["cluster"].update(corosync_conf=STOCK_CONF, cib_nodes=["node1"])
+    found = make(results)
+    assert found["failures"] == [] and found["stock_clusters"] == ["hub1", "hub2"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda cluster: None, lambda cluster: cluster.update(corosync_conf=None),
+    lambda cluster: cluster.update(corosync_conf="# a comment was here\n" + cluster["corosync_conf"]),
+    lambda cluster: cluster.update(corosync_conf=STOCK_CONF), lambda cluster: cluster.update(corosync_conf="}")],
+    ids=["as it is", "file gone", "comment", "package's file put back", "broken"])
+def test_a_running_pair_is_never_taken_for_the_packages_own_cluster(change):
+    """Nobody's cluster is stopped, so this must not depend on a comment that pcs or an operator may have removed."""
+    results = pair.running_pair()
+    for result in results.values():
+        assert "Ansible" not in result["hub"]["cluster"]["corosync_conf"]
+        change(result["hub"]["cluster"])
+    assert make(results)["stock_clusters"] == []
+
+
+def test_a_pair_made_by_hand_is_not_stopped():
+    """The same names, a cluster without resources yet."""
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["cluster"].update(corosync_conf=pair.corosync_conf(), cib_nodes=["hub1", "hub2"],
+                                        cib_readable=True)
+    found = make(results)
+    assert found["failures"] == [] and found["stock_clusters"] == []
 
 
 def test_clock_difference_within_the_limit_or_unknown():
