@@ -372,7 +372,8 @@ def cluster(run):
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
-        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
+        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [],
+        "pgsql_status": {}, "promoted": None,
         "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:

@@ -442,6 +442,21 @@ def stock_clusters(infos):
     return found
 
 
+def to_probe(infos, addresses):
+    """What preflight has to try over the network: {"ports": [those of module link_check, "tcp", "udp"], "addresses"}.
+
+    addresses: the wanted shared ones. What an adopted pair runs is left alone: it uses its ports and links. corosync
+    does not answer a probe, so where a cluster runs on a network, UDP is left to it; TCP it does not watch.
+    """
+    adopted = any("cfpgsql" in info["cluster"]["cib_resources"] for info in infos.values())
+    stock = stock_clusters(infos)
+    clusters = [host for host, info in infos.items()
+                if info["units"].get("corosync", {}).get("active") == "active" and host not in stock]
+    ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]]
+    return {"ports": [] if adopted else ["tcp"] if clusters else ["tcp", "udp"],
+            "addresses": [text for text in addresses if text not in ours]}
+
+
 def check_authkey(infos, report):
     """corosync's key must be text: it goes from hub to hub through Ansible, in memory only."""
     for host, info in infos.items():
@@ -745,7 +760,7 @@ def make_plan(results, settings, probes=None):
         "ha_info": ha_info(infos, clients),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
         "stock_clusters": stock_clusters(infos),
-        "cluster_running": any(info["cluster"]["cib_readable"] for info in infos.values()),
+        "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
         "complete": True,
     })

@@ -47,7 +47,7 @@ def test_live_hub_and_blank_hub():
     assert found["restart"] == ["listen_addresses", "wal_log_hints"]
     assert found["slots"] == {"hub1": "hub_ha_hub1", "hub2": "hub_ha_hub2"}
     assert found["ha_info"] == {"192.168.100.10": {"sha": "a1" * 32, "internal_ip": "192.168.100.10"}}
-    assert not found["adopted"] and not found["cluster_running"]
+    assert not found["adopted"]
 
 
 @pytest.mark.parametrize("active", ["hub1", "hub2"])
@@ -57,7 +57,7 @@ def test_running_pair(active):
     assert found["failures"] == []
     assert (found["active"], found["passive"]) == (active, passive)
     assert found["restart"] == [] and found["packages"] == {"hub1": [], "hub2": []}
-    assert found["adopted"] and found["cluster_running"]
+    assert found["adopted"]
     assert found["client"]["addresses"] == {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}, "not the shared one"
     assert sorted(found["ha_info"]) == ["192.168.100.10", "192.168.100.11"]
     assert found["ha_info"]["192.168.100.11"]["sha"] == "b2" * 32
@@ -315,7 +315,8 @@ def third_hub(results):
     results["hub3"] = {"hub": pair.blank_hub("hub3", 12)}
 
 
-STOCK_CONF = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n  ring0_addr: 127.0.0.1\n }\n}\n"
+STOCK_CONF = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n" \
+    "  ring0_addr: 127.0.0.1\n }\n}\n"
 AUTO = DATA + "/postgresql.auto.conf"
 NONE_TAKEN = {"hub1": {"unanswered": [], "taken": []}, "hub2": {"unanswered": [], "taken": []}}
 
@@ -778,6 +779,50 @@ def test_one_network_is_a_warning():
     assert "one network only" in found["warnings"][0]["problem"]
     text = filters.preflight_text(found)
     assert text == "  - all: the hubs share one network only: a fault there separates them (a warning)"
+
+
+# --- what is tried over the network -----------------------------------------------------------------------------------
+
+def corosync_runs(results, text, *hosts, **cluster):
+    for host in hosts:
+        results[host]["hub"]["units"]["corosync"].update(active="active", load="loaded")
+        results[host]["hub"]["cluster"].update(corosync_conf=text, cib_readable=True, **cluster)
+    return results
+
+
+def test_everything_is_tried_before_there_is_a_cluster():
+    found = make(virtual_ip=["192.168.100.100", "192.168.0.100"], replication_virtual_ip="192.168.10.100")
+    assert found["probe"] == {"ports": ["tcp", "udp"],
+                              "addresses": ["192.168.100.100", "192.168.0.100", "192.168.10.100"]}
+
+
+def test_the_packages_own_cluster_is_no_reason_to_try_less():
+    results = corosync_runs(pair.results(), STOCK_CONF, "hub1", "hub2", cib_nodes=["node1"])
+    found = make(results)
+    assert found["failures"] == []
+    assert found["probe"] == {"ports": ["tcp", "udp"], "addresses": ["192.168.100.100"]}
+
+
+@pytest.mark.parametrize("hosts", [["hub1"], ["hub2"], ["hub1", "hub2"]])
+def test_cluster_of_a_run_that_was_cut_off_before_its_resources(hosts):
+    """corosync has port 5405 and answers no probe; the ports of CFEngine and PostgreSQL and the address are tried."""
+    results = corosync_runs(pair.results(), pair.corosync_conf(), *hosts, cib_nodes=["hub1", "hub2"])
+    found = make(results)
+    assert found["failures"] == [] and found["probe"] == {"ports": ["tcp"], "addresses": ["192.168.100.100"]}
+    taken = {"hub1": {"unanswered": [], "taken": [{"address": "192.168.100.100", "by": "02:42:aa"}]}, "hub2": {}}
+    assert "is in use already" in make(results, taken)["failures"][0]["problem"]
+
+
+@pytest.mark.parametrize("active", ["hub1", "hub2"])
+def test_a_pair_is_left_alone_and_only_new_addresses_are_tried(active):
+    results = corosync_runs(pair.running_pair(active), pair.corosync_conf(), "hub1", "hub2")
+    assert make(results)["probe"] == {"ports": [], "addresses": []}
+    assert make(results, virtual_ip=["192.168.100.100", "192.168.0.100"])["probe"] == {
+        "ports": [], "addresses": ["192.168.0.100"]}
+    assert make(results, virtual_ip="192.168.100.200")["probe"]["addresses"] == ["192.168.100.200"], \
+        "another address under the same id"
+    results["hub1"]["hub"]["cluster"].update(cib_resources={}, cib_addresses=[], cib_readable=False)
+    assert make(results)["probe"] == {"ports": [], "addresses": []}, "one hub that knows of the pair is enough"
 
 
 # --- networks -----------------------------------------------------------------------------------------------------
