@@ -38,7 +38,8 @@ def test_check_mode_after_the_upgrade_shows_nothing():
 
 def test_drift_is_shown_and_mended(hub1, hub2):
     hub1.run_expect([0], "sed -i 's/token: 1000/token: 3000/' /etc/corosync/corosync.conf")
-    hub1.run_expect([0], "crm_attribute --type rsc_defaults --name migration-threshold --update 5")
+    hub1.run_expect([0], "cibadmin --modify --xml-text "
+                         "'<nvpair id=\"cfvirtip-meta_attributes-migration-threshold\" value=\"5\"/>'")
     hub1.run_expect([0], "cibadmin --modify --xml-text '<rsc_order id=\"promote-then-cfengine\" kind=\"Optional\"/>'")
     hub1.run_expect([0], "sed -i '/hub_ha_repl 192.168.100.11/d' %s" % HBA)
     for hub in (hub1, hub2):

@@ -45,7 +45,14 @@ def test_whole_set():
     assert orders == [("promote", "start", "Mandatory", False), ("demote", "stop", "Optional", False)]
     assert found["locations"] == []
     assert found["properties"] == {"stonith-enabled": "false"}
-    assert found["rsc_defaults"] == {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
+
+
+def test_stickiness_and_threshold_hold_for_the_pairs_own_resources_only():
+    found = make(fencing=FENCING, virtual_ip=["192.168.100.100", "192.168.0.100"])
+    assert "rsc_defaults" not in found and "op_defaults" not in found
+    for item in found["primitives"]:
+        assert item["meta"] == ({} if item["agent"].startswith("stonith:") else {
+            "resource-stickiness": "INFINITY", "migration-threshold": "1"}), item["id"]
 
 
 def test_address():
