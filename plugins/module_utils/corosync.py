@@ -45,7 +45,7 @@ def summary(text):
     """What later steps decide on: {"name", "version" (int), "nodes": {name: [addresses]}, "stock" (bool)}.
 
     stock: the configuration that a distribution's package brings, which describes no real cluster
-    (Debian: one node at 127.0.0.1).
+    (Debian: one node at 127.0.0.1). No comment counts for that, only the addresses.
     """
     data = parse(text)
     nodes = {}
@@ -53,12 +53,14 @@ def summary(text):
         addresses = [node[key] for key in sorted(node) if re.match(r"ring\d+_addr$", key)]
         nodes[node.get("name", addresses[0] if addresses else "?")] = addresses
     addresses = [address for rings in nodes.values() for address in rings]
+    # Without a list of nodes a cluster finds itself by multicast.
+    addresses += [item["bindnetaddr"] for item in data.get("totem", {}).get("interface", []) if "bindnetaddr" in item]
     version = data.get("totem", {}).get("config_version", "0")
     return {
         "name": data.get("totem", {}).get("cluster_name", ""),
         "version": int(version) if version.isdigit() else 0,
         "nodes": nodes,
-        "stock": all(address.startswith("127.") for address in addresses),
+        "stock": all(address.startswith("127.") or address == "::1" for address in addresses),
     }
 
 

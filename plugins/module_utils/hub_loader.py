@@ -18,7 +18,8 @@ import stat
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import (augments, hub_model, keys_loader, keys_model,
+                                                                          tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -29,6 +30,8 @@ CLIENT_UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord")
 
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
+PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
+FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
@@ -267,8 +270,6 @@ def postgres(run, layout):
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
-        "postgresql_conf": read_text(data_dir + "/postgresql.conf"),
-        "pg_hba": read_text(data_dir + "/pg_hba.conf"),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
@@ -401,10 +402,12 @@ def cluster(run):
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
-        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None,
-        "cib_readable": False, "running_version": None,
+        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [],
+        "pgsql_status": {}, "promoted": None,
+        "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:
+        result["corosync_version"] = hub_model.first_version(run(["corosync", "-v"], check=False).out)
         done = run(["corosync-cmapctl", "-g", "totem.config_version"], check=False)
         result["running_version"] = hub_model.cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
@@ -420,8 +423,20 @@ def cluster(run):
     return result
 
 
+def tls(run, files, db_user):
+    """What tls_files.look says of the operator's [certificate, key, authorities], and which of them the database's user
+    cannot read ("unreadable"; none while there is no such user). None when nothing is given or a file lacks.
+    """
+    if not files or not all(os.path.isfile(path) for path in files):
+        return None
+    found = tls_files.look(*files)
+    found["unreadable"] = [path for path in files if db_user["exists"]
+                           and run(["runuser", "-u", db_user["name"], "--", "test", "-r", path], check=False).rc != 0]
+    return found
+
+
 def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=()):
-    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: paths to look at."""
+    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     wait_for_packager(packager_wait)
@@ -436,15 +451,17 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
+        "programs_missing": [name for name in PROGRAMS if which(name) is None],
+        "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             "/usr/bin/pg_ctl")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
+        "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
-        "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip(),
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

@@ -167,21 +167,24 @@ def tree_digest(tree):
 
 
 def cib_summary(xml_text):
-    """What preflight needs of a CIB: its nodes, {resource id: agent}, and each node's cfpgsql-status."""
+    """What preflight needs of a CIB: its nodes, {resource id: agent}, our shared addresses, each node's cfpgsql-status."""
     root = ElementTree.fromstring(xml_text)
     nodes = [node.get("uname") for node in root.findall("configuration/nodes/node")]
-    resources = {}
+    resources, shared = {}, []
     for primitive in root.iter("primitive"):
         agent = ":".join(part for part in (primitive.get("class"), primitive.get("provider"), primitive.get("type"))
                          if part)
         resources[primitive.get("id")] = agent
+        if primitive.get("id").startswith("cfvirtip"):
+            shared += [pair.get("value") for pair in primitive.findall("instance_attributes/nvpair")
+                       if pair.get("name") == "ip"]
     status = {}
     for state in root.findall("status/node_state"):
         for pair in state.findall("transient_attributes/instance_attributes/nvpair"):
             if pair.get("name") == "cfpgsql-status":
                 status[state.get("uname")] = pair.get("value")
     promoted = [name for name, value in status.items() if value == "PRI"]
-    return {"cib_nodes": nodes, "cib_resources": resources, "pgsql_status": status,
+    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": shared, "pgsql_status": status,
             "promoted": promoted[0] if len(promoted) == 1 else None}
 
 

@@ -8,18 +8,24 @@ settings; output is the *plan*, the one dict that every later step reads. Nothin
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
+EXPIRY_WARNING = 30  # days left of a given certificate
 MAX_LINKS = 8      # knet, corosync.conf(5)
 RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
                 "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
+DEVICE_KEYS = ("id", "agent", "hub", "params", "password")  # of a fencing device; the first three must be there
 INCLUDE_FILE = "hub_ha.conf"
 SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
+# Oldest versions that can work: corosync-cfgtool that tells each link's state; role names Promoted and Unpromoted; an
+# agent that reads this pacemaker's crm_mon; the first CFEngine with a supported PostgreSQL.
+OLDEST = {"corosync": (3, 1), "pacemaker": (2, 1), "resource-agents": (4, 6), "CFEngine": (3, 18)}
 ON = ("on", "true", "yes", "1")
 
 
@@ -176,7 +182,7 @@ def check_clocks(infos, report):
         return
     apart = max(bounds[0][0] - bounds[1][1], bounds[1][0] - bounds[0][1], 0.0)
     if apart > CLOCK_LIMIT:
-        report.fail("all", "the clocks of %s and %s are at least %.1f s apart" % (hosts[0], hosts[1], apart),
+        report.fail("all", "the clocks of %s and %s are at least %.2f s apart" % (hosts[0], hosts[1], apart),
                     "run a time service (chrony, systemd-timesyncd) on both and wait until it has settled")
 
 
@@ -208,21 +214,25 @@ def check_versions(infos, needed, active, passive, report):
             if not state.get("installed") and not state.get("candidate"):
                 report.fail(host, "package %s is not installed and no package source offers it" % name,
                             "add or repair the package source, then check with: apt-cache policy %s" % name)
-    future = {}
-    for host, info in infos.items():
-        for name, state in (info["packages"] or {}).items():
-            future.setdefault(name, {})[host] = state.get("installed") or state.get("candidate")
+    check_programs(infos, report)
     for name in SAME_VERSION:
-        versions = future.get(name, {})
+        versions = dict((host, component_version(info, name)) for host, info in infos.items())
         if all(versions.values()) and len(set(versions.values())) > 1:
             report.fail("all", "%s would differ between the hubs: %s"
                         % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
                         "use the same package source and the same version on both hubs")
+        for host, version in versions.items():
+            check_oldest(host, name, version, report)
     wanted = infos[active]["cfengine"]["version"]
     have = infos[passive]["cfengine"]["version"]
-    if not have:
-        for name in infos[active]["layout"]["cfengine_packages"]:
-            have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
+    check_oldest(active, "CFEngine", wanted, report)
+    ours = [name for name in infos[active]["layout"]["cfengine_packages"] if name in needed[passive]]
+    if wanted and not have and (not ours or infos[passive]["packages"] is None):
+        report.fail(passive, "CFEngine is not installed here",
+                    "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
+                    % (active, wanted))
+    for name in [] if have else ours:
+        have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
     if wanted and have and wanted != have:
         report.fail(passive, "CFEngine %s here and %s on %s" % (have, wanted, active),
                     "install the same version on both hubs")
@@ -243,24 +253,81 @@ def check_versions(infos, needed, active, passive, report):
                     "both hubs must run the same edition from the same kind of package")
 
 
-def check_tls(infos, settings, report):
-    """A given certificate, key and authorities: there on both hubs, and the key as PostgreSQL accepts it."""
+def check_programs(infos, report):
+    """Where apt is not the packager nothing is installed here, so everything must be there."""
+    for host, info in infos.items():
+        cluster = info["cluster"]
+        missing = [name for name in ("corosync", "pacemaker") if not cluster[name + "_installed"]]
+        missing += sorted(agent for agent, there in cluster["agents"].items() if not there) + info["programs_missing"]
+        if info["packages"] is None and missing:
+            report.fail(host, "not installed here, where apt is not the packager: %s" % ", ".join(missing),
+                        "install corosync, pacemaker with its command-line tools, resource-agents, openssl, perl and "
+                        "procps from the distribution's package sources first")
+
+
+def component_version(info, name):
+    """Version of corosync, pacemaker or resource-agents on a hub as it will be, or "" when that is not known."""
+    if info["packages"] is None:
+        return info["cluster"].get(name + "_version") or ""
+    state = info["packages"].get(name, {})
+    return state.get("installed") or state.get("candidate") or ""
+
+
+def check_oldest(host, name, version, report):
+    number = hub_model.first_version(version or "")
+    if number and tuple(int(part) for part in number.split(".")) < OLDEST[name]:
+        report.fail(host, "%s %s is not supported" % (name, number),
+                    "%s or newer is needed" % ".".join(str(part) for part in OLDEST[name]))
+
+
+def check_tls(infos, active, settings, report):
+    """A given certificate, key and authorities: there on both hubs, fitting, and as PostgreSQL accepts them."""
     given = settings.get("tls") or []
     for host, info in infos.items():
-        for number, path in enumerate(given):
+        # On a blank hub the user will be made as it is on the active one.
+        entry = info["db_user"] if info["db_user"]["exists"] else infos[active]["db_user"]
+        user = infos[active]["layout"]["db_user"]
+        make = "" if info["db_user"]["exists"] or not entry["exists"] else (
+            "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
+            % (entry["home"], entry["shell"], user))
+        groups = [entry.get("group", user)] + entry["groups"]
+        tls = info.get("tls") or {}
+        for path in given:
             state = info["files"].get(path, "absent")
             if state in ("absent", "a directory"):
                 report.fail(host, "%s, which the TLS variables name, %s" % (
                     path, "does not exist" if state == "absent" else "is a directory"),
                     "put the file there on both hubs, or leave hub_ha_tls_certificate, _key and _ca unset")
-            elif number == 1 and info["db_user"].get("exists"):
-                owners, mode = state.split()
-                user, group = info["layout"]["db_user"], info["db_user"]["group"]
-                good = {user: 0o077, "root": 0o027}
-                owner = owners.split(":")[0]
-                if int(mode, 8) & good.get(owner, 0o777) or owner == "root" and owners != "root:" + group:
-                    report.fail(host, "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
-                                "chown %s %s && chmod 0600 %s" % (user, path, path))
+                continue
+            asked = tls and info["db_user"]["exists"]
+            readable = path not in tls["unreadable"] if asked else reads(state, user, groups)
+            if path == given[1] and not (readable and strict(state, user)):
+                report.fail(host, "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
+                            "%schown %s %s && chmod 0600 %s; that user must be able to pass through the directories "
+                            "above it" % (make, user, path, path))
+            elif not readable:
+                report.fail(host, "the database's user %s cannot read %s (%s)" % (user, path, state),
+                            "chmod 0644 %s; that user must be able to pass through the directories above it" % path)
+        if tls.get("problem"):
+            report.fail(host, tls["problem"], "put a certificate, its key without a passphrase, and the authorities "
+                        "that signed it there, or leave hub_ha_tls_certificate, _key and _ca unset")
+        if tls.get("expires") and tls["expires"] - info["clock"]["end"] < EXPIRY_WARNING * 86400:
+            report.warn(host, "the certificate %s expires in %d days, and nothing here renews it"
+                        % (given[0], (tls["expires"] - info["clock"]["end"]) // 86400))
+    if len(set(info["tls"]["authorities"] for info in infos.values() if info.get("tls"))) > 1:
+        report.warn("all", "%s differs between the hubs: on both it must hold the authorities of both certificates"
+                    % given[2])
+
+
+def reads(state, user, groups):
+    """May *user* with these groups read a file of this owner and mode ("root:ssl-cert 0640")?"""
+    (owner, group), mode = state.split()[0].split(":"), int(state.split()[1], 8)
+    return bool(mode & (0o400 if owner == user else 0o040 if group in groups else 0o004))
+
+
+def strict(state, user):
+    """Are owner and mode of a key as PostgreSQL demands them (src/backend/libpq/be-secure-common.c)?"""
+    return not int(state.split()[1], 8) & {user: 0o077, "root": 0o027}.get(state.split(":")[0], 0o777)
 
 
 def pg_major(info):
@@ -347,6 +414,10 @@ def check_cluster(infos, settings, report):
                             % (found["name"], ", ".join(sorted(found["nodes"]))),
                             "take it out of that cluster first, or set hub_ha_cluster_name if it is this pair's")
                 continue
+        if text and found["stock"] and cluster["cib_resources"] and "cfpgsql" not in cluster["cib_resources"]:
+            report.fail(host, "a cluster of this host alone runs with resources of its own: %s"
+                        % ", ".join(sorted(cluster["cib_resources"])),
+                        "remove them if they are not needed: that cluster is stopped to make place for the pair's")
         for name in cluster["cib_nodes"]:
             if name.lower() not in names and not (text and corosync.summary(text)["stock"]):
                 report.fail(host, "the CIB knows a node %r that is not in the inventory" % name,
@@ -356,6 +427,34 @@ def check_cluster(infos, settings, report):
             if agent and agent not in agents:
                 report.fail(host, "the CIB has a resource %s of another kind: %s" % (name, agent),
                             "rename that resource: the id %s is what CFEngine's ha.cfg reads" % name)
+
+
+def stock_clusters(infos):
+    """Hosts whose cluster is what a package started by itself: one node that is nobody's. Only such a one is stopped."""
+    found = []
+    for host, info in infos.items():
+        try:
+            if info["cluster"]["corosync_conf"] and corosync.summary(info["cluster"]["corosync_conf"])["stock"] \
+                    and not info["cluster"]["cib_resources"]:
+                found.append(host)
+        except ValueError:
+            continue  # check_cluster has said so
+    return found
+
+
+def to_probe(infos, addresses):
+    """What preflight has to try over the network: {"ports": [those of module link_check, "tcp", "udp"], "addresses"}.
+
+    addresses: the wanted shared ones. What an adopted pair runs is left alone: it uses its ports and links. corosync
+    does not answer a probe, so where a cluster runs on a network, UDP is left to it; TCP it does not watch.
+    """
+    adopted = any("cfpgsql" in info["cluster"]["cib_resources"] for info in infos.values())
+    stock = stock_clusters(infos)
+    clusters = [host for host, info in infos.items()
+                if info["units"].get("corosync", {}).get("active") == "active" and host not in stock]
+    ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]]
+    return {"ports": [] if adopted else ["tcp"] if clusters else ["tcp", "udp"],
+            "addresses": [text for text in addresses if text not in ours]}
 
 
 def check_authkey(infos, report):
@@ -380,30 +479,92 @@ def check_fencing(settings, report):
                     "see the examples in docs/variables.md")
     else:
         for device in fencing:
-            missing = [key for key in ("id", "agent", "hub") if not (isinstance(device, dict) and device.get(key))]
-            if missing:
-                report.fail("all", "a fencing device lacks %s" % ", ".join(missing),
-                            "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
-            elif not re.match(r"^[A-Za-z][A-Za-z0-9_.-]*$", str(device["id"])) or device["id"] in RESOURCE_IDS:
-                report.fail("all", "%r cannot be the id of a fencing device" % device["id"],
-                            "use letters, digits, dots, dashes and underscores, beginning with a letter")
-            elif [item.get("id") for item in fencing if isinstance(item, dict)].count(device["id"]) > 1:
-                report.fail("all", "two fencing devices have the id %s" % device["id"], "give each its own id")
-            elif device["hub"] not in settings["hosts"]:
-                report.fail("all", "fencing device %s names %s, which is no hub of this inventory"
-                            % (device["id"], device["hub"]), "use the inventory's name of the hub")
-            elif [key for key in (device.get("params") or {}) if key in ("passwd", "password")]:
-                report.fail("all", "fencing device %s has its password in params, and params go into the CIB in clear"
-                            % device["id"], "give it as `password:` of the device; it is then kept in a root-only file")
-        covered = set(device.get("hub") for device in fencing if isinstance(device, dict))
+            for problem, remedy in device_problems(device, settings):
+                report.fail("all", problem, remedy)
+        devices = [device for device in fencing if isinstance(device, dict)]
+        ids = [device["id"] for device in devices if isinstance(device.get("id"), str)]
+        for name in sorted(set(name for name in ids if ids.count(name) > 1)):
+            report.fail("all", "two fencing devices have the id %s" % name, "give each its own id")
+        covered = [host for device in devices for host in as_list(device.get("hub"))]
         for host in settings["hosts"]:
             if host not in covered:
                 report.fail(host, "no fencing device can switch this hub off", "add one to hub_ha_fencing")
 
 
+def device_problems(device, settings):
+    """Yields (problem, remedy) of one fencing device of the operator's; nothing of a value that may be secret."""
+    if not isinstance(device, dict):
+        yield "a fencing device is not a mapping", "each needs id, agent, hub; see the examples in docs/variables.md"
+        return
+    name = device.get("id") if isinstance(device.get("id"), str) else "without an id"
+    missing = [key for key in DEVICE_KEYS[:3] if not device.get(key)]
+    if missing:
+        yield ("a fencing device lacks %s" % ", ".join(missing),
+               "each device needs id, agent (fence_...) and hub (the host that it can switch off)")
+    for key in [key for key in DEVICE_KEYS[:3] if device.get(key) and not isinstance(device[key], str)]:
+        yield ("%s of fencing device %s is not one text" % (key, name),
+               "give one; for a device that switches both hubs off write two, each with its own id and hub")
+    for key in sorted(str(key) for key in device if key not in DEVICE_KEYS):
+        near = difflib.get_close_matches(key, DEVICE_KEYS, 1, 0.7)
+        yield ("fencing device %s has an unknown key %s" % (name, key),
+               "did you mean %s?" % near[0] if near else "parameters of the agent go below params")
+    values = dict((key, device[key]) for key in DEVICE_KEYS[:3] if device.get(key) and isinstance(device[key], str))
+    if "id" in values and (not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name)
+                           or name in RESOURCE_IDS or name.startswith("cfvirtip")):
+        yield ("%r cannot be the id of a fencing device" % name,
+               "use letters, digits, dots, dashes and underscores, beginning with a letter; the pair's own resources "
+               "have %s" % ", ".join(sorted(RESOURCE_IDS)))
+    if "agent" in values and not re.fullmatch(r"fence_\w+", values["agent"], re.ASCII):
+        yield ("agent %r of fencing device %s is no fence agent" % (values["agent"], name),
+               "give its name alone, such as fence_ipmilan")
+    if "hub" in values and values["hub"] not in settings["hosts"]:
+        yield ("fencing device %s names %s, which is no hub of this inventory" % (name, values["hub"]),
+               "use the inventory's name of the hub")
+    if "password" in device and (not one_line(device["password"]) or isinstance(device["password"], bool)):
+        yield ("password of fencing device %s is not one line of text" % name, "give the text alone, or leave it out")
+    params = device.get("params") or {}
+    if not isinstance(params, dict):
+        yield ("params of fencing device %s is not a mapping" % name, "write {ip: 198.51.100.10, username: cluster}")
+        return
+    for key, value in params.items():
+        if not isinstance(key, str) or not one_line(value):
+            yield ("parameter %s of fencing device %s is not one line of text or a number" % (key, name),
+                   "give the text alone, or leave the parameter out")
+        elif cib_model.is_secret(key) and not key.endswith("_script"):
+            yield ("fencing device %s has %s in params, and params go into the CIB in clear" % (name, key),
+                   "give the device's password as `password:`; it is then kept in a root-only file. For another secret "
+                   "name a script that prints it (%s_script), or use the agent's own file of credentials" % key)
+
+
+def check_fence_agents(infos, settings, report):
+    """Each device's agent is there on both hubs, or a package that is still to be installed may bring it."""
+    fencing = settings.get("fencing")
+    devices = fencing if isinstance(fencing, list) else []
+    agents = sorted(set(device["agent"] for device in devices if not list(device_problems(device, settings))))
+    for host, info in infos.items():
+        pending = [name for name in settings.get("fencing_packages") or []
+                   if info["packages"] is not None and not info["packages"].get(name, {}).get("installed")]
+        for agent in agents:
+            if agent not in info["fence_agents"] and not pending:
+                report.fail(host, "the fence agent %s is not installed here (/usr/sbin/%s)" % (agent, agent),
+                            "add its package to hub_ha_fencing_packages, such as fence-agents-ipmilan on Debian 13 or "
+                            "fence-agents on Debian 12; where apt is not the packager, install it")
+
+
+def has_control(text):
+    return any(ord(char) < 32 or ord(char) == 127 for char in text)
+
+
+def one_line(value):
+    """True for a text, number or yes/no that is not empty and has no control character."""
+    # Not isinstance(value, str): a vaulted text may be an object of its own.
+    return value is not None and not isinstance(value, (dict, list)) and bool(str(value)) \
+        and not has_control(str(value))
+
+
 def check_password(settings, report):
     password = str(settings.get("replication_password") or "")
-    if password and any(ord(char) < 32 or ord(char) == 127 for char in password):
+    if has_control(password):
         report.fail("all", "hub_ha_replication_password holds a control character or a line break",
                     "use any other characters; a libpq passfile has one line for each password")
 
@@ -605,8 +766,9 @@ def make_plan(results, settings, probes=None):
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
     check_versions(infos, needed, active, passive, report)
+    check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
-    check_tls(infos, settings, report)
+    check_tls(infos, active, settings, report)
     check_hub_list(infos, active, settings, report)
     check_policy_location(infos, active, report)
     check_cluster(infos, settings, report)
@@ -648,7 +810,8 @@ def make_plan(results, settings, probes=None):
         "ha_info": ha_info(infos, clients),
         "hub_list": hub_list(infos, clients, virtual_ips, nodes, settings),
         "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
-        "cluster_running": any(info["cluster"]["cib_readable"] for info in infos.values()),
+        "stock_clusters": stock_clusters(infos),
+        "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
         "complete": True,
     })

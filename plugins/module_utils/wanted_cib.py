@@ -7,6 +7,10 @@ Resource ids are CFEngine's interface (its HA guide and ha.cfg): cfpgsql, mscfpg
 
 from __future__ import annotations
 
+# The pair stays where it is and leaves a hub at the first failure. As rsc_defaults, which CFEngine's guide sets, it would
+# hold for every other resource of the cluster too, and keep a fencing device off its only hub after one failed check.
+META = {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
+
 
 def wanted_cib(plan, settings):
     """Arguments for module cib.
@@ -38,14 +42,13 @@ def wanted_cib(plan, settings):
         "locations": [{"id": "%s-not-on-target" % item["id"], "rsc": item["id"], "node": plan["nodes"][item["hub"]],
                        "score": "-INFINITY"} for item in fencing],
         "properties": properties,
-        "rsc_defaults": {"resource-stickiness": "INFINITY", "migration-threshold": "1"},
     }
 
 
 def address(item):
     """The primitive of one shared address."""
     return {"id": item["id"], "agent": "ocf:heartbeat:IPaddr2",
-            "params": {"ip": item["ip"], "cidr_netmask": str(item["prefix"])}, "meta": {},
+            "params": {"ip": item["ip"], "cidr_netmask": str(item["prefix"])}, "meta": dict(META),
             "operations": [{"name": "start", "interval": "0s", "timeout": "20s"},
                            {"name": "stop", "interval": "0s", "timeout": "20s"},
                            {"name": "monitor", "interval": "10s", "timeout": "20s"}]}
@@ -77,7 +80,8 @@ def database(plan, settings, nodes):
                        "role": "Promoted", "on_fail": "restart"})
     operations.append({"name": "monitor", "interval": settings["monitor_standby"], "timeout": "60s",
                        "on_fail": "restart"})
-    return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": {}, "operations": operations}
+    return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": dict(META),
+            "operations": operations}
 
 
 def device(item, node):
@@ -86,7 +90,8 @@ def device(item, node):
     node: the hub that it switches off, and no other.
     """
     params = {"pcmk_host_list": node}
-    params.update((key, str(value)) for key, value in (item.get("params") or {}).items())
+    params.update((key, str(value).lower() if isinstance(value, bool) else str(value))
+                  for key, value in (item.get("params") or {}).items())
     if item.get("password"):
         params["password_script"] = "/etc/pacemaker/hub_ha/" + item["id"]
     return {"id": item["id"], "agent": "stonith:" + item["agent"], "params": params, "meta": {},

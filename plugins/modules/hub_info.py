@@ -11,7 +11,8 @@ version_added: "1.0.0"
 description:
   - Reads edition, version, paths, addresses, host key digest, PostgreSQL settings and role, cluster state,
     packages, disk space and unit states of one hub in one round trip.
-  - Changes nothing. No private key, password or password verifier is read or returned.
+  - Changes nothing. No private key, password or password verifier is returned. Of the files in O(tls) the key is tried
+    with its certificate; no other private key is read.
 author:
   - cfengine.hub_ha authors (@cfengine)
 options:
@@ -25,8 +26,10 @@ options:
     type: list
     elements: str
     default: []
-  files:
-    description: Files of whose kind, owner and mode the operator's settings depend; nothing of their content is read.
+  tls:
+    description:
+      - Certificate, key and authorities for PostgreSQL that the operator gives, in this order; or nothing.
+      - That they fit together is tried by a handshake in memory.
     type: list
     elements: path
     default: []
@@ -97,17 +100,35 @@ hub:
       description: corosync and pacemaker on this host, installed and running.
       type: dict
     files:
-      description: Owner, group and mode of each of O(files), or C(absent).
+      description: Owner, group and mode of each of O(tls), or C(absent).
+      type: dict
+    tls:
+      description: >-
+        What is wrong with O(tls), when the certificate expires, a digest of the authorities, and which of the files the
+        database's user cannot read; null when nothing is given or a file lacks.
       type: dict
     space:
       description: Free and total bytes of the file system that holds the database.
       type: dict
+    programs_missing:
+      description: Programs that this collection's steps run and that are not installed.
+      type: list
+      elements: str
+    fence_agents:
+      description: Names of the fence agents that are installed.
+      type: list
+      elements: str
     ports:
       description: TCP ports on which this host listens.
       type: list
       elements: int
     clock:
-      description: This host's clock at the start and the end of the module, seconds since 1970.
+      description: >-
+        This host's clock, seconds since 1970, as it was read between the two times of RV(hub.controller_clock): at the
+        start and the end of the module, or by a quicker command after it.
+      type: dict
+    controller_clock:
+      description: The controller's clock before and after the reading of RV(hub.clock).
       type: dict
 """
 
@@ -121,7 +142,7 @@ def main():
         argument_spec=dict(
             names=dict(type="list", elements="str", default=[]),
             packages=dict(type="list", elements="str", default=[]),
-            files=dict(type="list", elements="path", default=[]),
+            tls=dict(type="list", elements="path", default=[]),
             layout=dict(type="str", choices=["enterprise", "debian"]),
             packager_wait=dict(type="int", default=300),
         ),
@@ -130,7 +151,7 @@ def main():
     try:
         hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
                                  module.params["layout"], module.params["packager_wait"],
-                                 files=module.params["files"])
+                                 files=module.params["tls"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

@@ -176,7 +176,7 @@ def probe(params):
                                 continue  # no route from that address; another one may have it
             serve(tcp, udp, heard, 0.15)
             waiting -= set((address, port, "udp") for address, port in heard)
-        serve(tcp, udp, heard, LINGER if not waiting else 0.1)
+        serve(tcp, udp, heard, LINGER if tcp + udp and not waiting else 0.1)
     finally:
         for sock in tcp + udp:
             sock.close()

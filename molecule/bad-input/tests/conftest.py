@@ -76,8 +76,8 @@ class Play:
         self.count = 0
 
     def command(self, argv, **environment):
-        env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_FORCE_COLOR="0",
-                   ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".cache/collections"), **environment)
+        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
+               "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache/collections"), **environment}
         return Run(subprocess.run(argv, cwd=ROOT, env=env, text=True, check=False, timeout=300,
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
 
@@ -94,7 +94,7 @@ class Play:
         return str(path)
 
     def upgrade(self, variables=None, arguments=(), **environment):
-        """The playbook; returns its Run."""
+        """The playbook; returns its Run. environment: such as another ANSIBLE_CONFIG."""
         return self.command(["ansible-playbook", "-i", self.inventory(variables or {}), *arguments,
                              "playbooks/upgrade-to-ha.yml"], **environment)
 

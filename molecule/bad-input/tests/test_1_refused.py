@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import contextmanager
 
 from shared_hosts import WORK, lab
@@ -79,16 +80,70 @@ def test_none_without_a_reason_and_addresses_that_cannot_be(refused):
                        "hub_ha_virtual_ip": ["172.16.1.1", "192.168.100.300", "192.168.100.11", "192.168.100.21"]})
 
 
+def test_fencing_devices_that_cannot_be(refused):
+    devices = [{"id": "fence-hub1", "agent": "fence_ipmilan", "hub": "hub1", "pasword": "hush-hush",
+                "params": {"ip": "10.9.9.9", "login_passwd": "hush-hush"}},
+               {"id": "fence-both", "agent": "fence_none", "hub": ["hub1", "hub2"], "params": "ip=10.9.9.9"},
+               {"id": "fence-hub2", "agent": "fence_lacking", "hub": "hub2", "params": {"ip": "10.9.9.8"}}]
+    done = refused(
+        "6 thing(s) must be put right first",
+        "fencing device fence-hub1 has an unknown key pasword -> did you mean password?",
+        "fencing device fence-hub1 has login_passwd in params, and params go into the CIB in clear",
+        "hub of fencing device fence-both is not one text -> give one", "params of fencing device fence-both is not a",
+        "hub1: the fence agent fence_lacking is not installed here (/usr/sbin/fence_lacking) -> add its package",
+        "hub2: the fence agent fence_lacking is not installed here", variables={"hub_ha_fencing": devices})
+    assert "hush-hush" not in done.output
+
+
 def test_two_equal_names(refused, hub2):
     with broken(hub2, "hostname HUB1", "hostname hub2"):
         refused("both hubs answer to the name 'hub1' (uname -n) -> give each hub its own host name: "
                 "hostnamectl set-hostname NAME")
 
 
+def test_clocks_little_more_than_a_second_apart(refused, hub2):
+    """Containers share their machine's clock, so it is hub2's answer that is wrong."""
+    date = "/usr/local/bin/date"
+    late = "#!/bin/sh\\nexec /bin/date -d \"+1.2 seconds\" \"$@\"\\n"
+    with broken(hub2, "printf '%%b' '%s' >%s && chmod +x %s" % (late, date, date), "rm " + date):
+        refused("1 thing(s) must be put right first", "the clocks of hub1 and hub2 are at least 1.",
+                "s apart -> run a time service (chrony, systemd-timesyncd) on both")
+
+
 def test_operators_def_json_is_broken(refused, hub1):
     path = WORK + "/masterfiles/def.json"
     with broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path):
         refused("hub1: %s is not what CFEngine reads: Extra data" % path, "-> correct the file")
+
+
+def tls_files(folder):
+    """An authority, and a certificate by it that has expired: {file name: content}."""
+    curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
+    for command in ("req -x509 %s -keyout ca.key -out ca.crt -subj /CN=ca" % curve,
+                    "req %s -keyout hub.key -out hub.csr -subj /CN=hub" % curve,
+                    "x509 -req -in hub.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 0 -out hub.crt"):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return dict((path.name, path.read_text(encoding="ascii")) for path in folder.iterdir())
+
+
+def test_tls_files_that_do_not_fit(refused, hub1, hub2, tmp_path):
+    """hub1: the certificate has expired. hub2, blank: another key, and one that its database's user could not read."""
+    files = tls_files(tmp_path)
+    write = "umask 022; mkdir /etc/own && cd /etc/own && cat >hub.crt <<'END' && cat >ca.crt <<'MID' && (umask 077; " \
+            "cat >hub.key) <<'LAST'\n%sEND\n%sMID\n%sLAST\n"
+    with broken(hub1, write % (files["hub.crt"], files["ca.crt"], files["hub.key"]) + "chown cfpostgres: hub.key",
+                "rm -r /etc/own"), \
+            broken(hub2, write % (files["hub.crt"], files["ca.crt"], files["ca.key"]), "rm -r /etc/own"):
+        done = refused("3 thing(s) must be put right first",
+                       "hub1: the certificate /etc/own/hub.crt does not pass with the authorities /etc/own/ca.crt: "
+                       "certificate has expired -> put a certificate, its key without a passphrase",
+                       "hub2: the key /etc/own/hub.key does not belong to the certificate /etc/own/hub.crt",
+                       "hub2: PostgreSQL will not use the key /etc/own/hub.key with owner and mode root:root 0600 -> "
+                       "make the database's user first: useradd --system",
+                       variables={"hub_ha_tls_certificate": "/etc/own/hub.crt", "hub_ha_tls_key": "/etc/own/hub.key",
+                                  "hub_ha_tls_ca": "/etc/own/ca.crt"})
+    for name in ("ca.key", "hub.key"):
+        assert files[name].splitlines()[1] not in done.output
 
 
 def test_foreign_cluster_and_a_taken_port(refused, hub2):

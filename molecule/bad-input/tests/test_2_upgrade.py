@@ -38,9 +38,10 @@ def secret_file(tmp_path_factory):
     return write
 
 
-def run(play, path, *arguments):
+def run(play, path, *arguments, **environment):
     """The upgrade with the replication's own shared address."""
-    return play.upgrade({"hub_ha_replication_virtual_ip": REPLICATION_IP}, ["-e", "@" + path, *arguments])
+    return play.upgrade({"hub_ha_replication_virtual_ip": REPLICATION_IP}, ["-e", "@" + path, *arguments],
+                        **environment)
 
 
 def postmaster(host):
@@ -120,12 +121,17 @@ def test_standby_streams_through_the_replication_address(hub1, hub2):
         assert line == "*:*:*:hub_ha_repl:" + FIRST.replace("\\", "\\\\").replace(":", "\\:")
 
 
-def test_second_run_changes_nothing_and_tells_nothing(play, secret_file, hub1, hub2):
-    """With the most words that people use, so that every task says what it did."""
+def test_second_run_changes_nothing_and_tells_nothing(play, secret_file, hub1, hub2, tmp_path):
+    """With the most words that people use, so that every task says what it did, and with a configuration of Ansible's
+    that is not ours: no module and its arguments may go through a file on the controller or a hub."""
+    foreign = tmp_path / "ansible.cfg"
+    foreign.write_text("[connection]\npipelining = False\n", encoding="utf-8")
     begun = time.monotonic()
-    done = run(play, secret_file(FIRST), "--diff", "-vvv")
+    done = run(play, secret_file(FIRST), "--diff", "-vvv", ANSIBLE_CONFIG=str(foreign))
     print("second run: %.1f s" % (time.monotonic() - begun))
     assert changes(done) == []
+    assert "Using %s as config file" % foreign in done.output
+    assert [line for line in done.output.splitlines() if " PUT " in line and "AnsiballZ" in line] == []
     assert [counters["changed"] for counters in done.recap.values()] == [0, 0]
     nowhere(FIRST, (hub1, hub2), done.output)
 

@@ -38,7 +38,8 @@ def test_check_mode_after_the_upgrade_shows_nothing():
 
 def test_drift_is_shown_and_mended(hub1, hub2):
     hub1.run_expect([0], "sed -i 's/token: 1000/token: 3000/' /etc/corosync/corosync.conf")
-    hub1.run_expect([0], "crm_attribute --type rsc_defaults --name migration-threshold --update 5")
+    hub1.run_expect([0], "cibadmin --modify --xml-text "
+                         "'<nvpair id=\"cfvirtip-meta_attributes-migration-threshold\" value=\"5\"/>'")
     hub1.run_expect([0], "cibadmin --modify --xml-text '<rsc_order id=\"promote-then-cfengine\" kind=\"Optional\"/>'")
     hub1.run_expect([0], "sed -i '/hub_ha_repl 192.168.100.11/d' %s" % HBA)
     for hub in (hub1, hub2):
@@ -65,3 +66,23 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     assert (status, recap(output), diffs(output)) == (0, {"hub1": 0, "hub2": 0}, [])
     assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
     assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
+
+
+def running(hub):
+    """Process ids of what must go on running."""
+    return (hub.check_output("pidof corosync"), hub.check_output("pidof pacemakerd"),
+            hub.check_output("head -1 %s/state/pg/data/postmaster.pid" % WORK))
+
+
+def test_corosync_conf_without_its_header_stops_nothing(hub1, hub2):
+    """pcs and people rewrite the file and lose comments; the cluster is no less this pair's for that."""
+    path = "/etc/corosync/corosync.conf"
+    for hub in (hub1, hub2):
+        hub.run_expect([0], "sed -i '/^#/d' " + path)
+        assert not hub.file(path).contains("Ansible")
+    before = [running(hub) for hub in (hub1, hub2)]
+    status, output = play()
+    assert status == 0, output[-3000:]
+    assert [running(hub) for hub in (hub1, hub2)] == before
+    for hub in (hub1, hub2):
+        assert hub.file(path).contains("^# Managed by Ansible")

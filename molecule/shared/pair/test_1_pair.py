@@ -99,6 +99,14 @@ def test_cib(hub1):
     assert hub1.run("crm_verify --live-check").rc == 0
 
 
+def test_only_our_resources_stay_and_leave_as_we_want(hub1):
+    """Every other resource of the cluster has pacemaker's own defaults."""
+    assert cib(hub1).find("configuration/rsc_defaults//nvpair") is None
+    for resource in ("cfvirtip", "cfpgsql"):
+        for name, value in (("resource-stickiness", "INFINITY"), ("migration-threshold", "1")):
+            assert hub1.check_output("crm_resource --resource %s --meta --get-parameter %s" % (resource, name)) == value
+
+
 def test_status_that_cfengine_reads(hub1):
     active, passive = attributes(hub1, "hub1"), attributes(hub1, "hub2")
     assert (active["cfpgsql-status"], passive["cfpgsql-status"]) == ("PRI", "HS:async")

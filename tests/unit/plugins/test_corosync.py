@@ -69,6 +69,19 @@ def test_the_packages_own_file_is_no_cluster():
     assert corosync.summary(STOCK) == {"name": "debian", "version": 0, "nodes": {"node1": ["127.0.0.1"]},
                                        "stock": True}
     assert corosync.summary("")["stock"]
+    assert corosync.summary(STOCK.replace("127.0.0.1", "::1"))["stock"]
+
+
+@pytest.mark.parametrize("text", [
+    corosync_conf(), STOCK.replace("127.0.0.1", "192.168.0.10"), STOCK.replace("127.0.0.1", "node1"),
+    STOCK + "nodelist {\n node {\n  name: node2\n  ring0_addr: 192.168.0.11\n }\n}\n",
+    "totem {\n version: 2\n cluster_name: web\n transport: udp\n interface {\n  ringnumber: 0\n"
+    "  bindnetaddr: 192.168.0.0\n  mcastaddr: 239.255.1.1\n }\n}\n"],
+    ids=["pair", "one node on the network", "a name", "two nodes", "multicast"])
+def test_a_cluster_on_a_network_is_never_taken_for_the_packages_own(text):
+    """Whatever comments it has: pcs and people rewrite the file."""
+    for whole in (text, "# Managed by Ansible\n" + text):
+        assert not corosync.summary(whole)["stock"]
 
 
 def test_summary_of_nodes_without_names_and_of_an_odd_version():

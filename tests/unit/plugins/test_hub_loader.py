@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.cfengine.hub_ha.plugins.action import hub_info as action_plugin
 from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
@@ -108,10 +109,19 @@ def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
     run = Runner(postgres=version, pg_controldata=CONTROL)
     found = hub_loader.postgres(run, hub)
     assert found["state"] == "stopped" and found["control"]["system_identifier"] == "7441"
-    assert found["bin_dir"].endswith("/15/bin") and found["postgresql_conf"] == "# conf\n"
+    assert found["bin_dir"].endswith("/15/bin")
     assert [call[0] for call in run.calls if "pg_controldata" in call[0][0]] == [
         [found["bin_dir"] + "/pg_controldata", hub["data_dir"]]]
     assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
+
+
+def test_nothing_of_postgresqls_configuration_is_returned(hub):
+    """Operators have passwords in it, such as in primary_conninfo."""
+    database(hub)
+    for name in ("postgresql.conf", "pg_hba.conf"):
+        with open(hub["data_dir"] + "/" + name, "a", encoding="utf-8") as handle:
+            handle.write("primary_conninfo = 'password=hush-hush'\n")
+    assert "hush-hush" not in json.dumps(hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub))
 
 
 @pytest.mark.parametrize("marks, state, clone", [
@@ -323,10 +333,11 @@ def test_cluster_running_and_not(monkeypatch):
     monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/sbin/" + program)
     text = "<cib><configuration><nodes><node uname='hub1'/></nodes></configuration></cib>"
     found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=text,
+                                      corosync="Corosync Cluster Engine, version '3.1.9'\nCopyright (c) 2006\n",
                                       corosync_cmapctl="totem.config_version (u64) = 12\n"))
-    assert found["running_version"] == 12
+    assert found["running_version"] == 12 and found["corosync_version"] == "3.1.9"
     assert found["cib_readable"] and found["cib_nodes"] == ["hub1"] and found["pacemaker_version"] == "3.0.0"
-    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=(102, "not connected"),
+    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=(102, "not connected"), corosync="",
                                       corosync_cmapctl=(1, "Failed to initialize the cmap API")))
     assert found["running_version"] is None
     assert not found["cib_readable"] and found["cib_nodes"] == [] and found["promoted"] is None
@@ -367,7 +378,7 @@ def test_only_root(monkeypatch):
 def test_module_on_this_host(run_module, monkeypatch):
     """Real /proc, real files; only the commands that this host may lack are played."""
     run = Runner(ip="[]", systemctl="", apt_cache="", pacemakerd="", cibadmin=(102, ""), postgres=version,
-                 corosync_cmapctl=(1, ""),
+                 corosync_cmapctl=(1, ""), corosync="",
                  cf_agent="3.24.2", cf_key="", psql=(2, ""), pg_controldata=(1, ""))
     monkeypatch.setattr(hub_info, "local_runner", run)
     results = [run_module(hub_info, check=check, names=["localhost"], packages=["corosync"]) for check in (True, False)]
@@ -393,24 +404,77 @@ def test_fixture_has_the_loaders_shape(hub):
     assert set(pair.blank_hub()["cfengine"]) == set(hub_loader.cfengine(Runner(), hub, False))
     assert set(pair.live_hub()["cfengine"]) == set(hub_loader.cfengine(cfengine_files(hub), hub, True))
     assert set(pair.blank_cluster()) == set(hub_loader.cluster(
-        Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""))))
+        Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""), corosync="")))
     assert set(pair.addresses(1)[0]) == set(hub_model.addresses(
         [{"ifname": "e", "addr_info": [{"scope": "global", "local": "10.0.0.1", "prefixlen": 24}]}])[0])
 
 
-def action(result):
+class Time:
+    """The controller's clock, and a hub's that is *ahead* s ahead of it; a look at that takes the next of *looks* s."""
+
+    def __init__(self, ahead, module, looks):
+        self.now, self.ahead, self.module, self.looks = 1000.0, ahead, module, list(looks)
+
+    def time(self):
+        return self.now
+
+    def execute(self, result):
+        """The module, slow to start."""
+        if "hub" in result:
+            result["hub"]["clock"] = {"begin": self.now + self.module * 0.9 + self.ahead,
+                                      "end": self.now + self.module + self.ahead}
+        self.now += self.module
+        return result
+
+    def date(self, *dummy, **options):
+        assert options == {"sudoable": False}, "reading a clock needs no root"
+        seconds = self.looks.pop(0)
+        self.now += seconds
+        text = "%.9f\n" % (self.now - seconds / 2 + self.ahead)
+        return {"rc": 0, "stdout": text}
+
+
+def action(result, clock=None, date=None):
+    clock = clock or Time(0, 1, [0.05])
     plugin = ActionModule.__new__(ActionModule)
-    with mock.patch.object(ActionBase, "run", return_value={}), \
-            mock.patch.object(ActionModule, "_execute_module", return_value=result) as execute:
+    with mock.patch.object(ActionBase, "run", return_value={}), mock.patch.object(action_plugin, "time", clock), \
+            mock.patch.object(ActionModule, "_low_level_execute_command", side_effect=date or clock.date), \
+            mock.patch.object(ActionModule, "_execute_module") as execute:
+        execute.side_effect = lambda **dummy: clock.execute(result)
         found = plugin.run(task_vars={"a": 1})
     assert execute.call_args.kwargs == {"module_name": "cfengine.hub_ha.hub_info", "task_vars": {"a": 1}}
     return found
 
 
-def test_action_notes_the_controllers_clock_around_the_module():
-    found = action({"changed": False, "hub": {"clock": {"begin": 1, "end": 2}}})
-    clock = found["hub"]["controller_clock"]
-    assert 0 <= clock["end"] - clock["begin"] < 5 and clock["begin"] > 1.7e9
+def bounds(clock):
+    return plan.clock_bounds(action({"changed": False, "hub": {}}, clock)["hub"])
+
+
+@pytest.mark.parametrize("looks, left, width", [
+    ([0.05, 0.05, 0.05], 2, 0.05), ([0.9, 0.05, 0.05], 1, 0.05), ([0.9, 0.8, 0.7], 0, 0.7)],
+    ids=["one is enough", "one was slow", "a slow line"])
+def test_action_reads_the_clock_as_closely_as_it_must(looks, left, width):
+    clock = Time(1.3, 2.0, looks)
+    lowest, highest = bounds(clock)
+    assert lowest <= 1.3 <= highest and highest - lowest == pytest.approx(width)
+    assert len(clock.looks) == left
+
+
+def test_clocks_that_are_little_more_than_a_second_apart_are_told():
+    infos = dict((host, action({"hub": pair.live_hub(host)}, Time(ahead, 2.0, [0.06]))["hub"])
+                 for host, ahead in (("hub1", 0.0), ("hub2", 1.1)))
+    report = plan.Report()
+    plan.check_clocks(infos, report)
+    assert [item["problem"] for item in report.failures] == [
+        "the clocks of hub1 and hub2 are at least 1.04 s apart"]
+
+
+def test_action_keeps_the_modules_look_where_there_is_no_gnu_date():
+    def date(*dummy, **options):
+        return {"rc": 0, "stdout": "1000.%N\n"}
+
+    found = action({"hub": {}}, Time(5.0, 2.0, []), date)["hub"]
+    assert plan.clock_bounds(found) == (5.0, pytest.approx(6.8))
 
 
 def test_action_passes_a_failure_on():

@@ -189,6 +189,7 @@ def test_cib_summary_of_a_pair():
     assert found["pgsql_status"] == {"hub1": "PRI", "hub2": "HS:async"}
     assert found["cib_resources"] == {"fence-hub1": "stonith:fence_ipmilan", "cfvirtip": "ocf:heartbeat:IPaddr2",
                                       "cfpgsql": "ocf:heartbeat:pgsql"}
+    assert found["cib_addresses"] == ["192.168.100.100"], "not those of fencing devices"
 
 
 def test_cib_summary_without_one_clear_primary():
@@ -196,4 +197,4 @@ def test_cib_summary_without_one_clear_primary():
     assert hub_model.cib_summary(text.replace('value="HS:async"', 'value="PRI"'))["promoted"] is None
     assert hub_model.cib_summary(text.replace('value="PRI"', 'value="HS:alone"'))["promoted"] is None
     assert hub_model.cib_summary("<cib><configuration/></cib>") == {
-        "cib_nodes": [], "cib_resources": {}, "pgsql_status": {}, "promoted": None}
+        "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "pgsql_status": {}, "promoted": None}

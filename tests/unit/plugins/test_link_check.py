@@ -149,6 +149,12 @@ def test_nothing_is_left_open(ports):
                 sock.bind((address, port))
 
 
+def test_no_ports_cost_no_time(monkeypatch):
+    """On a pair only a new shared address is asked for."""
+    monkeypatch.setattr(link_check, "LINGER", 60)
+    assert link_check.probe(params(ONE, TWO, {"tcp_ports": [], "udp_ports": []})) == []
+
+
 def neighbours(*answers):
     """A runner that gives these answers of `ip neigh` one after another, then the last one for ever."""
     left = list(answers)

@@ -12,6 +12,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DATA = "/var/lib/cfengine3/state/pg/data"
@@ -46,7 +47,7 @@ def test_live_hub_and_blank_hub():
     assert found["restart"] == ["listen_addresses", "wal_log_hints"]
     assert found["slots"] == {"hub1": "hub_ha_hub1", "hub2": "hub_ha_hub2"}
     assert found["ha_info"] == {"192.168.100.10": {"sha": "a1" * 32, "internal_ip": "192.168.100.10"}}
-    assert not found["adopted"] and not found["cluster_running"]
+    assert not found["adopted"]
 
 
 @pytest.mark.parametrize("active", ["hub1", "hub2"])
@@ -56,7 +57,7 @@ def test_running_pair(active):
     assert found["failures"] == []
     assert (found["active"], found["passive"]) == (active, passive)
     assert found["restart"] == [] and found["packages"] == {"hub1": [], "hub2": []}
-    assert found["adopted"] and found["cluster_running"]
+    assert found["adopted"]
     assert found["client"]["addresses"] == {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}, "not the shared one"
     assert sorted(found["ha_info"]) == ["192.168.100.10", "192.168.100.11"]
     assert found["ha_info"]["192.168.100.11"]["sha"] == "b2" * 32
@@ -171,6 +172,19 @@ def hub1(change):
     return lambda results: change(results["hub1"]["hub"])
 
 
+def no_apt(info):
+    """The vendor's package on a distribution with another packager; everything was installed by hand."""
+    info.update(packages=None, layout_found="enterprise", layout=copy.deepcopy(LAYOUTS["enterprise"]))
+    info["cfengine"].update(installed=True, version="3.24.2")
+    info["cluster"].update(corosync_installed=True, pacemaker_installed=True, corosync_version="3.1.9",
+                           pacemaker_version="2.1.9")
+    info["cluster"]["agents"] = dict.fromkeys(info["cluster"]["agents"], True)
+
+
+def both(change):
+    return lambda results: [change(result["hub"]) for result in results.values()]
+
+
 def hub2(change):
     return lambda results: change(results["hub2"]["hub"])
 
@@ -272,17 +286,25 @@ def def_json(error):
 TLS = ["/etc/tls/hub.crt", "/etc/tls/hub.key", "/etc/tls/ca.crt"]
 
 
-def tls(host, **states):
-    """Given TLS files as they should be on both hubs, but for those named: crt, key or ca."""
+def tls(host, look=None, **states):
+    """Given TLS files as they should be on both hubs, but for those named: crt, key or ca.
+
+    look: what differs in what hub_info has found out by trying them.
+    """
     def change(results):
         for name, result in results.items():
             info = result["hub"]
-            info["files"] = dict((path, "root:root 0644") for path in TLS)
-            info["files"][TLS[1]] = "cfpostgres:cfpostgres 0600"
+            found = {"crt": "root:root 0644", "key": "cfpostgres:cfpostgres 0600", "ca": "root:root 0644"}
+            info["tls"] = {"problem": None, "expires": 1000.6 + 300 * 86400, "authorities": "a", "unreadable": []}
             if name == host:
-                info["files"].update((path, states[path.rsplit("/", 1)[1].split(".")[1] if "hub" in path else "ca"])
-                                     for path in TLS if (path.rsplit(".", 1)[1] if "hub" in path else "ca") in states)
+                found.update(states)
+                info["tls"].update(look or {})
+            info["files"] = dict(zip(TLS, (found["crt"], found["key"], found["ca"])))
     return change
+
+
+def fits(results, **settings):
+    return make(results, tls=TLS, **settings)
 
 
 def unreachable(results):
@@ -293,6 +315,8 @@ def third_hub(results):
     results["hub3"] = {"hub": pair.blank_hub("hub3", 12)}
 
 
+STOCK_CONF = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n" \
+    "  ring0_addr: 127.0.0.1\n }\n}\n"
 AUTO = DATA + "/postgresql.auto.conf"
 NONE_TAKEN = {"hub1": {"unanswered": [], "taken": []}, "hub2": {"unanswered": [], "taken": []}}
 
@@ -361,9 +385,29 @@ CASES = [
     case("layouts differ", "hub2", "the hubs differ in layout: enterprise here, debian on hub1", "same edition",
          hub2(lambda info: info.update(layout_found="enterprise"))),
     case("hub packages bring another PostgreSQL", "hub2", "PostgreSQL 15 here and 17 on hub1", "hub package",
-         lambda results: ([result["hub"].update(layout_found="enterprise", packages=None)
-                           for result in results.values()],
+         lambda results: (both(no_apt)(results),
                           results["hub2"]["hub"]["postgres"].update(bins={"15": "/var/cfengine/bin"}))),
+    case("hub package lacks", "hub2", "CFEngine is not installed here", "same hub package as on hub1 (CFEngine 3.24.2)",
+         lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(layout_found=None),
+                          results["hub2"]["hub"]["cfengine"].update(installed=False, version=None))),
+    case("hub package lacks and apt could offer it", "hub2", "CFEngine is not installed here", "same hub package",
+         lambda results: (
+             results["hub1"]["hub"].update(layout=copy.deepcopy(LAYOUTS["enterprise"]), layout_found="enterprise"),
+             results["hub2"]["hub"]["packages"].update({
+                 "cfengine-nova-hub": {"installed": "", "candidate": "3.24.2"}}))),
+    case("no cluster programs and no apt", "hub2",
+         "where apt is not the packager: corosync, pacemaker, ocf:heartbeat:IPaddr2, ocf:heartbeat:pgsql, openssl",
+         "package sources first", lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(
+             cluster=pair.blank_cluster(), programs_missing=["openssl"]))),
+    case("no agent and no apt", "hub1", "where apt is not the packager: ocf:heartbeat:pgsql", "resource-agents",
+         lambda results: (both(no_apt)(results),
+                          results["hub1"]["hub"]["cluster"]["agents"].update({"ocf:heartbeat:pgsql": False}))),
+    case("pacemaker differs, no apt", "all", "pacemaker would differ between the hubs: 2.1.9 on hub1, 2.1.7 on hub2",
+         "same version", lambda results: (both(no_apt)(results), results["hub2"]["hub"]["cluster"].update(
+             pacemaker_version="2.1.7"))),
+    case("cfengine too old", "hub1", "CFEngine 3.15.4 is not supported", "3.18 or newer", lambda results: (
+        results["hub1"]["hub"]["cfengine"].update(version="3.15.4"),
+        results["hub2"]["hub"]["packages"]["cfengine3"].update(candidate="3.15.4-1"))),
     # the active hub's database and policy
     case("does not answer", "hub1", "PostgreSQL runs (pid 812) but does not answer: FATAL: role \"root\"",
          "psql -d postgres", hub1(silent)),
@@ -383,7 +427,20 @@ CASES = [
     case("TLS file a directory", "hub1", "/etc/tls/hub.crt, which the TLS variables name, is a directory", "both hubs",
          tls("hub1", crt="a directory"), tls=TLS),
     case("TLS key of root", "hub1", "will not use the key /etc/tls/hub.key with owner and mode root:root 0600", "chown",
-         tls("hub1", key="root:root 0600"), tls=TLS),
+         tls("hub1", {"unreadable": TLS[1:2]}, key="root:root 0600"), tls=TLS),
+    case("TLS key in a directory of root", "hub1", "will not use the key /etc/tls/hub.key with owner and mode cfp",
+         "pass through the directories", tls("hub1", {"unreadable": TLS[1:2]}), tls=TLS),
+    case("TLS key of root on a blank hub", "hub2", "will not use the key /etc/tls/hub.key with owner and mode root:",
+         "useradd --system --user-group --home-dir /var/lib/cfengine3/state/pg --shell /bin/sh cfpostgres; then",
+         tls("hub2", key="root:root 0600"), tls=TLS),
+    case("TLS key of a group that the user will not be in", "hub2", "will not use the key", "useradd",
+         tls("hub2", key="root:www-data 0640"), tls=TLS),
+    case("TLS authorities for root only", "hub1", "the database's user cfpostgres cannot read /etc/tls/ca.crt", "chmod",
+         tls("hub1", {"unreadable": TLS[2:]}, ca="root:root 0600"), tls=TLS),
+    case("TLS certificate for root only, blank hub", "hub2", "cfpostgres cannot read /etc/tls/hub.crt (root:root 0600)",
+         "chmod 0644 /etc/tls/hub.crt", tls("hub2", crt="root:root 0600"), tls=TLS),
+    case("TLS files do not fit", "hub2", "the key k does not belong to the certificate c", "signed it",
+         tls("hub2", {"problem": "the key k does not belong to the certificate c", "expires": None}), tls=TLS),
     case("TLS key for all", "hub1", "will not use the key /etc/tls/hub.key with owner and mode cfpostgres", "chmod",
          tls("hub1", key="cfpostgres:cfpostgres 0640"), tls=TLS),
     case("def.json broken", "hub1", "is not what CFEngine reads: Expecting value", "correct the file",
@@ -415,6 +472,10 @@ CASES = [
          conf(pair.corosync_conf("old"), "hub1")),
     case("corosync.conf broken", "hub2", "corosync.conf cannot be read: corosync.conf line 1", "repair it",
          conf("}\n")),
+    case("multicast cluster", "hub2", "belongs to another cluster: 'web'", "take it out",
+         conf("totem {\n cluster_name: web\n interface {\n  bindnetaddr: 192.168.0.0\n }\n}\n")),
+    case("stock cluster in use", "hub1", "runs with resources of its own: web", "remove them", lambda results: (
+        conf(STOCK_CONF, "hub1")(results), resource("web", "systemd:nginx")(results))),
     case("foreign node in the CIB", "hub1", "the CIB knows a node 'db9'", "take that node out",
          hub1(lambda info: info["cluster"].update(cib_nodes=["hub1", "db9"]))),
     case("id taken by another agent", "hub1", "resource cfpgsql of another kind: ocf:heartbeat:mysql",
@@ -431,8 +492,43 @@ CASES = [
     case("device without agent", "all", "a fencing device lacks agent", "fence_...", fencing=device(agent=None)),
     case("device for nobody", "all", "fence-hub2 names hub9, which is no hub", "inventory's name",
          fencing=device(hub="hub9") + [dict(DEVICES[1], id="fence-2")]),
-    case("password in params", "all", "fence-hub2 has its password in params", "`password:`",
-         fencing=device(params={"passwd": "x"})),
+    case("device is a text", "all", "a fencing device is not a mapping", "docs/variables.md",
+         fencing=device() + ["fence_ipmilan"]),
+    case("device with a list of hubs", "all", "hub of fencing device fence-hub2 is not one text", "write two",
+         fencing=device(hub=["hub1", "hub2"])),
+    case("device with a number for id", "all", "id of fencing device without an id is not one text", "give one",
+         fencing=device(id=7)),
+    case("device with an id of the pair", "all", "'cfvirtip_2' cannot be the id", "own resources",
+         fencing=device(id="cfvirtip_2")),
+    case("two devices of one id", "all", "two fencing devices have the id fence-hub1", "own id",
+         fencing=device(id="fence-hub1")),
+    case("device with a misspelt key", "all", "fence-hub2 has an unknown key pasword", "did you mean password?",
+         fencing=device(password=None, pasword="hush-hush")),
+    case("device with a parameter outside params", "all", "fence-hub2 has an unknown key lanplus", "below params",
+         fencing=device(lanplus="1")),
+    case("agent with a class", "all", "agent 'stonith:fence_ipmilan' of fencing device fence-hub2 is no fence agent",
+         "name alone", fencing=device(agent="stonith:fence_ipmilan")),
+    case("agent of another kind", "all", "agent 'external/ipmi' of", "name alone",
+         fencing=device(agent="external/ipmi")),
+    case("params as a text", "all", "params of fencing device fence-hub2 is not a mapping", "write {",
+         fencing=device(params="ip=10.9.9.9")),
+    case("params as a list", "all", "params of fencing device fence-hub2 is not a mapping", "write {",
+         fencing=device(params=["ip", "10.9.9.9"])),
+    case("parameter without a value", "all", "parameter ip of fencing device fence-hub2 is not one line", "leave",
+         fencing=device(params={"ip": None})),
+    case("parameter that is a list", "all", "parameter ip of fencing device fence-hub2 is not one line", "leave",
+         fencing=device(params={"ip": ["10.9.9.9", "10.9.9.8"]})),
+    case("password that is a mapping", "all", "password of fencing device fence-hub2 is not one line", "leave it out",
+         fencing=device(password={"vault": "hush-hush"})),
+    case("password of two lines", "all", "password of fencing device fence-hub2 is not one line", "leave it out",
+         fencing=device(password="hush-hush\nx")),
+    case("agent missing", "hub2", "the fence agent fence_ipmilan is not installed here (/usr/sbin/fence_ipmilan)",
+         "hub_ha_fencing_packages", hub2(lambda info: info.update(fence_agents=["fence_apc"])), fencing=DEVICES),
+    case("agent missing, its package is there", "hub1", "the fence agent fence_ipmilan is not installed here",
+         "hub_ha_fencing_packages", lambda results: (
+             results["hub1"]["hub"].update(fence_agents=[]),
+             results["hub1"]["hub"]["packages"].update({"fence-agents": {"installed": "4.12", "candidate": "4.12"}})),
+         fencing=DEVICES, fencing_packages=["fence-agents"]),
     case("hub without device", "hub2", "no fencing device can switch this hub off", "add one", fencing=DEVICES[:1]),
     # the password
     case("password with line break", "all", "control character or a line break", "any other",
@@ -537,10 +633,34 @@ def test_own_address_is_refused_beside_foreign_resources():
 
 def test_stock_corosync_configuration_is_no_cluster():
     results = pair.results()
-    text = "totem {\n cluster_name: debian\n}\nnodelist {\n node {\n  name: node1\n  ring0_addr: 127.0.0.1\n }\n}\n"
     for result in results.values():
-        result["hub"]["cluster"].update(corosync_conf=text, cib_nodes=["node1"])
-    assert make(results)["failures"] == []
+        result["hub"]["cluster"].update(corosync_conf=STOCK_CONF, cib_nodes=["node1"])
+    found = make(results)
+    assert found["failures"] == [] and found["stock_clusters"] == ["hub1", "hub2"]
+
+
+@pytest.mark.parametrize("change", [
+    lambda cluster: None, lambda cluster: cluster.update(corosync_conf=None),
+    lambda cluster: cluster.update(corosync_conf="# a comment was here\n" + cluster["corosync_conf"]),
+    lambda cluster: cluster.update(corosync_conf=STOCK_CONF), lambda cluster: cluster.update(corosync_conf="}")],
+    ids=["as it is", "file gone", "comment", "package's file put back", "broken"])
+def test_a_running_pair_is_never_taken_for_the_packages_own_cluster(change):
+    """Nobody's cluster is stopped, so this must not depend on a comment that pcs or an operator may have removed."""
+    results = pair.running_pair()
+    for result in results.values():
+        assert "Ansible" not in result["hub"]["cluster"]["corosync_conf"]
+        change(result["hub"]["cluster"])
+    assert make(results)["stock_clusters"] == []
+
+
+def test_a_pair_made_by_hand_is_not_stopped():
+    """The same names, a cluster without resources yet."""
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["cluster"].update(corosync_conf=pair.corosync_conf(), cib_nodes=["hub1", "hub2"],
+                                        cib_readable=True)
+    found = make(results)
+    assert found["failures"] == [] and found["stock_clusters"] == []
 
 
 def test_clock_difference_within_the_limit_or_unknown():
@@ -572,17 +692,85 @@ def test_a_copy_that_is_there_needs_no_more_space():
     assert make(results)["failures"] == []
 
 
+@pytest.mark.parametrize("key", ["passwd", "password", "login_passwd", "snmp_priv_passwd", "secret_key",
+                                 "client_secret", "ssh_passphrase"])
+def test_secrets_do_not_go_into_the_cib(key):
+    failures = make(fencing=device(params={"ip": "10.9.9.9", key: "hush-hush"}))["failures"]
+    assert [item["problem"] for item in failures] == [
+        "fencing device fence-hub2 has %s in params, and params go into the CIB in clear" % key]
+    assert key + "_script" in failures[0]["remedy"]
+    assert make(fencing=device(params={"ip": "10.9.9.9", key + "_script": "/etc/pacemaker/own"}))["failures"] == []
+
+
+def test_nothing_of_a_wrong_device_that_may_be_secret_is_shown():
+    devices = device(pasword="hush-hush", params={"passwd": "hush-hush"}, hub={"hub2": "hush-hush"})
+    failures = make(fencing=devices)["failures"]
+    assert len(failures) == 4 and "hush" not in str(failures), "three of the device, and hub2 is covered by nothing"
+
+
+def test_every_wrong_shape_of_fencing_is_told_and_breaks_nothing():
+    for odd in (None, True, 7, 1.5, "x", "", [], ["x"], {}, {"a": "b"}, [["x"]], {"a": {"b": 1}}):
+        for key in ("id", "agent", "hub", "params", "password"):
+            plan.make_plan(pair.results(), pair.settings(fencing=device(**{key: odd})))
+        assert make(fencing=[odd])["failures"], odd
+
+
 def test_fencing_devices_are_accepted():
     assert make(fencing=DEVICES, fencing_none_reason="")["failures"] == []
+    plain = device(password=None, params={"ip": "10.9.9.9", "ipport": 623, "lanplus": True, "power_wait": 1.5})
+    assert make(fencing=plain)["failures"] == []
+    assert make(fencing=device(password=20261123, params=None))["failures"] == [], "digits are a number in YAML"
+
+
+@pytest.mark.parametrize("key", ["cfpostgres:root 0600", "cfpostgres:cfpostgres 0400", "root:cfpostgres 0640",
+                                 "root:ssl-cert 0640"])
+def test_tls_keys_that_postgresql_takes(key):
+    """Also on a blank hub, where the user will have the groups that it has on the active one."""
+    for host in ("hub1", "hub2"):
+        results = pair.results()
+        results["hub1"]["hub"]["db_user"]["groups"] = ["ssl-cert"]
+        tls(host, key=key)(results)
+        assert fits(results)["failures"] == [] and fits(results)["warnings"] == []
+
+
+def test_tls_certificate_that_expires_soon_and_authorities_that_differ():
+    results = pair.results()
+    tls("hub2", {"expires": 1000.6 + 10.5 * 86400, "authorities": "b"})(results)
+    found = fits(results)
+    assert found["failures"] == []
+    assert [item["problem"].split(",")[0] for item in found["warnings"]] == [
+        "the certificate /etc/tls/hub.crt expires in 10 days",
+        "/etc/tls/ca.crt differs between the hubs: on both it must hold the authorities of both certificates"]
+
+
+def test_a_fence_agent_may_come_with_a_package():
+    """What a package will bring is not known before it is there; which packages are asked for is known."""
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["fence_agents"] = []
+        result["hub"]["packages"]["fence-agents-ipmilan"] = {"installed": "", "candidate": "4.16.0"}
+    assert make(results, fencing=DEVICES, fencing_packages=["fence-agents-ipmilan"])["failures"] == []
 
 
 def test_no_apt_means_no_statement_about_packages():
     results = pair.results()
-    for result in results.values():
-        result["hub"]["packages"] = None
-        result["hub"]["layout_found"] = "enterprise"
+    both(no_apt)(results)
     found = make(results)
     assert found["failures"] == [] and found["packages"] == {"hub1": [], "hub2": []}
+
+
+@pytest.mark.parametrize("name, old, good", [
+    ("corosync", "3.0.3-2ubuntu2", "3.1.0-1"), ("pacemaker", "2.0.3-3ubuntu4", "2.1.2-1ubuntu3"),
+    ("resource-agents", "1:4.5.0-2ubuntu2", "1:4.7.0-1")])
+def test_oldest_versions(name, old, good):
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["packages"][name].update(candidate=old)
+    assert [(item["host"], item["problem"].split(" is ")[0]) for item in make(results)["failures"]] == [
+        (host, "%s %s" % (name, old.split(":")[-1].split("-")[0])) for host in ("hub1", "hub2")]
+    for result in results.values():
+        result["hub"]["packages"][name].update(candidate=good)
+    assert make(results)["failures"] == []
 
 
 def test_one_network_is_a_warning():
@@ -591,6 +779,50 @@ def test_one_network_is_a_warning():
     assert "one network only" in found["warnings"][0]["problem"]
     text = filters.preflight_text(found)
     assert text == "  - all: the hubs share one network only: a fault there separates them (a warning)"
+
+
+# --- what is tried over the network -----------------------------------------------------------------------------------
+
+def corosync_runs(results, text, *hosts, **cluster):
+    for host in hosts:
+        results[host]["hub"]["units"]["corosync"].update(active="active", load="loaded")
+        results[host]["hub"]["cluster"].update(corosync_conf=text, cib_readable=True, **cluster)
+    return results
+
+
+def test_everything_is_tried_before_there_is_a_cluster():
+    found = make(virtual_ip=["192.168.100.100", "192.168.0.100"], replication_virtual_ip="192.168.10.100")
+    assert found["probe"] == {"ports": ["tcp", "udp"],
+                              "addresses": ["192.168.100.100", "192.168.0.100", "192.168.10.100"]}
+
+
+def test_the_packages_own_cluster_is_no_reason_to_try_less():
+    results = corosync_runs(pair.results(), STOCK_CONF, "hub1", "hub2", cib_nodes=["node1"])
+    found = make(results)
+    assert found["failures"] == []
+    assert found["probe"] == {"ports": ["tcp", "udp"], "addresses": ["192.168.100.100"]}
+
+
+@pytest.mark.parametrize("hosts", [["hub1"], ["hub2"], ["hub1", "hub2"]])
+def test_cluster_of_a_run_that_was_cut_off_before_its_resources(hosts):
+    """corosync has port 5405 and answers no probe; the ports of CFEngine and PostgreSQL and the address are tried."""
+    results = corosync_runs(pair.results(), pair.corosync_conf(), *hosts, cib_nodes=["hub1", "hub2"])
+    found = make(results)
+    assert found["failures"] == [] and found["probe"] == {"ports": ["tcp"], "addresses": ["192.168.100.100"]}
+    taken = {"hub1": {"unanswered": [], "taken": [{"address": "192.168.100.100", "by": "02:42:aa"}]}, "hub2": {}}
+    assert "is in use already" in make(results, taken)["failures"][0]["problem"]
+
+
+@pytest.mark.parametrize("active", ["hub1", "hub2"])
+def test_a_pair_is_left_alone_and_only_new_addresses_are_tried(active):
+    results = corosync_runs(pair.running_pair(active), pair.corosync_conf(), "hub1", "hub2")
+    assert make(results)["probe"] == {"ports": [], "addresses": []}
+    assert make(results, virtual_ip=["192.168.100.100", "192.168.0.100"])["probe"] == {
+        "ports": [], "addresses": ["192.168.0.100"]}
+    assert make(results, virtual_ip="192.168.100.200")["probe"]["addresses"] == ["192.168.100.200"], \
+        "another address under the same id"
+    results["hub1"]["hub"]["cluster"].update(cib_resources={}, cib_addresses=[], cib_readable=False)
+    assert make(results)["probe"] == {"ports": [], "addresses": []}, "one hub that knows of the pair is enough"
 
 
 # --- networks -----------------------------------------------------------------------------------------------------

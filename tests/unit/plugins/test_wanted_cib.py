@@ -16,7 +16,7 @@ SETTINGS = {"fencing": "none", "user": "hub_ha", "sslmode": "verify-ca", "monito
             "monitor_standby": "4s", "operation_timeout": "120s"}
 HA_DIR = "/var/lib/cfengine3/state/pg/hub_ha"
 FENCING = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "password": "it's $ecret \\ %",
-            "params": {"ip": "10.9.9.9", "lanplus": 1}} for hub in ("hub1", "hub2")]
+            "params": {"ip": "10.9.9.9", "lanplus": 1, "verbose": True}} for hub in ("hub1", "hub2")]
 
 
 def make(results=None, fencing="none", **settings):
@@ -45,7 +45,14 @@ def test_whole_set():
     assert orders == [("promote", "start", "Mandatory", False), ("demote", "stop", "Optional", False)]
     assert found["locations"] == []
     assert found["properties"] == {"stonith-enabled": "false"}
-    assert found["rsc_defaults"] == {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
+
+
+def test_stickiness_and_threshold_hold_for_the_pairs_own_resources_only():
+    found = make(fencing=FENCING, virtual_ip=["192.168.100.100", "192.168.0.100"])
+    assert "rsc_defaults" not in found and "op_defaults" not in found
+    for item in found["primitives"]:
+        assert item["meta"] == ({} if item["agent"].startswith("stonith:") else {
+            "resource-stickiness": "INFINITY", "migration-threshold": "1"}), item["id"]
 
 
 def test_address():
@@ -117,7 +124,7 @@ def test_fencing():
     found = make(fencing=FENCING)
     device = primitive(found, "fence-hub2")
     assert device["agent"] == "stonith:fence_ipmilan"
-    assert device["params"] == {"pcmk_host_list": "hub2", "ip": "10.9.9.9", "lanplus": "1",
+    assert device["params"] == {"pcmk_host_list": "hub2", "ip": "10.9.9.9", "lanplus": "1", "verbose": "true",
                                 "password_script": "/etc/pacemaker/hub_ha/fence-hub2"}
     assert found["properties"] == {"stonith-enabled": "true"}
     assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"]] == [
@@ -128,7 +135,7 @@ def test_fencing():
 def test_fencing_without_password_needs_no_script():
     bare = [dict((key, value) for key, value in item.items() if key != "password") for item in FENCING]
     assert primitive(make(fencing=bare), "fence-hub1")["params"] == {
-        "pcmk_host_list": "hub1", "ip": "10.9.9.9", "lanplus": "1"}
+        "pcmk_host_list": "hub1", "ip": "10.9.9.9", "lanplus": "1", "verbose": "true"}
 
 
 @pytest.mark.parametrize("changes", [{}, {"fencing": FENCING}, {"replication_virtual_ip": "192.168.10.100"}])

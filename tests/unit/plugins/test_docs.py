@@ -1,0 +1,30 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The documents name what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+SPECS = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
+# Role bootstrap is called by others, with what they have found out; a user sets nothing there.
+OPTIONS = [(path.parts[-3], name) for path in SPECS if path.parts[-3] != "bootstrap"
+           for name in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]]
+
+
+def read(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py")))
+def test_every_module_is_in_the_list_of_modules(module):
+    assert "| `%s` |" % module in read("how-it-works.md")
+
+
+@pytest.mark.parametrize("role, option", OPTIONS)
+def test_every_variable_is_in_the_list_of_variables(role, option):
+    assert "| `%s` |" % option in read("variables.md"), role

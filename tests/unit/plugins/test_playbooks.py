@@ -1,0 +1,43 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every playbook must say by itself, because the operator's ansible.cfg may say otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PLAYBOOKS = sorted((Path(__file__).parents[3] / "playbooks").glob("*.yml"))
+PLAYS = [pytest.param(play, id="%s, %s" % (path.name, play["name"])) for path in PLAYBOOKS
+         for play in yaml.safe_load(path.read_text(encoding="utf-8")) if "hosts" in play]
+
+
+def test_there_is_something_to_look_at():
+    assert PLAYS
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_secrets_do_not_go_through_files_of_the_controller(play, tmp_path):
+    """Ansible with a configuration that has no pipelining, and with the play's own variables."""
+    assert play["vars"]["ansible_pipelining"] is True
+    foreign, playbook = tmp_path / "ansible.cfg", tmp_path / "play.yml"
+    foreign.write_text("[ssh_connection]\npipelining = False\n[connection]\npipelining = False\n", encoding="utf-8")
+    env = dict((name, value) for name, value in os.environ.items() if not name.startswith("ANSIBLE_"))
+    env.update(ANSIBLE_CONFIG=str(foreign), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"), NO_COLOR="1",
+               ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"), HOME=str(tmp_path))
+    sent = []
+    for variables in ({}, play["vars"]):
+        playbook.write_text(yaml.safe_dump([{
+            "hosts": "localhost", "connection": "local", "gather_facts": False,
+            "vars": dict(variables, ansible_python_interpreter=sys.executable),
+            "tasks": [{"ansible.builtin.ping": {"data": "hush-hush"}}]}]), encoding="utf-8")
+        done = subprocess.run([sys.executable, "-m", "ansible", "playbook", "-vvv", str(playbook)], env=env, text=True,
+                              check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        sent.append([line for line in done.stdout.splitlines() if " PUT " in line and "AnsiballZ" in line])
+    assert sent[0], "without the variable the module goes through a file, or this test shows nothing"
+    assert sent[1] == []
