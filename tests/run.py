@@ -13,12 +13,12 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-COPY = STATE / "tree" / "ansible_collections" / "cfengine" / "hub_ha"
 SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
@@ -64,21 +64,24 @@ def tracked():
     return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def copy_collection():
-    """ansible-test wants the collection in a tree of its own, with nothing else in it."""
-    shutil.rmtree(STATE / "tree", ignore_errors=True)
+def copy_collection(stage):
+    """(folder, home directory) of the stage: ansible-test wants the collection in a tree of its own, alone in it."""
+    shutil.rmtree(STATE / "tree" / stage, ignore_errors=True)
+    folder = STATE / "tree" / stage / "ansible_collections" / "cfengine" / "hub_ha"
     for name in tracked():
         if not name.startswith(NOT_IN_COLLECTION):
-            target = COPY / name
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target)
     # It asks git for the files, and below .cache the checkout's git knows none.
-    subprocess.run(["git", "init", "--quiet"], cwd=COPY, check=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     # ansible-test fetches pip's bootstrap script from the network; Python brings an own one.
-    cache = STATE / "home" / ".ansible" / "test" / "cache"
+    home = STATE / "tree" / stage / "home"
+    cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     (cache / "get_pip_24_2.py").write_text("import ensurepip; ensurepip.bootstrap(upgrade=True, default_pip=True)\n",
                                            encoding="ascii")
+    return folder, str(home)
 
 
 def lint():
@@ -91,9 +94,9 @@ def lint():
 
 def sanity():
     """ansible-test sanity."""
-    copy_collection()
+    folder, home = copy_collection("sanity")
     run("sanity", ["ansible-test", "sanity", "--requirements", "--python", python_version(), "--color", "no"],
-        cwd=COPY, HOME=str(STATE / "home"))
+        cwd=folder, HOME=home)
     if 'Running sanity test "validate-modules"' not in (STATE / "sanity.log").read_text(encoding="utf-8"):
         raise subprocess.CalledProcessError(1, "ansible-test sanity: it has tested nothing")
 
@@ -101,9 +104,8 @@ def sanity():
 def unit():
     """ansible-test units, and the lab's own."""
     install_packages()
-    copy_collection()
-    run("unit", ["ansible-test", "units", "--python", python_version(), "--color", "no"], cwd=COPY,
-        HOME=str(STATE / "home"))
+    folder, home = copy_collection("unit")
+    run("unit", ["ansible-test", "units", "--python", python_version(), "--color", "no"], cwd=folder, HOME=home)
     run("unit", [BIN / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/lab"])
 
 
@@ -111,8 +113,8 @@ def build():
     """Build the collection, install the artifact elsewhere, and use it from there."""
     target = STATE / "installed"
     shutil.rmtree(target, ignore_errors=True)
-    copy_collection()
-    run("build", ["ansible-galaxy", "collection", "build", "--force", "--output-path", STATE], cwd=COPY)
+    folder, _home = copy_collection("build")
+    run("build", ["ansible-galaxy", "collection", "build", "--force", "--output-path", STATE], cwd=folder)
     artifact = sorted(STATE.glob("cfengine-hub_ha-*.tar.gz"))[-1]
     run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target,
                   artifact])
@@ -150,29 +152,40 @@ STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS)
 GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
+# What needs no lab runs in two lanes at once, one for each core; hosts in the lab are timed, so they run alone.
+LANES = (("images", "unit"), ("lint", "sanity", "build"))
+
+
+def one(name):
+    """Run one stage; returns its name when it failed, else None."""
+    (STATE / (name + ".log")).unlink(missing_ok=True)
+    print("== %s" % name, flush=True)
+    start = time.monotonic()
+    try:
+        STAGES[name]()
+    except subprocess.CalledProcessError as error:
+        log = (STATE / (name + ".log")).read_text(encoding="utf-8", errors="replace")
+        print("\n".join(log.splitlines()[-SHOWN_LINES:]))
+        print("   %s FAILED in %.0f s: %s\n   whole output: %s" % (
+            name, time.monotonic() - start, error, (STATE / (name + ".log")).relative_to(ROOT)), flush=True)
+        return name
+    print("   %s passed in %.0f s" % (name, time.monotonic() - start), flush=True)
+    return None
+
+
 def main(wanted):
     """Run the stages; returns the exit status."""
     STATE.mkdir(parents=True, exist_ok=True)
     names = [stage for name in wanted for stage in GROUPS.get(name, [name])] or list(STAGES)
-    passed, failed = [], []
     began = time.monotonic()
-    for name in names:
-        (STATE / (name + ".log")).unlink(missing_ok=True)
-        print("== %s" % name, flush=True)
-        start = time.monotonic()
-        try:
-            STAGES[name]()
-            passed.append(name)
-            print("   passed in %.0f s" % (time.monotonic() - start), flush=True)
-        except subprocess.CalledProcessError as error:
-            failed.append(name)
-            log = (STATE / (name + ".log")).read_text(encoding="utf-8", errors="replace")
-            print("\n".join(log.splitlines()[-SHOWN_LINES:]))
-            print("   FAILED in %.0f s: %s\n   whole output: %s" % (
-                time.monotonic() - start, error, (STATE / (name + ".log")).relative_to(ROOT)), flush=True)
+    lanes = [[name for name in lane if name in names] for lane in LANES]
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        done = [result for lane in pool.map(lambda lane: [one(name) for name in lane], lanes) for result in lane]
+    done += [one(name) for name in names if name not in sum(lanes, [])]
     subprocess.run([sys.executable, "-m", "lab", "down"], cwd=ROOT, check=False)
+    failed = [name for name in done if name]
     print("== all stages in %.0f s%s" % (time.monotonic() - began, "; failed: " + ", ".join(failed) if failed else ""))
-    print("%d passed, %d failed" % (len(passed), len(failed)))
+    print("%d passed, %d failed" % (len(done) - len(failed), len(failed)))
     return 1 if failed else 0
 
 

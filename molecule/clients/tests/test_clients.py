@@ -55,7 +55,7 @@ def trusts(name, other):
 
 
 READ = """bundle agent main { files: "/tmp/read" copy_from => from; }
-body copy_from from { source => "%s"; servers => { "%s" }; trustkey => "false"; compare => "digest"; copy_backup => "false"; }
+body copy_from from { source => "%s"; servers => { "%s" }; trustkey => "false"; compare => "digest"; }
 """
 
 

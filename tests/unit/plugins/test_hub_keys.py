@@ -330,7 +330,8 @@ def test_archive_is_not_believed(keys, hub):
     before = state(hub)
     good = packet(b"root", b"MD5", *key)
     damaged = base64.b64encode(base64.b64decode(good)[:-3] + b"xyz").decode()
-    for text, words in ((damaged, "checksum"), (good[:-8], "checksum"), (packet(b"root", b"MD5", b"\x03", b"\x03"), "bits"),
+    for text, words in ((damaged, "checksum"), (good[:-8], "checksum"),
+                        (packet(b"root", b"MD5", b"\x03", b"\x03"), "bits"),
                         (packet(b"root", b"MD5", key.modulus, b"\x02"), "exponent"), ("!" + good, "cannot be read"),
                         (packet(b"\xff", b"MD5", *key), "cannot be read")):
         done = keys(state="present", archive=text)

@@ -237,14 +237,14 @@ def test_one_key_with_two_users_or_without_names_is_no_conflict():
 
 
 def test_carried_keys_are_the_same_on_the_other_side():
-    keys = dict((model.file_name("root", entry["MD5"]), model.parse(entry["public"])) for entry in cfkeys.KNOWN.values())
+    keys = dict((model.file_name("root", entry["MD5"]), model.parse(entry["public"]))
+                for entry in cfkeys.KNOWN.values())
     keys[model.file_name("Admin ü", A["SHA"])] = model.parse(A["public"])
     own = model.parse(B["public"])
     wanted, own_count = model.uncarried(model.carried(keys), own)
     assert own_count == 1 and len(wanted) == len(keys) - 1
     assert all(keys[name] == entry.key and entry.label is None for name, entry in wanted.items())
     assert model.uncarried(model.carried({})) == ({}, 0)
-
 
 
 def test_digests():
