@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -30,12 +31,15 @@ def note(**figures):
             handle.write(json.dumps({"clients": figures}) + "\n")
 
 
-def agent(name):
-    """One run of a host's agent as cf-execd does it: (seconds, output); it must succeed at the first try."""
+def agent(name, alone=False):
+    """One run of a host's agent as cf-execd does it: (seconds, output); it must succeed at the first try.
+
+    alone: the other hub is off, which a hub's agent complains of.
+    """
     began = time.monotonic()
     done = get_host(name).run(AGENT)
     text = done.stdout + done.stderr
-    assert done.rc == 0 and "error:" not in text, "%s: %s" % (name, text)
+    assert done.rc == 0 and (alone or "error:" not in text), "%s: %s" % (name, text)
     return time.monotonic() - began, text
 
 
@@ -102,7 +106,7 @@ def active(name):
 def new_policy(hub, name):
     """Put a policy file on the active hub, as an operator does, and let the hub's own agent check it."""
     get_host(hub).check_output("echo '# %s' >%s && chmod 600 %s" % (name, POLICY % name, POLICY % name))
-    agent(hub)
+    agent(hub, alone=True)
 
 
 def has_policy(client, name):
@@ -145,7 +149,7 @@ def test_hubs_say_who_is_active_and_offer_no_identity():
 
 
 def test_bootstrapped_to_the_passive_hub():
-    """Known to hub2 only; hub1 learns of it from hub2 at its agent's next run."""
+    """Known to hub2 only; hub2 offers its key at its agent's next run, and hub1 takes it at its own."""
     client, hub2 = get_host("client2"), get_host("hub2")
     for host, other in ((client, "hub2"), (hub2, "client2")):
         name = "%s/ppkeys/root-%s.pub" % (WORK, digest(other))
@@ -154,6 +158,7 @@ def test_bootstrapped_to_the_passive_hub():
     client.check_output("systemctl start cf-execd")
     client.check_output("cf-agent --bootstrap %s --trust-server=no" % ADDRESSES["hub2"])
     client.check_output("systemctl enable --now cfengine3 cf-serverd cf-execd cf-monitord")
+    agent("hub2")
     agent("hub1")
     assert trusts("hub1", "client2"), "hub1 has it from hub2"
     agent("client2")
@@ -188,7 +193,7 @@ def test_a_new_client_by_the_playbook():
 def test_a_client_that_is_off_stops_nobody_else():
     status, output = clients("--limit", "hubs,client1,client3", "-e", "ansible_ssh_timeout=3")
     assert status == 4 and "unreachable=1" in output
-    assert "client1                    : ok=6    changed=0" in output or recap(output)["client1"] == 0
+    assert recap(output)["client1"] == 0 and re.search(r"client1 .* failed=0 ", output), output
 
 
 # --- bad input ----------------------------------------------------------------------------------------------------
@@ -203,7 +208,7 @@ def test_two_hosts_with_the_same_key():
             client.check_output("cat >%s/localhost.%s <<'END'\n%sEND" % (folder, kind, text))
         status, output = clients(*PRESENT)
     assert status == 2 and "it has the same host key as client1" in output and "the same host key as client4" in output
-    assert recap(output)["client2"] == 0 and "client2                    : ok=6" in output, output
+    assert recap(output)["client2"] == 0 and re.search(r"client2 .* failed=0 ", output), output
 
 
 def test_another_key_than_the_inventory_says():
@@ -311,7 +316,8 @@ def test_reports_by_the_stand_in_for_cf_hub():
 
 def test_power_cut_of_the_active_hub():
     lab("swarm", "start", str(SWARM), "--host", "client1")
-    agent("hub2")  # it takes over the swarm's keys, as it does every five minutes
+    for hub in ("hub1", "hub2"):  # every five minutes: hub1 offers the swarm's keys, and hub2 takes them
+        agent(hub)
     get_host("hub1").check_output("systemctl stop lab-collector")  # so that hub1 has written nothing that hub2 lacks
     lab("power", "off", "hub1")
     wait_for("hub2 to be active", lambda: active("hub2"), 20)
