@@ -35,6 +35,9 @@ FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
+# Variables of the policy framework to which role hub adds its own.
+AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
+    "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -346,6 +349,7 @@ def cfengine(run, layout, installed):
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
+    result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
     result["inputs_behind"] = [name for name in (layout["def_json"], layout["hub_policy"], layout["hub_list"])
                                if read_text(name) != read_text(layout["inputs"] + name[len(layout["masterfiles"]):])]
     policy = tree(layout["masterfiles"])
@@ -365,7 +369,9 @@ def augments_facts(path):
     that policy comes from. Their text stays here: operators keep secrets in it.
     """
     try:
-        data = augments.parse(read_text(path))
+        text = read_text(path)
+        data = augments.parse(text)
+        augments.merge(text, AUGMENTED)  # a trial: what role hub adds to must be such that it can be added to
     except ValueError as error:
         return {"def_json_error": str(error), "policy_location": None}
     place = augments.find(data, "mpf_update_policy_master_location")

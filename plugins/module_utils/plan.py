@@ -728,9 +728,13 @@ def check_hub_list(infos, active, settings, report):
                         "-e hub_ha_accept_hub_keys=%s" % name)
 
 
-def check_policy_location(infos, active, report):
-    """Our policy reaches a hub only when that hub runs the policy that it serves."""
+def check_policy(infos, active, report):
+    """Our policy reaches hubs and clients through the policy framework, from the place where hubs take theirs."""
     info = infos[active]
+    if info["cfengine"].get("policy_framework") is False:
+        report.warn(active, "%s is not CFEngine's masterfiles policy framework, which reads def.json: have your policy "
+                            "read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update, or clients "
+                            "learn of the other hub from playbooks/clients.yml only" % info["layout"]["masterfiles"])
     location = info["cfengine"].get("policy_location")
     if location not in (None, "masterfiles", info["layout"]["masterfiles"]):
         report.warn(active, "def.json has hosts take their policy from %s, where the policy for high availability is "
@@ -770,7 +774,7 @@ def make_plan(results, settings, probes=None):
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
     check_hub_list(infos, active, settings, report)
-    check_policy_location(infos, active, report)
+    check_policy(infos, active, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     check_links(infos, report, probes or {})

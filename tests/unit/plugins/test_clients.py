@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, clients, hub_model, layout, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import clients, hub_loader, hub_model, layout, plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 KEYS = dict((name, "MD5=" + char * 32) for name, char in
@@ -170,8 +171,25 @@ def test_policy_from_elsewhere_is_a_warning():
     assert made(results)["warnings"] == []
     results["hub1"]["hub"]["cfengine"]["policy_location"] = "/srv/policy"
     assert "from /srv/policy" in made(results)["warnings"][0]["problem"]
+    results["hub1"]["hub"]["cfengine"].update(policy_location=None, policy_framework=False)
+    assert "is not CFEngine's masterfiles policy framework" in made(results)["warnings"][0]["problem"]
 
 
-def test_augments_are_the_frameworks():
-    text = augments.merge(None, {"lists": {"acl": {"items": ["10.0.0.1"], "default": ["$(sys.policy_hub)/16"]}}})
-    assert '"$(sys.policy_hub)/16"' in text
+def test_what_def_json_names_is_in_the_policy():
+    role = Path(__file__).parents[3] / "roles" / "hub"
+    wanted = (role / "vars" / "main.yml").read_text(encoding="utf-8")
+    policy = (role / "files" / "hub_ha.cf").read_text(encoding="utf-8")
+    for bundle in ("main", "update"):
+        assert '"hub_ha:%s"' % bundle in wanted and "\nbundle agent %s\n" % bundle in policy
+    assert 'namespace => "hub_ha"' in policy
+    for name in hub_loader.AUGMENTED["lists"]:
+        assert "\n    %s: {items:" % name in wanted
+
+
+def test_def_json_that_cannot_be_added_to_is_told_before_anything_is_changed(tmp_path):
+    path = tmp_path / "def.json"
+    path.write_text('{"vars": {"acl": {"a": 1}, "password": "hunter2"}}', encoding="utf-8")
+    found = hub_loader.augments_facts(str(path))
+    assert found["def_json_error"] == 'the variable "acl" is no list of texts'
+    path.write_text('{"vars": {"mpf_update_policy_master_location": "/srv"}}', encoding="utf-8")
+    assert hub_loader.augments_facts(str(path)) == {"def_json_error": None, "policy_location": "/srv"}
