@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11", "client1": "192
              "client2": "192.168.100.22", "client3": "192.168.100.23", "client4": "192.168.100.24"}
 WORK = "/var/lib/cfengine3"
 SHARED = "192.168.100.100"
+BEGUN = time.time()  # when the tests began: the upgrade is over
 
 
 def lab(*arguments, check=True):

@@ -10,7 +10,8 @@ import re
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import clients, corosync, health, plan, scram
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
+    clients, corosync, health, plan, scram, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
@@ -29,6 +30,7 @@ PATTERNS = {
     "hub_ha_replication_user": (r"[a-z_][a-z0-9_]{0,62}", "of small letters, digits and underscores"),
     "hub_ha_clone_max_rate": (r"([1-9][0-9]*[kM]?)?", "a rate such as 20M"),
     "hub_ha_monitor_primary": DURATION, "hub_ha_monitor_standby": DURATION, "hub_ha_operation_timeout": DURATION,
+    "hub_ha_start_timeout": DURATION,
 }
 
 
@@ -98,14 +100,19 @@ def corosync_version(wanted, current_texts):
         raise AnsibleFilterError(str(error)) from error
 
 
-def wanted_cib(the_plan, settings):
+def wanted_cib(the_plan, settings, known):
     """See module_utils/wanted_cib.py."""
-    return wanted.wanted_cib(the_plan, settings)
+    return wanted.wanted_cib(the_plan, settings, known)
 
 
 def cluster_problems(cluster, the_plan):
     """See module_utils/health.py."""
     return health.cluster_problems(cluster, the_plan)
+
+
+def failed_standby(cluster, the_plan):
+    """See module_utils/health.py."""
+    return health.failed_standby(cluster, the_plan)
 
 
 def replication_problems(replication, the_plan, max_lag_mb):
@@ -116,6 +123,16 @@ def replication_problems(replication, the_plan, max_lag_mb):
 def pair_picture(cluster, the_plan, replication):
     """See module_utils/health.py."""
     return health.pair_picture(cluster, the_plan, replication)
+
+
+def wayback_verdict(the_plan, before, answers, stage):
+    """See module_utils/wayback.py, judge."""
+    return wayback.judge(the_plan, before, answers, stage)
+
+
+def wayback_text(the_plan, verdict, cause, notes, backup):
+    """See module_utils/wayback.py, text."""
+    return wayback.text(the_plan, verdict, cause, notes, backup)
 
 
 def passfile_line(fields):
@@ -142,5 +159,6 @@ class FilterModule:
                 "option_problems": option_problems,
                 "passfile_line": passfile_line,
                 "client_plan": client_plan, "client_failures": client_failures,
-                "wanted_cib": wanted_cib, "cluster_problems": cluster_problems,
+                "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
+                "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

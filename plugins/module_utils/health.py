@@ -39,13 +39,21 @@ def cluster_problems(cluster, plan):
             found.append("shared address %s is on %s, the active hub is %s"
                          % (item["ip"], " and ".join(where) or "no hub", " and ".join(primaries) or "none"))
     for item in cluster.get("failures", []):
-        found.append("%s failed on %s (%s): %s"
-                     % (item["resource"], item["node"], item["operation"], item.get("exit_reason") or "no reason given"))
+        found.append("%s failed on %s (%s): %s -> mend the cause, then: crm_resource --cleanup --resource %s --node %s"
+                     % (item["resource"], item["node"], item["operation"], item.get("exit_reason") or "no reason given",
+                        item["resource"], item["node"]))
     for link in cluster.get("links", []):
         for peer, state in (link.get("peers") or {}).items():
             if not state.get("connected"):
                 found.append("link %s to %s is down" % (link["id"], peer))
     return found
+
+
+def failed_standby(cluster, plan):
+    """True when the passive hub's database failed to start and does not run: pacemaker will not try again by itself."""
+    node = plan["nodes"][plan["passive"]]
+    failed = any(item["resource"] == "cfpgsql" and item["node"] == node for item in cluster.get("failures", []))
+    return failed and node not in started_on(cluster, "cfpgsql")
 
 
 def pgsql_status(cluster):
@@ -61,15 +69,24 @@ def started_on(cluster, resource):
 
 
 def replication_problems(replication, plan, max_lag_mb):
-    """Why replication is not healthy: a list of sentences. replication: {host: result of replication_info}."""
+    """Why replication is not healthy: a list of sentences.
+
+    replication: {host: result of replication_info}. Of one hub alone, what that hub knows.
+    """
     found = []
-    primary, standby = replication[plan["active"]], replication[plan["passive"]]
-    if primary.get("role") != "primary":
-        found.append("PostgreSQL on %s is %s, not primary" % (plan["active"], primary.get("role")))
-    if standby.get("role") != "standby":
-        found.append("PostgreSQL on %s is %s, not standby" % (plan["passive"], standby.get("role")))
-    if primary.get("system_identifier") != standby.get("system_identifier"):
+    for host, role in ((plan["active"], "primary"), (plan["passive"], "standby")):
+        if host in replication and replication[host].get("role") != role:
+            found.append("PostgreSQL on %s is %s, not %s" % (host, replication[host].get("role"), role))
+    if len(set(info.get("system_identifier") for info in replication.values())) > 1:
         found.append("the hubs hold different databases (system identifiers differ)")
+    if plan["active"] in replication:
+        found += sender_problems(replication[plan["active"]], plan, max_lag_mb)
+    return found
+
+
+def sender_problems(primary, plan, max_lag_mb):
+    """What the primary (its result of replication_info) knows against its standby: a list of sentences."""
+    found = []
     name = plan["nodes"][plan["passive"]]
     senders = [item for item in primary.get("senders") or [] if item["application_name"] == name]
     if not senders or senders[0]["state"] != "streaming":

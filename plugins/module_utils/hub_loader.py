@@ -38,6 +38,7 @@ PASSING = ("the database system is starting up", "the database system is shuttin
 # Variables of the policy framework to which role hub adds its own.
 AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
+CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -195,6 +196,14 @@ def packager_interrupted():
         return False
 
 
+def listing(path):
+    """Names in a directory, sorted; none where there is no such directory."""
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+
+
 def binary(path):
     """True when the file exists and is not plain ASCII text."""
     try:
@@ -234,8 +243,8 @@ def name_of(lookup, number):
 
 
 def newest_change(paths):
-    """Latest modification time (seconds since 1970) of those files that exist, or 0."""
-    return max([os.stat(path).st_mtime for path in paths if os.path.exists(path)] or [0])
+    """Latest modification time (seconds since 1970) of those files that exist, and of links to them, or 0."""
+    return max([max(os.stat(path).st_mtime, os.lstat(path).st_mtime) for path in paths if os.path.exists(path)] or [0])
 
 
 def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
@@ -408,8 +417,8 @@ def cluster(run):
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
-        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [],
-        "pgsql_status": {}, "promoted": None,
+        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_fencing": [],
+        "pgsql_status": {}, "promoted": None, "maintenance": False, "has_database": False,
         "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:
@@ -426,6 +435,9 @@ def cluster(run):
         if done.rc == 0:
             result["cib_readable"] = True
             result.update(hub_model.cib_summary(done.out))
+    # Pacemaker has the database in hand, or will when it is started.
+    result["has_database"] = ("cfpgsql" in result["cib_resources"] if result["cib_readable"]
+                              else 'id="cfpgsql"' in (read_text(CIB_ON_DISK) or ""))
     return result
 
 
@@ -445,7 +457,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    wait_for_packager(packager_wait)
+    if packager_wait >= 0:
+        wait_for_packager(packager_wait)
     wait_for_link_check()
     began = clock()
     detected = layouts.detect(os.path.exists)
@@ -463,10 +476,10 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
-            "/usr/bin/pg_ctl")),
+            layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
-        "pg_log": file_owner(layout["pg_log"]),
+        "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }
     info["clock"] = {"begin": began, "end": clock()}

@@ -167,7 +167,10 @@ def tree_digest(tree):
 
 
 def cib_summary(xml_text):
-    """What preflight needs of a CIB: its nodes, {resource id: agent}, our shared addresses, each node's cfpgsql-status."""
+    """What matters of a CIB: its nodes, {resource id: agent}, our addresses, each node's cfpgsql-status, maintenance mode.
+
+    "cib_fencing" are those fencing devices that this collection has made: they have its constraint.
+    """
     root = ElementTree.fromstring(xml_text)
     nodes = [node.get("uname") for node in root.findall("configuration/nodes/node")]
     resources, shared = {}, []
@@ -178,14 +181,20 @@ def cib_summary(xml_text):
         if primitive.get("id").startswith("cfvirtip"):
             shared += [pair.get("value") for pair in primitive.findall("instance_attributes/nvpair")
                        if pair.get("name") == "ip"]
+    constraints = set(item.get("id") for item in root.iter("rsc_location"))
+    fencing = sorted(name for name, agent in resources.items()
+                     if agent.startswith("stonith:") and name + "-not-on-target" in constraints)
     status = {}
     for state in root.findall("status/node_state"):
         for pair in state.findall("transient_attributes/instance_attributes/nvpair"):
             if pair.get("name") == "cfpgsql-status":
                 status[state.get("uname")] = pair.get("value")
     promoted = [name for name, value in status.items() if value == "PRI"]
-    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": shared, "pgsql_status": status,
-            "promoted": promoted[0] if len(promoted) == 1 else None}
+    maintenance = [pair.get("value", "").lower() for pair in root.findall("configuration/crm_config//nvpair")
+                   if pair.get("name") == "maintenance-mode"]
+    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": shared, "cib_fencing": fencing,
+            "pgsql_status": status, "promoted": promoted[0] if len(promoted) == 1 else None,
+            "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 
 
 def hub_list(text):

@@ -8,6 +8,9 @@ Sources: vendor packages (`/var/cfengine`), Debian's cfengine3 package (`/var/li
 from __future__ import annotations
 
 
+FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
+
+
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
     state = work_dir + "/state"
     return {

@@ -7,16 +7,21 @@ Resource ids are CFEngine's interface (its HA guide and ha.cfg): cfpgsql, mscfpg
 
 from __future__ import annotations
 
+import re
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR
+
 # The pair stays where it is and leaves a hub at the first failure. As rsc_defaults, which CFEngine's guide sets, it would
 # hold for every other resource of the cluster too, and keep a fencing device off its only hub after one failed check.
 META = {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
 
 
-def wanted_cib(plan, settings):
+def wanted_cib(plan, settings, known):
     """Arguments for module cib.
 
     plan: see plan.make_plan. settings: {"fencing": list or "none", "user", "sslmode", "monitor_primary",
-    "monitor_standby", "operation_timeout"} of the operator.
+    "monitor_standby", "operation_timeout", "start_timeout"} of the operator. known: hub_info's "cluster" of the
+    active hub.
     """
     fencing = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
@@ -42,7 +47,17 @@ def wanted_cib(plan, settings):
         "locations": [{"id": "%s-not-on-target" % item["id"], "rsc": item["id"], "node": plan["nodes"][item["hub"]],
                        "score": "-INFINITY"} for item in fencing],
         "properties": properties,
+        "absent": gone(addresses + stonith, known),
     }
+
+
+def gone(wanted, known):
+    """Ids of addresses and fencing devices (with their constraints) that an earlier run made and nobody wants now."""
+    names = [item["id"] for item in wanted]
+    addresses = [name for name, agent in known["cib_resources"].items()
+                 if agent == "ocf:heartbeat:IPaddr2" and re.fullmatch(r"cfvirtip_(\d+|repl)", name)]
+    devices = [item for name in known["cib_fencing"] if name not in names for item in (name, name + "-not-on-target")]
+    return sorted(name for name in addresses if name not in names) + devices
 
 
 def address(item):
@@ -72,9 +87,9 @@ def database(plan, settings, nodes):
     # The agent refuses to start without it when postgresql.conf sets unix_socket_directories.
     if socket_dir.get("source") not in (None, "default") and socket_dir.get("setting"):
         params["socketdir"] = socket_dir["setting"].split(",")[0].strip()
-    timeout = settings["operation_timeout"]
-    operations = [{"name": name, "interval": "0s", "timeout": timeout}
-                  for name in ("start", "stop", "promote", "demote")]
+    operations = [{"name": "start", "interval": "0s", "timeout": settings["start_timeout"]}]
+    operations += [{"name": name, "interval": "0s", "timeout": settings["operation_timeout"]}
+                   for name in ("stop", "promote", "demote")]
     operations.append({"name": "notify", "interval": "0s", "timeout": "90s"})
     operations.append({"name": "monitor", "interval": settings["monitor_primary"], "timeout": "60s",
                        "role": "Promoted", "on_fail": "restart"})
@@ -93,6 +108,6 @@ def device(item, node):
     params.update((key, str(value).lower() if isinstance(value, bool) else str(value))
                   for key, value in (item.get("params") or {}).items())
     if item.get("password"):
-        params["password_script"] = "/etc/pacemaker/hub_ha/" + item["id"]
+        params["password_script"] = FENCING_DIR + "/" + item["id"]
     return {"id": item["id"], "agent": "stonith:" + item["agent"], "params": params, "meta": {},
             "operations": [{"name": "monitor", "interval": "60s", "timeout": "60s"}]}

@@ -30,6 +30,13 @@ options:
     type: list
     elements: str
     default: []
+  trees:
+    description:
+      - Directories that are saved whole, each as one compressed tar archive, if a file in them has changed.
+      - CFEngine's own notes C(cf_promises_validated) and C(cf_promises_release_id) do not count as a change.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Reports whether a backup would be made.
@@ -65,10 +72,13 @@ import os
 import platform
 import re
 import shutil
+import tarfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import file_state
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import newest, saved
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import file_state, tree
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS, tree_digest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, fail, local_runner
 
 CIB_NAME = "cib.xml"
@@ -96,28 +106,31 @@ def read_cib(run):
     return done.out if done.rc == 0 else None
 
 
-def fingerprint(paths, cib):
+def tree_mark(root):
+    """Digest of what lies below *root*."""
+    return tree_digest(dict((name, digest) for name, digest in tree(root).items() if name not in POLICY_STAMPS))
+
+
+def fingerprint(paths, cib, trees=()):
     """{name: digest} of everything whose change matters."""
     found = dict((path, file_state(path)["sha256"]) for path in paths)
+    found.update((root, tree_mark(root)) for root in trees)
     if cib:
         found[CIB_NAME] = hashlib.sha256(configuration(cib).encode("utf-8")).hexdigest()
     return found
 
 
-def newest(directory):
-    """(path, manifest) of the newest complete backup, or (None, None)."""
-    for path in sorted(map(os.path.dirname, glob.glob(directory + "/*/manifest.json")), reverse=True):
-        try:
-            with open(path + "/manifest.json", encoding="utf-8") as handle:
-                manifest = json.load(handle)
-                manifest["marks"].items()
-                return path, manifest
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # cut off while it was written: not a backup
-    return None, None
+def save_tree(target, root):
+    """Save one directory in the backup *target*; returns its entry for the manifest."""
+    name = os.path.join("trees", root.strip("/").replace("/", "-") + ".tar.gz")
+    os.makedirs(os.path.join(target, "trees"), mode=0o700, exist_ok=True)
+    with open(os.open(os.path.join(target, name), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as handle:
+        with tarfile.open(fileobj=handle, mode="w:gz", compresslevel=6) as archive:
+            archive.add(os.path.realpath(root), arcname=".")
+    return {"path": root, "archive": name}
 
 
-def save(directory, paths, cib, marks, missing=()):
+def save(directory, paths, cib, marks, missing=(), trees=()):
     """Write a new backup; its manifest comes last, so a backup that was cut off does not count."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     os.chmod(directory, 0o700)
@@ -130,18 +143,22 @@ def save(directory, paths, cib, marks, missing=()):
     os.mkdir(target, 0o700)
     entries = []
     for path in paths:
-        copy = os.path.join(target, "files", path.lstrip("/"))
+        copy = saved(target, path)
         os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
         shutil.copy2(path, copy)
         info = os.stat(path)
         os.chown(copy, info.st_uid, info.st_gid)
-        entries.append(dict(file_state(path), path=path, size=info.st_size, uid=info.st_uid, gid=info.st_gid))
+        entry = dict(file_state(path), path=path, size=info.st_size, uid=info.st_uid, gid=info.st_gid)
+        if os.path.islink(path):
+            entry["link"] = os.readlink(path)
+        entries.append(entry)
     if cib:
         with open(os.open(os.path.join(target, CIB_NAME), os.O_WRONLY | os.O_CREAT, 0o600), "w",
                   encoding="utf-8") as handle:
             handle.write(cib)
     manifest = {"host": platform.node(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "files": entries, "missing": list(missing), "cib": CIB_NAME if cib else None, "marks": marks}
+                "files": entries, "missing": list(missing), "trees": [save_tree(target, root) for root in trees],
+                "cib": CIB_NAME if cib else None, "marks": marks}
     temporary = os.path.join(target, ".manifest")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as handle:
         json.dump(manifest, handle, indent=1, sort_keys=True)
@@ -157,6 +174,7 @@ def main():
             directory=dict(type="path", required=True),
             files=dict(type="list", elements="str", required=True),
             also=dict(type="list", elements="str", default=[]),
+            trees=dict(type="list", elements="path", default=[]),
         ),
         supports_check_mode=True,
     )
@@ -164,7 +182,8 @@ def main():
     try:
         cib = read_cib(local_runner)
         paths = expand(params["files"])
-        marks = fingerprint(paths, cib)
+        trees = [root for root in params["trees"] if os.path.isdir(root)]
+        marks = fingerprint(paths, cib, trees)
         path, manifest = newest(params["directory"])
         old = manifest["marks"] if manifest else {}
         differing = sorted(name for name in set(marks) | set(old) if marks.get(name) != old.get(name))
@@ -174,7 +193,8 @@ def main():
             + "".join("gone since the last backup: %s\n" % name for name in differing if name not in marks)}}
         if result["changed"] and not module.check_mode:
             result["path"], result["saved"] = save(params["directory"], expand(params["files"] + params["also"]),
-                                                   cib, marks, [name for name in params["files"] if not expand([name])])
+                                                   cib, marks, [name for name in params["files"] if not expand([name])],
+                                                   trees)
     except HubError as error:
         fail(module, error)
     except OSError as error:

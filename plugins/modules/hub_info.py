@@ -40,7 +40,7 @@ options:
     type: str
     choices: [enterprise, debian]
   packager_wait:
-    description: Seconds to wait for the end of a package transaction that is under way.
+    description: Seconds to wait for the end of a package transaction that is under way; V(-1) is not to look for one.
     type: int
     default: 300
 attributes:

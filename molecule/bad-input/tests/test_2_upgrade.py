@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import shlex
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 from conftest import written
-from shared_hosts import WORK, report, sql
+from shared_hosts import WORK, lab, report, sql
 
 DATA = WORK + "/state/pg/data"
 HA_DIR = WORK + "/state/pg/hub_ha"
@@ -20,6 +21,29 @@ REPLICATION_IP = "192.168.10.100"
 # Quotes, backslashes, a colon and a hash (passfile), % and $ and braces (templates, shells), spaces, an umlaut.
 FIRST = r"""a"b'c\d\\e:f %s %(x)d $HOME ${y} `id` {{ z }} {% if %} #ä; --"""
 SECOND = "20261123"  # in a YAML file a number
+SECOND_IP = "192.168.100.101"
+# Each second a client asks the hub for policy; 1 is an answer. cf-net ends with 0 whatever has happened.
+POLICY = "while :; do cf-net -H 192.168.100.10 stat masterfiles/promises.cf 2>&1 | grep -c 'is a regular file' " \
+         ">>/root/policy; sleep 1; done"
+FENCE_PASSWORD = "it's $ecret \\ %"
+FENCE_AGENT = r"""#!/bin/sh
+while read -r line; do
+    case $line in action=*) action=${line#*=} ;; password_script=*) script=${line#*=} ;; esac
+done
+case ${action:-metadata} in
+metadata)
+    echo '<?xml version="1.0" ?><resource-agent name="fence_lab" shortdesc="the lab"><longdesc>none</longdesc>'
+    echo '<parameters>'
+    for name in action port password_script; do
+        echo "<parameter name=\"$name\"><content type=\"string\"/><shortdesc lang=\"en\">$name</shortdesc></parameter>"
+    done
+    echo '</parameters><actions>'
+    for name in on off reboot status monitor metadata; do echo "<action name=\"$name\"/>"; done
+    echo '</actions></resource-agent>' ;;
+*)
+    [ "$("$script")" = "it's \$ecret \\ %" ] ;;
+esac
+"""
 WATCH = """while :; do ps -eo args | grep -F -f /root/patterns >>/root/seen; sleep 0.1; done"""
 
 
@@ -38,10 +62,11 @@ def secret_file(tmp_path_factory):
     return write
 
 
-def run(play, path, *arguments, **environment):
-    """The upgrade with the replication's own shared address."""
-    return play.upgrade({"hub_ha_replication_virtual_ip": REPLICATION_IP}, ["-e", "@" + path, *arguments],
-                        **environment)
+def run(play, path, *arguments, variables=None, **environment):
+    """The upgrade with two shared addresses for the clients and one of the replication's own."""
+    return play.upgrade({"hub_ha_replication_virtual_ip": REPLICATION_IP,
+                         "hub_ha_virtual_ip": ["192.168.100.100", SECOND_IP], **(variables or {})},
+                        ["-e", "@" + path, *arguments], **environment)
 
 
 def postmaster(host):
@@ -83,9 +108,17 @@ def nowhere(secret, hubs, output):
         assert done.stdout == "", done.stdout
 
 
+def foreign(hub1):
+    """The resource that somebody else had in the CIB before the upgrade."""
+    root = ElementTree.fromstring(hub1.check_output("cibadmin --query"))
+    return [ElementTree.tostring(item) for item in root.iter("primitive") if item.get("id") == "operators-own"]
+
+
 def test_upgrade_without_a_restart(play, secret_file, hub1, hub2):
-    """One run of what the operator means, with settings that need no restart."""
-    before = postmaster(hub1)
+    """One run of what the operator means, with settings that need no restart, in a cluster that holds something."""
+    before, others = postmaster(hub1), foreign(hub1)
+    assert len(others) == 1
+    lab("exec", "client1", "--", "systemd-run", "--quiet", "--collect", "--unit=policy", "sh", "-c", POLICY)
     acknowledged, failed = written()
     for hub in (hub1, hub2):
         hub.run_expect([0], "rm -f /root/seen; umask 077; cat >/root/patterns <<'END'\n%s\nEND\n"
@@ -98,7 +131,11 @@ def test_upgrade_without_a_restart(play, secret_file, hub1, hub2):
         assert hub.check_output("cat /root/seen; rm -f /root/seen /root/patterns") == ""
     assert changes(done)
     done.says("restart none", "HS:async")
-    assert postmaster(hub1) == before
+    assert postmaster(hub1) == before and foreign(hub1) == others
+    assert "is running on" in hub1.check_output("crm_resource --resource operators-own --locate")
+    lab("exec", "client1", "--", "systemctl", "stop", "policy")
+    answers = lab("exec", "client1", "--", "cat", "/root/policy").split()
+    assert len(answers) > 20 and set(answers) == {"1"}, "policy was not served all the time: %s" % answers
     figures = report("writer", "--read-from", "hub1")
     line = "upgrade without a restart: %.1f s, longest gap %.3f s, %d acknowledged, %d failed, %d lost" % (
         seconds, figures["longest_gap_s"], figures["acknowledged"], figures["failed"], figures["lost"])
@@ -159,43 +196,80 @@ def test_password_that_is_wrong_is_told_and_nothing_is_lost(play, hub1, hub2):
     assert written()[1] == failed
 
 
-def test_foreign_resource_is_left_alone(play, secret_file, hub1):
-    hub1.run_expect([0], "cibadmin --create --scope resources --xml-text "
-                         "'<primitive id=\"operators-own\" class=\"ocf\" provider=\"pacemaker\" type=\"Dummy\"/>'"
-                         " && crm_resource --wait --timeout=30")
+def given_tls(folder, hubs):
+    """The operator's own authority, and a certificate of it for each hub; the paths on the hubs."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
-    def foreign():
-        root = ElementTree.fromstring(hub1.check_output("cibadmin --query"))
-        found = [item for item in root.iter("primitive") if item.get("id") == "operators-own"]
-        return ElementTree.tostring(found[0])
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "30",
+            "-subj", "/CN=house authority")
+    for number, hub in enumerate(hubs, 1):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "hub.key", "-out", "hub.csr", "-subj",
+                "/CN=hub%d" % number)
+        openssl("x509", "-req", "-in", "hub.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out",
+                "hub.crt", "-days", "30")
+        hub.run_expect([0], "install -d /etc/ssl/house && cd /etc/ssl/house && umask 077 && cat >all <<'END'\n%sEND\n"
+                            "openssl x509 -in all >hub.crt && openssl pkey -in all >hub.key && rm all && "
+                            "cat >ca.crt <<'END'\n%sEND\nchmod 644 *.crt && chown cfpostgres hub.key"
+                       % ((folder / "hub.crt").read_text() + (folder / "hub.key").read_text(),
+                          (folder / "ca.crt").read_text()))
+    return {"hub_ha_tls_" + name: "/etc/ssl/house/" + file
+            for name, file in (("certificate", "hub.crt"), ("key", "hub.key"), ("ca", "ca.crt"))}
 
-    before = foreign()
-    version = hub1.check_output("cibadmin --query | head -1 | grep -o ' epoch=[^ ]*'")
-    done = run(play, secret_file(FIRST))
-    # What was changed by hand is saved, and nothing else is done.
-    assert set(changes(done)) <= {"%s: cfengine.hub_ha.backup : Save configuration, keys and CIB" % host
-                                  for host in ("hub1", "hub2")}
-    assert foreign() == before
-    assert hub1.check_output("cibadmin --query | head -1 | grep -o ' epoch=[^ ]*'") == version
-    assert "is running on" in hub1.check_output("crm_resource --resource operators-own --locate")
+
+def fencing(hubs):
+    """Two devices of an agent that does nothing but look at its password."""
+    for hub in hubs:
+        hub.run_expect([0], "cat >/usr/sbin/fence_lab <<'END'\n%sEND\nchmod 755 /usr/sbin/fence_lab" % FENCE_AGENT)
+    return {"hub_ha_fencing_none_reason": None, "hub_ha_fencing": [
+        {"id": "fence-" + hub, "agent": "fence_lab", "hub": hub, "password": FENCE_PASSWORD, "params": {"port": hub}}
+        for hub in ("hub1", "hub2")]}
 
 
-def test_password_is_rotated(play, secret_file, hub1, hub2):
+def test_changes_of_the_operators_on_the_pair(play, secret_file, hub1, hub2, tmp_path):
+    """Another password, own certificates, fencing devices, an address less; and what somebody spoilt is mended."""
+    hubs = (hub1, hub2)
     pid = postmaster(hub1)
-    done = run(play, secret_file(SECOND), "--diff")
-    assert sorted(name for name in changes(done) if "hub_ha.database" in name) == [
+    variables = dict(given_tls(tmp_path, hubs), **fencing(hubs))
+    variables["hub_ha_virtual_ip"] = "192.168.100.100"
+    sql(hub1, "ALTER ROLE hub_ha_repl PASSWORD 'somebody else'")
+    hub2.run_expect([0], "sed -i 's/hub_ha_repl:.*/hub_ha_repl:not it/' %s/pgpass" % HA_DIR)
+    done = run(play, secret_file(SECOND), "--diff", variables=variables)
+    assert sorted(name for name in changes(done) if "password" in name or "Role that" in name) == sorted([
         "hub1: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only",
+        "hub2: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only",
         "hub1: cfengine.hub_ha.database : Role that may replicate and nothing else",
-        "hub2: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only"]
+        "hub1: cfengine.hub_ha.resources : Fencing passwords, each in a script that only root can read",
+        "hub2: cfengine.hub_ha.resources : Fencing passwords, each in a script that only root can read"])
+    done.says("fencing on")
+    again = run(play, secret_file(SECOND), variables=variables)
+    assert changes(again) == [] and postmaster(hub1) == pid
+    nowhere(FENCE_PASSWORD, hubs, done.output + again.output)
+    for hub in hubs:
+        assert hub.check_output("cat %s/pgpass" % HA_DIR) == "*:*:*:hub_ha_repl:" + SECOND
+        assert hub.check_output("stat -c '%a %U' /etc/pacemaker/hub_ha/*").split() == ["700", "root"] * 2
+
+
+def test_standby_connects_with_the_new_password_and_certificates(hub1):
     sender = streaming(hub1)[1]
     sql(hub1, "SELECT pg_terminate_backend(%s)" % sender)
     deadline = time.monotonic() + 20
     while streaming(hub1)[1] == sender and time.monotonic() < deadline:
         time.sleep(0.1)
     assert streaming(hub1)[1] != sender
-    assert hub2.check_output("cat %s/pgpass" % HA_DIR) == "*:*:*:hub_ha_repl:" + SECOND
-    assert changes(run(play, secret_file(SECOND))) == []
-    assert postmaster(hub1) == pid
+    shown = hub1.check_output("openssl s_client -starttls postgres -connect 192.168.10.10:5432 </dev/null 2>&1")
+    assert "issuer=CN = house authority" in shown or "issuer=CN=house authority" in shown, shown
+
+
+def test_devices_run_on_the_other_hub_and_the_address_is_gone(hub1):
+    for hub, other in (("hub1", "hub2"), ("hub2", "hub1")):
+        assert hub1.check_output("crm_resource --resource fence-%s --locate" % hub).endswith("on: " + other)
+    assert hub1.check_output("crm_attribute --type crm_config --name stonith-enabled --query --quiet") == "true"
+    assert "cfvirtip_2" not in hub1.check_output("cibadmin --query --scope configuration")
+    assert SECOND_IP not in hub1.check_output("ip -4 -o addr show")
+
+
+def test_nothing_was_lost(hub1):
     figures = report("writer", "--read-from", "hub1")
     assert figures["failed"] == 0 and figures["lost"] == 0
     print("all of it: longest gap %.3f s, %d acknowledged, 0 failed, 0 lost"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 
-from conftest import WORK, play, recap
+from conftest import WORK, play, recap, sql
 
 HBA = WORK + "/state/pg/data/pg_hba.conf"
 HA_INFO = WORK + "/masterfiles/cfe_internal/enterprise/ha/ha_info.json"
@@ -42,6 +43,9 @@ def test_drift_is_shown_and_mended(hub1, hub2):
                          "'<nvpair id=\"cfvirtip-meta_attributes-migration-threshold\" value=\"5\"/>'")
     hub1.run_expect([0], "cibadmin --modify --xml-text '<rsc_order id=\"promote-then-cfengine\" kind=\"Optional\"/>'")
     hub1.run_expect([0], "sed -i '/hub_ha_repl 192.168.100.11/d' %s" % HBA)
+    # A setting of the operator's that waits for a restart: on a pair that is one in place, in maintenance mode.
+    hub1.run_expect([0], "echo 'max_replication_slots = 12' >>%s/postgresql.conf" % os.path.dirname(HBA))
+    sql(hub1, "SELECT pg_reload_conf()")
     for hub in (hub1, hub2):
         hub.run_expect([0], "sed -i 's/\"sha\": \"..../\"sha\": \"0000/' %s" % HA_INFO)
 
@@ -53,7 +57,10 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     for part in ("-    token: 3000", "+    token: 1000", "migration-threshold=5", "kind=Optional",
                  "+hostssl replication hub_ha_repl 192.168.100.11/32 scram-sha-256", '"sha": "0000'):
         assert part in text, part
+    assert "one restart of PostgreSQL, for max_replication_slots" in checked
+    assert "Restart in place, as a real run will do it" in checked
     assert hub1.file("/etc/corosync/corosync.conf").contains("token: 3000"), "check mode has changed something"
+    assert sql(hub1, "SHOW max_replication_slots") == ["10"]
 
     status, real = play("--diff")
     assert status == 0, real[-3000:]
@@ -66,6 +73,9 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     assert (status, recap(output), diffs(output)) == (0, {"hub1": 0, "hub2": 0}, [])
     assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
     assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
+    assert sql(hub1, "SHOW max_replication_slots") == ["12"]
+    assert not hub1.file(WORK + "/state/pg/hub_ha/maintenance").exists
+    assert "maintenance-mode" not in hub1.check_output("cibadmin --query --scope crm_config")
 
 
 def running(hub):

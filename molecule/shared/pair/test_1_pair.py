@@ -8,7 +8,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
-from conftest import ROOT, SHARED, WORK, report, lab, sql
+from conftest import BEGUN, ROOT, SHARED, WORK, report, lab, sql
 
 sys.path.insert(0, str(ROOT))
 from lab.hub import OPERATOR_DEF_JSON  # noqa: E402
@@ -89,7 +89,8 @@ def test_at_most_one_restart(hub1):
     starts = [line[:23] for line in hub1.file("/var/log/postgresql.log").content_string.splitlines()
               if "database system is ready to accept connections" in line]
     times = [calendar.timegm(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S")) for line in starts]
-    assert len(times) >= 1 and len([at for at in times if at > first]) <= 1
+    # What was restarted since the upgrade, the test of drift has wanted.
+    assert len(times) >= 1 and len([at for at in times if first < at < BEGUN]) <= 1
 
 
 def test_cib(hub1):
@@ -109,6 +110,11 @@ def test_only_our_resources_stay_and_leave_as_we_want(hub1):
     for resource in ("cfvirtip", "cfpgsql"):
         for name, value in (("resource-stickiness", "INFINITY"), ("migration-threshold", "1")):
             assert hub1.check_output("crm_resource --resource %s --meta --get-parameter %s" % (resource, name)) == value
+
+
+def test_configuration_can_be_loaded_again(hub):
+    """The agent has postgresql.conf include a file. Where that is missing, no reload takes and no restart ends."""
+    assert sql(hub, "SELECT sourcefile, error FROM pg_file_settings WHERE error IS NOT NULL") == []
 
 
 def test_status_that_cfengine_reads(hub1):

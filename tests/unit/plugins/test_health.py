@@ -67,13 +67,27 @@ def cut(cluster):
     (address_on(), "shared address 192.168.100.100 is on no hub, the active hub is hub1"),
     (address_on("hub2"), "shared address 192.168.100.100 is on hub2, the active hub is hub1"),
     (address_on("hub1", "hub2"), "shared address 192.168.100.100 is on hub1 and hub2, the active hub is hub1"),
-    (failed, "cfpgsql failed on hub2 (start): no WAL"),
-    (failed_silently, "cfvirtip failed on hub1 (monitor): no reason given"),
+    (failed, "cfpgsql failed on hub2 (start): no WAL -> mend the cause, then: "
+             "crm_resource --cleanup --resource cfpgsql --node hub2"),
+    (failed_silently, "cfvirtip failed on hub1 (monitor): no reason given -> mend the cause, then: crm_resource "
+                      "--cleanup --resource cfvirtip --node hub1"),
     (cut, "link 1 to hub2 is down")])
 def test_one_problem_of_the_cluster(change, text):
     cluster = pair.cluster_state()
     change(cluster)
     assert health.cluster_problems(cluster, the_plan()) == [text]
+
+
+def test_standby_that_failed_to_start():
+    """Only while it does not run: a failure of before that was got over is no reason to do anything."""
+    cluster = pair.cluster_state()
+    assert health.failed_standby(cluster, the_plan()) is False
+    failed(cluster)
+    assert health.failed_standby(cluster, the_plan()) is False
+    cluster["resources"]["cfpgsql"]["instances"] = [{"node": "hub1", "active": True}, {"node": None, "active": False}]
+    assert health.failed_standby(cluster, the_plan()) is True
+    cluster["failures"][0]["node"] = "hub1"
+    assert health.failed_standby(cluster, the_plan()) is False
 
 
 def test_sync_standby_is_healthy():
@@ -139,6 +153,17 @@ def test_one_problem_of_replication(change, text):
     found = pair.replication_state()
     change(found)
     assert health.replication_problems(found, the_plan(), 64) == [text]
+
+
+def test_one_hub_alone_says_what_it_knows():
+    found = pair.replication_state()
+    for host in found:
+        assert health.replication_problems({host: found[host]}, the_plan(), 64) == []
+    sender(lag_bytes=(64 << 20) + 1)(found)
+    found["hub2"]["role"] = "stopped"
+    assert health.replication_problems({"hub1": found["hub1"]}, the_plan(), 64) == ["hub2 is 64.0 MB behind"]
+    assert health.replication_problems({"hub2": found["hub2"]}, the_plan(), 64) == [
+        "PostgreSQL on hub2 is stopped, not standby"]
 
 
 def test_lag_at_the_limit_or_unknown_is_no_problem():

@@ -182,6 +182,16 @@ def test_files_written_after_the_server_read_them(hub, server):
     assert server.poll() is None
 
 
+def test_link_that_is_newer_than_its_target_counts(tmp_path):
+    """A certificate of the operator's may be older than the server that is to use it now."""
+    target, link = tmp_path / "own.crt", tmp_path / "server.crt"
+    target.write_text("x")
+    os.utime(target, (1000, 1000))
+    assert hub_loader.newest_change([str(target), str(tmp_path / "none")]) == 1000
+    link.symlink_to(target)
+    assert hub_loader.newest_change([str(link)]) == os.lstat(link).st_mtime > 1000
+
+
 def test_running_database_that_does_not_answer(hub, server):
     run = Runner(postgres=version, pg_controldata=CONTROL, psql=(2, "FATAL:  role \"root\" does not exist\n"))
     found = hub_loader.postgres(run, hub)
@@ -344,6 +354,21 @@ def test_cluster_running_and_not(monkeypatch):
     monkeypatch.setattr(hub_loader, "which", lambda program: None)
     found = hub_loader.cluster(Runner())
     assert not found["corosync_installed"] and not found["pacemaker_installed"] and not found["cib_readable"]
+
+
+@pytest.mark.parametrize("live, disk, has", [
+    ("<cib><primitive id='cfpgsql'/></cib>", None, True), ("<cib/>", '<cib><primitive id="cfpgsql"/></cib>', False),
+    ((102, "not connected"), '<cib><primitive id="cfpgsql" class="ocf"/></cib>', True),
+    ((102, "not connected"), "<cib/>", False), ((102, "not connected"), None, False)])
+def test_whether_pacemaker_has_the_database(monkeypatch, tmp_path, live, disk, has):
+    """Also while it is stopped: it will take the database when it is started."""
+    monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/sbin/" + program)
+    monkeypatch.setattr(hub_loader, "CIB_ON_DISK", str(tmp_path / "cib.xml"))
+    if disk:
+        (tmp_path / "cib.xml").write_text(disk)
+    found = hub_loader.cluster(Runner(pacemakerd="Pacemaker 3.0.0\n", cibadmin=live, corosync="",
+                                      corosync_cmapctl=(1, "")))
+    assert found["has_database"] is has
 
 
 def test_waiting_for_the_packager_ends(tmp_path):

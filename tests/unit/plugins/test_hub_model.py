@@ -197,4 +197,15 @@ def test_cib_summary_without_one_clear_primary():
     assert hub_model.cib_summary(text.replace('value="HS:async"', 'value="PRI"'))["promoted"] is None
     assert hub_model.cib_summary(text.replace('value="PRI"', 'value="HS:alone"'))["promoted"] is None
     assert hub_model.cib_summary("<cib><configuration/></cib>") == {
-        "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "pgsql_status": {}, "promoted": None}
+        "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_fencing": [], "pgsql_status": {},
+        "promoted": None, "maintenance": False}
+
+
+@pytest.mark.parametrize("value, on", [("true", True), ("True", True), ("1", True), ("false", False), ("", False)])
+def test_cib_summary_sees_maintenance_mode(value, on):
+    text = cib("pair.xml")
+    assert hub_model.cib_summary(text)["maintenance"] is False
+    text = text.replace("</cluster_property_set>",
+                        '<nvpair id="m" name="maintenance-mode" value="%s"/></cluster_property_set>' % value, 1)
+    assert 'name="maintenance-mode"' in text
+    assert hub_model.cib_summary(text)["maintenance"] is on

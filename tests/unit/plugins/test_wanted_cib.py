@@ -8,21 +8,22 @@ import json
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import wanted_cib
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SETTINGS = {"fencing": "none", "user": "hub_ha", "sslmode": "verify-ca", "monitor_primary": "3s",
-            "monitor_standby": "4s", "operation_timeout": "120s"}
+            "monitor_standby": "4s", "operation_timeout": "120s", "start_timeout": "300s"}
 HA_DIR = "/var/lib/cfengine3/state/pg/hub_ha"
 FENCING = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "password": "it's $ecret \\ %",
             "params": {"ip": "10.9.9.9", "lanplus": 1, "verbose": True}} for hub in ("hub1", "hub2")]
 
 
 def make(results=None, fencing="none", **settings):
-    the_plan = plan.make_plan(results or pair.results(), pair.settings(fencing=fencing, **settings))
+    results = results or pair.results()
+    the_plan = plan.make_plan(results, pair.settings(fencing=fencing, **settings))
     assert the_plan["failures"] == []
-    return wanted_cib(the_plan, dict(SETTINGS, fencing=fencing))
+    return wanted_cib(the_plan, dict(SETTINGS, fencing=fencing), results[the_plan["active"]]["hub"]["cluster"])
 
 
 def primitive(found, name):
@@ -82,7 +83,7 @@ def test_monitors_have_different_intervals_and_the_given_timeouts():
     monitors = dict((item.get("role"), item["interval"]) for item in operations if item["name"] == "monitor")
     assert monitors == {"Promoted": "3s", None: "4s"}, "pacemaker tells operations apart by name and interval"
     timeouts = dict((item["name"], item["timeout"]) for item in operations if item["name"] != "monitor")
-    assert timeouts == {"start": "120s", "stop": "120s", "promote": "120s", "demote": "120s", "notify": "90s"}
+    assert timeouts == {"start": "300s", "stop": "120s", "promote": "120s", "demote": "120s", "notify": "90s"}
 
 
 def test_slot_of_the_agent_is_the_slot_of_the_plan():
@@ -149,3 +150,34 @@ def test_module_cib_accepts_the_arguments_and_the_second_time_finds_nothing_to_d
         assert 'id="%s"' % name in text
     second = cib_model.edit(cib_model.parse(text), found)[0]
     assert not cib_model.differs(cib_model.parse(text), second)
+
+
+def test_nothing_is_gone_on_a_blank_hub_or_a_pair_that_is_wanted_so():
+    assert make()["absent"] == make(pair.running_pair())["absent"] == []
+
+
+def test_what_is_not_wanted_any_more_goes():
+    results = pair.running_pair()
+    cluster = results["hub1"]["hub"]["cluster"]
+    cluster["cib_resources"].update({
+        "cfvirtip_2": "ocf:heartbeat:IPaddr2", "cfvirtip_repl": "ocf:heartbeat:IPaddr2", "portal": "systemd:nginx",
+        "cfvirtip_old": "ocf:heartbeat:IPaddr2", "cfvirtip_3": "ocf:pacemaker:Dummy",
+        "fence-hub1": "stonith:fence_ipmilan", "fence-old": "stonith:fence_ipmilan", "ups": "stonith:fence_apc"})
+    cluster["cib_fencing"] = ["fence-hub1", "fence-old"]
+    assert make(results, fencing=FENCING)["absent"] == [
+        "cfvirtip_2", "cfvirtip_repl", "fence-old", "fence-old-not-on-target"], "what is not ours stays"
+    assert make(results, fencing=FENCING, virtual_ip=["192.168.100.100", "192.168.0.100"],
+                replication_virtual_ip="192.168.10.100")["absent"] == ["fence-old", "fence-old-not-on-target"]
+
+
+def test_module_cib_takes_them_out_of_the_group():
+    before = cib_model.normalise(dict(make(pair.running_pair(), fencing=FENCING,
+                                           virtual_ip=["192.168.100.100", "192.168.0.100"])))
+    empty = "<cib validate-with='pacemaker-3.9' epoch='0' num_updates='0' admin_epoch='0'><configuration>" \
+        "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
+    text = cib_model.unparse(cib_model.edit(cib_model.parse(empty), before)[0])
+    results = pair.running_pair()
+    results["hub1"]["hub"]["cluster"].update(hub_model.cib_summary(text))
+    assert results["hub1"]["hub"]["cluster"]["cib_fencing"] == ["fence-hub1", "fence-hub2"]
+    after = cib_model.unparse(cib_model.edit(cib_model.parse(text), cib_model.normalise(dict(make(results))))[0])
+    assert "fence-" not in after and "cfvirtip_2" not in after and 'id="cfvirtip"' in after

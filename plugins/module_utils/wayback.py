@@ -1,0 +1,148 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A step has failed: does a hub serve, and may its database be started by hand. Pure functions on plain data.
+
+A primary is started only if it is proven that pacemaker leaves the database alone, that no other hub has a primary, and
+that no other hub has newer data. Whatever is not proven is a reason to start nothing and to say so.
+"""
+
+from __future__ import annotations
+
+RECOVERING = ("shut down in recovery", "in archive recovery")
+RUNS = ("active", "activating", "reloading")
+
+
+def judge(plan, before, answers, stage):
+    """What is there and what may be done.
+
+    plan: see plan.make_plan. before: {host: result of hub_info when the plan was made}. answers: results of hub_info on
+    each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its time;
+    "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
+    Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",
+    "hold", "stop" or "start", "ask": host whose pacemaker can be asked or None, "managed": whether pacemaker has the
+    database, "adopted": whether it had it before this run, "set_maintenance": bool, "why": [sentences]}.
+    """
+    before = dict((host, result["hub"]) for host, result in before.items() if "hub" in result)
+    now = dict((item["item"], item["hub"]) for item in answers if "hub" in item)
+    lost = dict((item["item"], reason(item)) for item in answers if "hub" not in item)
+    adopted = plan["adopted"] or any(info["cluster"]["has_database"] for info in before.values())
+    managed = adopted or any(info["cluster"]["has_database"] for info in now.values())
+    order = [plan["active"], plan["passive"]]
+    verdict = {
+        "primaries": [host for host in order if host in now and now[host]["postgres"]["state"] == "primary"],
+        "lost": lost, "do": "nothing", "managed": managed, "adopted": adopted, "set_maintenance": False, "why": [],
+        "ask": ([host for host in order if host in now and now[host]["cluster"]["cib_readable"]] + [None])[0],
+    }
+    if verdict["primaries"] or stage == "started":
+        return verdict
+    why = obstacles(plan, before, now, managed, adopted)
+    if not managed:
+        verdict.update({"why": why} if why else {"do": "start"})
+        return verdict
+    hub = now.get(plan["active"])
+    held = hub is not None and hub["cluster"]["maintenance"]
+    if stage == "look" and not held and verdict["ask"]:
+        verdict["do"] = "wait"
+    elif stage == "held":
+        why += ["pacemaker on %s is not in maintenance mode" % host for host in order
+                if host in now and not leaves_alone(now[host])]
+        if not why:
+            verdict["do"] = "stop" if hub["postgres"]["state"] == "standby" else "start"
+    else:
+        if adopted and not held:
+            why.insert(0, "pacemaker has the database in hand, so nothing was started behind its back")
+        elif hub is not None and not hub["cluster"]["cib_readable"]:
+            why.append("pacemaker does not run on %s, so it cannot be kept from the database" % plan["active"])
+        if not why:
+            verdict.update({"do": "hold", "set_maintenance": not held})
+    verdict["why"] = why
+    return verdict
+
+
+def reason(answer):
+    """Why a hub has said nothing, in one line."""
+    return " ".join(str(answer.get("msg") or "no answer").split())
+
+
+def leaves_alone(info):
+    """True when this hub's pacemaker does nothing with the database: it is in maintenance mode or does not run."""
+    if info["cluster"]["cib_readable"]:
+        return info["cluster"]["maintenance"]
+    return info["units"].get("pacemaker", {}).get("active") not in RUNS
+
+
+def obstacles(plan, before, now, managed, adopted):
+    """Why the hub that was active must not be started as a primary: a list of sentences, empty when it may be."""
+    active, passive = plan["active"], plan["passive"]
+    why = []
+    if active in now:
+        postgres = now[active]["postgres"]
+        # Adopted only now, and stopped by pacemaker as a standby: still the one that was the primary.
+        standby = postgres["state"] == "standby" or postgres["state"] == "stopped" and (
+            postgres["standby_signal"] or postgres["control"].get("state") in RECOVERING)
+        if postgres["state"] == "unreachable":
+            why.append("PostgreSQL runs on %s (pid %s) and does not answer: %s"
+                       % (active, postgres["pid"], postgres["error"]))
+        elif postgres["state"] in ("absent", "foreign"):
+            why.append("there is no database in %s on %s" % (postgres["data_dir"], active))
+        elif standby and (adopted or not managed):
+            why.append("the database on %s is a standby's" % active)
+    else:
+        why.append("nothing can be done on %s" % active)
+    if passive not in now:
+        # Without pacemaker nothing starts what was cloned there, and nothing was running before.
+        if managed or passive not in before or before[passive]["postgres"]["state"] not in ("absent", "stopped"):
+            why.append("it is not known whether %s has become the primary" % passive)
+    elif active in now:
+        why += newer(passive, now[passive]["postgres"], active, now[active]["postgres"])
+    return why
+
+
+def newer(passive, mine, active, theirs):
+    """Why the passive hub's data may be the newer one: a list of at most one sentence."""
+    if mine["state"] == "unreachable":
+        return ["PostgreSQL runs on %s (pid %s) and does not answer: %s" % (passive, mine["pid"], mine["error"])]
+    if mine["state"] in ("absent", "foreign"):
+        return []
+    timelines = mine["control"].get("timeline"), theirs["control"].get("timeline")
+    if None in timelines:
+        return ["it cannot be told which hub's data is newer"]
+    if timelines[0] > timelines[1]:
+        return ["%s was a primary after %s was (timeline %s, %s has %s)"
+                % (passive, active, timelines[0], active, timelines[1])]
+    if mine["state"] == "stopped" and not mine["clone"] and timelines[0] == timelines[1]:
+        return ["%s holds data of a former primary, which may be the newer one" % passive]
+    return []
+
+
+def text(plan, verdict, cause, notes, backup):
+    """The last message of a run that failed.
+
+    cause: what failed. notes: sentences about what was done since. backup: directory with what was there before, or None.
+    """
+    lines = [cause.strip(), ""]
+    if len(verdict["primaries"]) > 1:
+        lines.append("BOTH hubs have a primary: %s. Stop one now; docs/operate.md, \"Unplanned failover\"."
+                     % " and ".join(verdict["primaries"]))
+    elif verdict["primaries"]:
+        lines.append("The hub is serving: PostgreSQL takes writes on %s." % verdict["primaries"][0])
+    elif verdict["lost"]:
+        silent = [host for host in plan["hubs"] if host not in verdict["lost"]]
+        lines += ["%s takes no writes." % host for host in silent]
+        lines.append("Whether %s serves is not known. Look there now." % " or ".join(sorted(verdict["lost"])))
+    else:
+        lines.append("NO hub takes writes now. Look there now.")
+    lines += ["%s cannot be read: %s" % item for item in sorted(verdict["lost"].items())]
+    lines += ["- " + item for item in notes]
+    if not verdict["primaries"]:
+        lines += ["- " + item for item in verdict["why"]]
+        if verdict["managed"]:
+            lines.append("Look at: crm_mon -1rAf on both hubs, %s, journalctl -u pacemaker." % plan["layout"]["pg_log"])
+            lines.append("What to do then is in docs/operate.md, \"When an upgrade fails\".")
+        else:
+            lines.append("Look on %s at: %s, journalctl -u %s."
+                         % (plan["active"], plan["layout"]["pg_log"], plan["layout"]["db_unit"]))
+    if backup:
+        lines.append("What was there before is saved on %s in %s." % (plan["active"], backup))
+    lines.append("Mend the cause above and run the same command again: it goes on where it stopped.")
+    return "\n".join(lines)
