@@ -341,6 +341,9 @@ def client(run):
     result = identity(run, layout, detected is not None)
     result.update({
         "uname": platform.node(), "layout": layout, "units": units(run, CLIENT_UNITS),
+        "addresses": [item["address"] for item in addresses(run)],
+        "policy_server_addresses": resolve([result["policy_server"]])[result["policy_server"]]
+        if result["policy_server"] else [],
         "served_list": result.pop("hub_list", None),
         "hub_list": hub_model.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
     })
@@ -358,10 +361,12 @@ def cfengine(run, layout, installed):
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
+    result["acl_in_policy"] = None if result["sets_acl"] else acl_in_policy(run, layout)
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
     result["inputs_behind"] = [name for name in (layout["def_json"], layout["hub_policy"], layout["hub_list"])
                                if read_text(name) != read_text(layout["inputs"] + name[len(layout["masterfiles"]):])]
     policy = tree(layout["masterfiles"])
+    result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = hub_model.tree_digest(
         dict((name, digest) for name, digest in policy.items() if name not in hub_model.POLICY_STAMPS))
     keys = client_keys(layout["ppkeys"])
@@ -374,17 +379,29 @@ def cfengine(run, layout, installed):
 
 
 def augments_facts(path):
-    """{"def_json_error", "policy_location"}: why CFEngine's augments cannot be merged with, or None, and where they say
-    that policy comes from. Their text stays here: operators keep secrets in it.
+    """{"def_json_error", "policy_location", "sets_acl"}: why CFEngine's augments cannot be merged with, or None, where
+    they say that policy comes from, and whether they set acl. Their text stays here: operators keep secrets in it.
     """
     try:
         text = read_text(path)
         data = augments.parse(text)
         augments.merge(text, AUGMENTED)  # a trial: what role hub adds to must be such that it can be added to
+        if os.path.exists(os.path.join(os.path.dirname(path), "def_preferred.json")):
+            raise ValueError("CFEngine reads def_preferred.json in its place; bring both together in def.json")
     except ValueError as error:
-        return {"def_json_error": str(error), "policy_location": None}
+        return {"def_json_error": str(error), "policy_location": None, "sets_acl": True}
     place = augments.find(data, "mpf_update_policy_master_location")
-    return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None}
+    return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None,
+            "sets_acl": augments.find(data, "acl") is not None}
+
+
+def acl_in_policy(run, layout):
+    """The list def.acl as the hub's policy sets it itself; None when that cannot be known."""
+    policy = layout["masterfiles"] + "/promises.cf"
+    if not os.path.exists(policy):
+        return None
+    done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
+    return hub_model.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
 
 
 def tree(root, follow=False):

@@ -207,7 +207,18 @@ def hub_list(text):
     except ValueError:
         return None
     hubs = data.get("hubs") if isinstance(data, dict) else None
-    if not isinstance(hubs, dict) or not all(isinstance(hub, dict) and isinstance(hub.get("key"), str)
-                                             and isinstance(hub.get("name"), str) for hub in hubs.values()):
+    if not isinstance(hubs, dict) or not hubs or not isinstance(data.get("shared"), list) or "vendor" not in data:
         return None
+    for hub in hubs.values():
+        if not isinstance(hub, dict) or not all(isinstance(hub.get(key), str) for key in ("name", "key", "public")):
+            return None
     return data
+
+
+def policy_list(show_vars, name):
+    """The list variable *name* out of `cf-promises --show-vars`; None when it is not there."""
+    for line in show_vars.splitlines():
+        match = re.match(re.escape(name) + r"\s+\{(.*)\}(\s|$)", line)
+        if match:
+            return re.findall(r'"((?:[^"\\]|\\.)*)"', match.group(1))
+    return None

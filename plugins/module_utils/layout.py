@@ -27,7 +27,7 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         # Ours, read through def.json: policy and list of hubs.
         "hub_policy": work_dir + "/masterfiles/services/hub_ha.cf",
         "hub_list": work_dir + "/masterfiles/services/hub_ha.json",
-        "role_file": state + "/hub_ha/role",
+        "role_file": "/run/hub_ha/role",  # gone after a boot
         "ha_cfg": work_dir + "/ha.cfg",
         "policy_server": work_dir + "/policy_server.dat",
         "am_policy_hub": state + "/am_policy_hub",

@@ -703,6 +703,7 @@ def hub_list(infos, client, virtual_ips, nodes, settings):
         "hubs": dict((client["addresses"][host], {
             "name": nodes[host], "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"]})
             for host, info in infos.items()),
+        "revoked": as_list(settings.get("revoked_keys")),
         "sync": {"policy": bool(settings.get("sync_policy", True)),
                  "paths": portal + as_list(settings.get("shared_paths"))},
     }
@@ -728,13 +729,48 @@ def check_hub_list(infos, active, settings, report):
                         "-e hub_ha_accept_hub_keys=%s" % name)
 
 
-def check_policy(infos, active, report):
+def check_acl(infos, active, report):
+    """Role hub sets acl in def.json, and then a list in the policy itself counts no more."""
+    info = infos[active]
+    acl, own = info["cfengine"].get("acl_in_policy"), info["cfengine"].get("policy_server")
+    if acl and acl != ["%s/16" % own]:
+        report.fail(active, "the policy itself sets acl (%s), which ends as soon as def.json sets it" % ", ".join(acl),
+                    "put that list into def.json, as \"vars\": {\"acl\": [...]}; it is added to, not replaced")
+
+
+def check_shared_paths(infos, active, settings, report):
+    """What belongs to one hub is not shared, nor anything above or below it."""
+    layout = infos[active]["layout"]
+    own = [layout[key] for key in ("ppkeys", "masterfiles", "inputs", "policy_server", "ha_cfg")] + [
+        layout["work_dir"] + "/state", layout["work_dir"] + "/licenses", "/etc/corosync", "/etc/pacemaker"]
+    for path in as_list(settings.get("shared_paths")):
+        plain = str(path).rstrip("/")
+        clash = [item for item in own if plain == item or plain.startswith(item + "/") or item.startswith(plain + "/")]
+        if not plain.startswith("/") or "/../" in plain + "/" or clash:
+            report.fail("all", "hub_ha_shared_paths names %s, which %s" % (path, "touches %s, a hub's own" % clash[0] if clash
+                                                                          else "is no absolute path"),
+                        "name files and directories that both hubs must have alike, and nothing of CFEngine's own state")
+
+
+def check_revoked(settings, report):
+    for digest in as_list(settings.get("revoked_keys")):
+        if not re.match(r"(MD5=[0-9a-f]{32}|SHA=[0-9a-f]{64})\Z", str(digest)):
+            report.fail("all", "hub_ha_revoked_keys names %r, which is no digest of a key" % str(digest),
+                        "such as MD5=... or SHA=..., as in the name of the client's file in ppkeys")
+
+
+def check_policy(infos, active, settings, report):
     """Our policy reaches hubs and clients through the policy framework, from the place where hubs take theirs."""
     info = infos[active]
     if info["cfengine"].get("policy_framework") is False:
         report.warn(active, "%s is not CFEngine's masterfiles policy framework, which reads def.json: have your policy "
                             "read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update, or clients "
                             "learn of the other hub from playbooks/clients.yml only" % info["layout"]["masterfiles"])
+    links = info["cfengine"].get("policy_links")
+    if links and settings.get("sync_policy", True):
+        report.warn(active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries them as what they "
+                            "point to, and this playbook as links: replace them, or set hub_ha_sync_policy to false"
+                    % ", ".join(links))
     location = info["cfengine"].get("policy_location")
     if location not in (None, "masterfiles", info["layout"]["masterfiles"]):
         report.warn(active, "def.json has hosts take their policy from %s, where the policy for high availability is "
@@ -774,7 +810,10 @@ def make_plan(results, settings, probes=None):
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
     check_hub_list(infos, active, settings, report)
-    check_policy(infos, active, report)
+    check_policy(infos, active, settings, report)
+    check_acl(infos, active, report)
+    check_shared_paths(infos, active, settings, report)
+    check_revoked(settings, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     check_links(infos, report, probes or {})

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import ADDRESSES, SHARED, WORK, get_host, lab, play, recap, sql  # noqa: E402
 
-AGENT = "cf-agent --no-lock --file update.cf && cf-agent --no-lock"
+AGENT = "cf-agent %s --file update.cf && cf-agent %s"
 LIMIT = 10.0  # seconds for the first run of an agent after a failover
 SWARM = 50
 POLICY = WORK + "/masterfiles/services/%s.cf"
@@ -31,13 +31,14 @@ def note(**figures):
             handle.write(json.dumps({"clients": figures}) + "\n")
 
 
-def agent(name, alone=False):
-    """One run of a host's agent as cf-execd does it: (seconds, output); it must succeed at the first try.
+def agent(name, alone=False, lock="--no-lock"):
+    """One run of a host's agent: (seconds, output); it must succeed at the first try.
 
-    alone: the other hub is off, which a hub's agent complains of.
+    alone: the other hub is off, which a hub's agent complains of. lock: "" as cf-execd runs it; promises of a run that
+    was less than a minute ago are then left out, so most tests don't.
     """
     began = time.monotonic()
-    done = get_host(name).run(AGENT)
+    done = get_host(name).run(AGENT % (lock, lock))
     text = done.stdout + done.stderr
     assert done.rc == 0 and (alone or "error:" not in text), "%s: %s" % (name, text)
     return time.monotonic() - began, text
@@ -138,7 +139,7 @@ def test_both_hubs_may_connect_to_the_client_and_a_stranger_may_not():
 
 def test_hubs_say_who_is_active_and_offer_no_identity():
     for hub, role in (("hub1", "active"), ("hub2", "passive")):
-        assert get_host(hub).file(WORK + "/state/hub_ha/role").content_string.strip() == role
+        assert get_host(hub).file("/run/hub_ha/role").content_string.strip() == role
         offered = get_host(hub).check_output("ls %s/state/hub_ha/share/keys" % WORK).split()
         assert len(offered) > 50 and not [name for name in offered if name.startswith("localhost")]
     for name in ("localhost.priv", "localhost.pub"):
@@ -240,7 +241,13 @@ def test_a_hub_key_that_changed():
     assert trusts("client1", "hub2")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{\"hubs\": 1}", ""])
+PARTS = ({}, {"key": None}, {"key": "MD5=nope"}, {"public": "x"})  # what one hub of the list lacks or has wrong
+NO_LISTS = ["{", "[]", '{"hubs": 1}', "", '{"hubs": ["a"]}'] + [json.dumps({
+    "shared": [SHARED], "vendor": False, "sync": {"policy": True, "paths": []}, "revoked": [],
+    "hubs": {ADDRESSES["hub1"]: dict({"name": "hub1"}, **part)}}) for part in PARTS]
+
+
+@pytest.mark.parametrize("text", NO_LISTS)
 def test_a_list_that_is_none_changes_no_trust(text):
     client, path = get_host("client1"), WORK + "/inputs/services/hub_ha.json"
     before = client.check_output("ls %s/ppkeys; cat %s/policy_server.dat" % (WORK, WORK))
@@ -271,6 +278,26 @@ def test_a_hubs_identity_is_never_taken_over():
     assert hub2.check_output("sha256sum %s/ppkeys/localhost.*" % WORK) == before
     agent("hub1")
     assert "localhost" not in hub1.check_output("ls " + share), "the hub has cleared it away"
+
+
+def test_a_key_that_is_revoked_does_not_come_back():
+    key, name = digest("client4"), "root-%s.pub" % digest("client4")
+    status, output = play("-e", json.dumps({"hub_ha_revoked_keys": [key]}))
+    assert status == 0, output
+    for hub in ("hub1", "hub2", "hub1", "hub2"):
+        agent(hub)
+    for hub in ("hub1", "hub2"):
+        assert not trusts(hub, "client4")
+        assert name not in get_host(hub).check_output("ls %s/state/hub_ha/share/keys" % WORK)
+    status, output = play()  # no longer revoked
+    assert status == 0, output
+    status, output = clients(*PRESENT)
+    assert status == 0 and trusts("hub1", "client4") and trusts("hub2", "client4"), output
+
+
+def test_shared_paths_that_hold_an_identity_are_refused():
+    status, output = play("--check", "-e", json.dumps({"hub_ha_shared_paths": [WORK + "/ppkeys/"]}))
+    assert status == 2 and "hub_ha_shared_paths names %s/ppkeys/, which touches" % WORK in output
 
 
 # --- between the hubs ---------------------------------------------------------------------------------------------
@@ -321,7 +348,7 @@ def test_power_cut_of_the_active_hub():
     get_host("hub1").check_output("systemctl stop lab-collector")  # so that hub1 has written nothing that hub2 lacks
     lab("power", "off", "hub1")
     wait_for("hub2 to be active", lambda: active("hub2"), 20)
-    seconds = dict((name, agent(name)[0]) for name in ("client1", "client2", "client4"))
+    seconds = dict((name, agent(name, lock="")[0]) for name in ("client1", "client2", "client4"))
     assert max(seconds.values()) <= LIMIT, seconds
     note(agent_after_failover_s=dict((name, round(value, 1)) for name, value in seconds.items()))
     new_policy("hub2", "second")
@@ -331,6 +358,17 @@ def test_power_cut_of_the_active_hub():
     wait_for("a round on hub2", lambda: first_round("hub2"), 30)
     found = first_round("hub2")
     assert (found["ok"], found["auth"], found["unreachable"]) == (3, 0, 1), found
+
+
+def test_where_the_shared_address_does_not_answer():
+    """The client finds the active hub in the list, and returns to the shared address when that answers again."""
+    client, drop = get_host("client2"), "ip route %s blackhole " + SHARED
+    with changed(client, drop % "add", drop % "del"):
+        client.check_output("echo %s >%s/policy_server.dat" % (SHARED, WORK))
+        done = client.run(AGENT % ("--no-lock", "--no-lock"))
+        assert done.rc == 0 and policy_hub("client2") == ADDRESSES["hub2"], done.stdout
+    agent("client2")
+    assert policy_hub("client2") == SHARED
 
 
 def test_no_client_of_fifty_is_left_behind():
@@ -361,7 +399,7 @@ def test_and_back():
         "crm_attribute -l reboot -n cfpgsql-status -N hub1 -G -q"), 30)
     lab("power", "off", "hub2")
     wait_for("hub1 to be active", lambda: active("hub1"), 20)
-    seconds = dict((name, agent(name)[0]) for name in ("client1", "client2", "client3", "client4"))
+    seconds = dict((name, agent(name, lock="")[0]) for name in ("client1", "client2", "client3", "client4"))
     assert max(seconds.values()) <= LIMIT, seconds
     wait_for("a round on hub1", lambda: (first_round("hub1") or {}).get("ok") == 4, 30)
     found = first_round("hub1")

@@ -212,7 +212,7 @@ def test_agent_runs_on_both_hubs(hub):
 
 
 def test_hubs_say_who_is_active(hub1, hub2):
-    assert [host.file(WORK + "/state/hub_ha/role").content_string for host in (hub1, hub2)] == ["active\n", "passive\n"]
+    assert [host.file("/run/hub_ha/role").content_string for host in (hub1, hub2)] == ["active\n", "passive\n"]
 
 
 def test_backup_has_a_true_manifest(hub):

@@ -25,11 +25,15 @@ LIST = {"version": 1, "vendor": False, "shared": [SHARED], "sync": {"policy": Tr
 def facts(name, **changes):
     found = {"uname": name, "installed": True, "version": "3.24.1", "layout": layout.LAYOUTS["debian"], "units": {},
              "key_digest": KEYS[name], "key_public": "PEM of " + name, "policy_server": SHARED, "role": None,
+             "policy_server_addresses": [SHARED], "addresses": [],
              "am_policy_hub": False, "hub_list": copy.deepcopy(LIST), "served_list": None}
     if name.startswith("hub"):
-        found.update(am_policy_hub=True, policy_server=ADDRESSES[name], served_list=copy.deepcopy(LIST),
+        found.update(am_policy_hub=True, policy_server=ADDRESSES[name],
+                     addresses=[ADDRESSES[name], "10.1.1." + name[-1]], served_list=copy.deepcopy(LIST),
                      role="active" if name == "hub1" else "passive")
     found.update(changes)
+    if "policy_server" in changes and "policy_server_addresses" not in changes:
+        found["policy_server_addresses"] = [changes["policy_server"]] if changes["policy_server"] else []
     return {"client": found}
 
 
@@ -107,6 +111,19 @@ def test_one_client_is_refused_and_the_others_go_on(changes, settings, words):
         assert clients.failures_of(found, "client2") == "" and "client2" in found["clients"]
 
 
+@pytest.mark.parametrize("server, addresses", [("10.1.1.2", ["10.1.1.2"]), ("hub.example.net", [ADDRESSES["hub1"]])])
+def test_another_address_or_the_name_of_a_hub_is_ours_too(server, addresses):
+    found = decide(client1={"policy_server": server, "policy_server_addresses": addresses})
+    assert found["failures"] == [] and found["clients"]["client1"]["redirect"]
+
+
+def test_an_unknown_hub_is_refused_when_another_one_cannot_be_reached():
+    served = copy.deepcopy(LIST)
+    served["hubs"]["10.9.9.9"] = {"name": "hub9", "key": KEYS["other"], "public": "P"}
+    found = decide(hub1={"served_list": served}, hub2=None)
+    assert found["hub_keys"] == [] and "names hub9 (10.9.9.9)" in clients.failures_of(found, "client1")
+
+
 def test_a_client_of_another_hub_is_moved_on_request():
     found = decide(client1={"policy_server": "10.0.0.1"}, settings={"keys": {}, "adopt": True})
     assert found["failures"] == [] and found["clients"]["client1"]["redirect"]
@@ -125,7 +142,11 @@ def test_policy_server(text, address):
     assert hub_model.policy_server(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"hubs": []}', '{"hubs": {"a": 1}}', '{"hubs": {"a": {"key": 1}}}'])
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", '{"hubs": []}', '{"hubs": {"a": 1}}', '{"hubs": {"a": {"key": 1}}}',
+    '{"shared": [], "vendor": false}',
+    '{"shared": [], "vendor": false, "hubs": {"a": {"key": "k", "name": "n"}}}',
+    '{"hubs": {"a": {"key": "k", "name": "n", "public": "p"}}}'])
 def test_what_is_no_list_of_hubs(text):
     assert hub_model.hub_list(text) is None
 
@@ -192,4 +213,39 @@ def test_def_json_that_cannot_be_added_to_is_told_before_anything_is_changed(tmp
     found = hub_loader.augments_facts(str(path))
     assert found["def_json_error"] == 'the variable "acl" is no list of texts'
     path.write_text('{"vars": {"mpf_update_policy_master_location": "/srv"}}', encoding="utf-8")
-    assert hub_loader.augments_facts(str(path)) == {"def_json_error": None, "policy_location": "/srv"}
+    found = hub_loader.augments_facts(str(path))
+    assert found == {"def_json_error": None, "policy_location": "/srv", "sets_acl": False}
+    (tmp_path / "def_preferred.json").write_text("{}", encoding="utf-8")
+    assert "CFEngine reads def_preferred.json in its place" in hub_loader.augments_facts(str(path))["def_json_error"]
+
+
+def test_an_acl_that_the_policy_sets_itself():
+    text = 'Variable name     Variable value\ndefault:def.acl      {"10.0.0.0/8","172.16.0.0/12"}   source=promise\n'
+    assert hub_model.policy_list(text, "default:def.acl") == ["10.0.0.0/8", "172.16.0.0/12"]
+    assert hub_model.policy_list("default:def.acl_derived {\"x\"}\n", "default:def.acl") is None
+    results = pair.results()
+    results["hub1"]["hub"]["cfengine"]["acl_in_policy"] = ["192.168.100.10/16"]
+    assert made(results)["failures"] == []
+    results["hub1"]["hub"]["cfengine"]["acl_in_policy"] = ["10.0.0.0/8"]
+    assert "the policy itself sets acl (10.0.0.0/8)" in made(results)["failures"][0]["problem"]
+
+
+@pytest.mark.parametrize("path", ["/var/lib/cfengine3/ppkeys/", "/var/lib/cfengine3", "/var/lib/", "relative/path",
+                                  "/var/lib/cfengine3/state/pg/", "/var/lib/cfengine3/policy_server.dat", "/opt/../etc",
+                                  "/etc/corosync/authkey"])
+def test_what_belongs_to_one_hub_is_not_shared(path):
+    found = made(shared_paths=[path])["failures"]
+    assert len(found) == 1 and "hub_ha_shared_paths names %s" % path in found[0]["problem"]
+
+
+def test_what_may_be_shared():
+    assert made(shared_paths=["/opt/cfengine/notification_scripts/", "/var/lib/cfengine3/httpd/x"])["failures"] == []
+    assert "is no digest of a key" in made(revoked_keys=["MD5=1"])["failures"][0]["problem"]
+    assert made(revoked_keys=[KEYS["other"]])["failures"] == []
+
+
+def test_links_in_the_policy_are_a_warning():
+    results = pair.results()
+    results["hub1"]["hub"]["cfengine"]["policy_links"] = ["services/a"]
+    assert "symbolic links (services/a)" in made(results)["warnings"][0]["problem"]
+    assert made(results, sync_policy=False)["warnings"] == []

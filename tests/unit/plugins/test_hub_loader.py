@@ -231,7 +231,8 @@ def cfengine_files(hub, digest="SHA=" + "ab" * 32):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(text)
-    return Runner(cf_agent="CFEngine Core 3.24.2\n", cf_key=digest + "\n")
+    return Runner(cf_agent="CFEngine Core 3.24.2\n", cf_key=digest + "\n",
+                  cf_promises='default:def.acl   {"192.168.100.10/16"}   source=promise\n')
 
 
 def test_cfengine(hub):

@@ -21,7 +21,7 @@ def test_both_layouts_have_the_same_keys_and_their_own_work_dir():
     assert set(enterprise) == set(debian)
     for name, found, root in (("enterprise", enterprise, "/var/cfengine"), ("debian", debian, "/var/lib/cfengine3")):
         assert found["name"] == name and found["work_dir"] == root
-        for key in ("masterfiles", "ppkeys", "def_json", "ha_info", "ha_cfg", "hub_list", "role_file", "data_dir",
+        for key in ("masterfiles", "ppkeys", "def_json", "ha_info", "ha_cfg", "hub_list", "data_dir",
                     "tmp_dir", "ha_dir"):
             assert found[key].startswith(root + "/"), key
         assert found["data_dir"] == root + "/state/pg/data"
