@@ -747,8 +747,8 @@ def check_shared_paths(infos, active, settings, report):
         plain = str(path).rstrip("/")
         clash = [item for item in own if plain == item or plain.startswith(item + "/") or item.startswith(plain + "/")]
         if not plain.startswith("/") or "/../" in plain + "/" or clash:
-            report.fail("all", "hub_ha_shared_paths names %s, which %s" % (path, "touches %s, a hub's own" % clash[0] if clash
-                                                                          else "is no absolute path"),
+            why = "touches %s, a hub's own" % clash[0] if clash else "is no absolute path"
+            report.fail("all", "hub_ha_shared_paths names %s, which %s" % (path, why),
                         "name files and directories that both hubs must have alike, and nothing of CFEngine's own state")
 
 

@@ -18,7 +18,7 @@ DELAYS = (0.0, 0.4, 1.5)                       # seconds into the task that is c
 # Long or delicate tasks are cut in their middle, once each, when they are first reached.
 TASKS = [("Install packages", 5.0), ("Start and enable", 0.8), ("Restart PostgreSQL, once", 0.15),
          ("Clone the passive hub", 0.9), ("Resources, constraints, properties", 0.7),
-         ("Bootstrap the passive hub", 0.3)]
+         ("bootstrap : Bootstrap", 0.3)]
 MOST_RUNS = 80
 
 
