@@ -276,11 +276,11 @@ def finished(process):
 
 
 def test_action_shows_progress_and_the_modules_result(play):
-    predicted = finished(play("6M", "--check"))
+    predicted = finished(play("3M", "--check"))
     assert "changed=1" in predicted and "+standby of system" in predicted and "base backup" not in predicted
     assert os.listdir(play.standby.home) == []
 
-    process = play("6M")
+    process = play("3M")  # seven seconds, so that a busy machine too has something to show between
     seen = []
     for line in process.stdout:
         seen.append((time.monotonic(), line))
