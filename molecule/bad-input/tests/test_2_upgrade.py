@@ -111,7 +111,7 @@ def nowhere(secret, hubs, output):
 def foreign(hub1):
     """The resource that somebody else had in the CIB before the upgrade."""
     root = ElementTree.fromstring(hub1.check_output("cibadmin --query"))
-    return [ElementTree.tostring(item) for item in root.iter("primitive") if item.get("id") == "operators-own"]
+    return [ElementTree.tostring(item).strip() for item in root.iter("primitive") if item.get("id") == "operators-own"]
 
 
 def test_upgrade_without_a_restart(play, secret_file, hub1, hub2):
@@ -235,7 +235,7 @@ def test_changes_of_the_operators_on_the_pair(play, secret_file, hub1, hub2, tmp
     sql(hub1, "ALTER ROLE hub_ha_repl PASSWORD 'somebody else'")
     hub2.run_expect([0], "sed -i 's/hub_ha_repl:.*/hub_ha_repl:not it/' %s/pgpass" % HA_DIR)
     done = run(play, secret_file(SECOND), "--diff", variables=variables)
-    assert sorted(name for name in changes(done) if "password" in name or "Role that" in name) == sorted([
+    assert set(changes(done)) >= set([
         "hub1: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only",
         "hub2: cfengine.hub_ha.database : Give the password to both hubs, readable by the database user only",
         "hub1: cfengine.hub_ha.database : Role that may replicate and nothing else",
