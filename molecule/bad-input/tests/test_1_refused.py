@@ -101,21 +101,6 @@ def test_two_equal_names(refused, hub2):
                 "hostnamectl set-hostname NAME")
 
 
-def test_clocks_little_more_than_a_second_apart(refused, hub2):
-    """Containers share their machine's clock, so it is hub2's answer that is wrong."""
-    date = "/usr/local/bin/date"
-    late = "#!/bin/sh\\nexec /bin/date -d \"+1.2 seconds\" \"$@\"\\n"
-    with broken(hub2, "printf '%%b' '%s' >%s && chmod +x %s" % (late, date, date), "rm " + date):
-        refused("1 thing(s) must be put right first", "the clocks of hub1 and hub2 are at least 1.",
-                "s apart -> run a time service (chrony, systemd-timesyncd) on both")
-
-
-def test_operators_def_json_is_broken(refused, hub1):
-    path = WORK + "/masterfiles/def.json"
-    with broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path):
-        refused("hub1: %s is not what CFEngine reads: Extra data" % path, "-> correct the file")
-
-
 def tls_files(folder):
     """An authority, and a certificate by it that has expired: {file name: content}."""
     curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
@@ -146,23 +131,40 @@ def test_tls_files_that_do_not_fit(refused, hub1, hub2, tmp_path):
         assert files[name].splitlines()[1] not in done.output
 
 
-def test_foreign_cluster_and_a_taken_port(refused, hub2):
+def late_clock(hub):
+    """Containers share their machine's clock, so it is the hub's answer that is wrong."""
+    date = "/usr/local/bin/date"
+    late = "#!/bin/sh\\nexec /bin/date -d \"+1.2 seconds\" \"$@\"\\n"
+    return broken(hub, "printf '%%b' '%s' >%s && chmod +x %s" % (late, date, date), "rm " + date)
+
+
+def foreign_cluster_and_taken_port(hub):
     folder = "/etc/corosync"
     listener = "systemd-run --quiet --collect --unit=squatter python3 -c 'import socket, time; " \
                "s = socket.create_server((\"127.0.0.1\", 5432)); time.sleep(600)'"
-    with broken(hub2,
-                "mkdir %s && cat >%s/corosync.conf <<'END'\n%sEND\n%s" % (folder, folder, OTHER_CLUSTER, listener),
-                "rm -r %s; systemctl stop squatter" % folder):
-        refused("hub2: this host belongs to another cluster: 'warehouse' with the nodes hub2, shelf1 -> "
-                "take it out of that cluster first",
-                "hub2: something else listens on port 5432 -> stop and disable it")
+    return broken(hub, "mkdir %s && cat >%s/corosync.conf <<'END'\n%sEND\n%s" % (
+        folder, folder, OTHER_CLUSTER, listener), "rm -r %s; systemctl stop squatter" % folder)
 
 
-def test_no_space(refused, hub2):
+def no_space(hub):
     state = WORK + "/state"
-    with broken(hub2, "mkdir -p %s && mount -t tmpfs -o size=48m tmpfs %s" % (state, state),
-                "umount %s && rmdir -p --ignore-fail-on-non-empty %s" % (state, state)):
-        refused("hub2: 48.0 MB free in %s, the copy needs" % state, "-> make room or mount a larger file system there")
+    return broken(hub, "mkdir -p %s && mount -t tmpfs -o size=48m tmpfs %s" % (state, state),
+                  "umount %s && rmdir -p --ignore-fail-on-non-empty %s" % (state, state))
+
+
+def test_five_things_on_the_hubs_in_one_report(refused, hub1, hub2):
+    path = WORK + "/masterfiles/def.json"
+    spoilt = broken(hub1, "cp -a %s /root/kept && echo ,, >>%s" % (path, path), "mv /root/kept %s" % path)
+    with late_clock(hub2), spoilt, foreign_cluster_and_taken_port(hub2), no_space(hub2):
+        refused("5 thing(s) must be put right first",
+                "the clocks of hub1 and hub2 are at least 1.",
+                "s apart -> run a time service (chrony, systemd-timesyncd) on both",
+                "hub1: %s is not what CFEngine reads: Extra data" % path, "-> correct the file",
+                "hub2: this host belongs to another cluster: 'warehouse' with the nodes hub2, shelf1 -> "
+                "take it out of that cluster first",
+                "hub2: something else listens on port 5432 -> stop and disable it",
+                "hub2: 48.0 MB free in %s/state, the copy needs" % WORK,
+                "-> make room or mount a larger file system there")
 
 
 def test_link_down(refused):
