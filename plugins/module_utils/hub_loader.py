@@ -363,8 +363,9 @@ def cfengine(run, layout, installed):
     result.update(augments_facts(layout["def_json"]))
     result["acl_in_policy"] = None if result["sets_acl"] else acl_in_policy(run, layout)
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
-    result["inputs_behind"] = [name for name in (layout["def_json"], layout["hub_policy"], layout["hub_list"])
-                               if read_text(name) != read_text(layout["inputs"] + name[len(layout["masterfiles"]):])]
+    served = [layout[name][len(layout["masterfiles"]) + 1:] for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
+    read = dict((name, "%s/%s" % (layout["inputs"], name)) for name in served)
+    result["inputs"] = dict((name, sha256(path) if os.path.isfile(path) else None) for name, path in read.items())
     policy = tree(layout["masterfiles"])
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = hub_model.tree_digest(

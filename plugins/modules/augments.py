@@ -69,8 +69,13 @@ path:
   description: The file.
   returned: always
   type: str
+sha256:
+  description: The digest of the file as it is now, or as a real run would leave it.
+  returned: always
+  type: str
 """
 
+import hashlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
@@ -106,7 +111,8 @@ def main():
         module.fail_json(msg="%s: %s. Correct the file; it is merged, not replaced." % (path, error))
     except OSError as error:
         module.fail_json(msg="cannot write %s: %s" % (path, error))
-    module.exit_json(changed=new != old, path=path, diff=diff)
+    module.exit_json(changed=new != old, path=path, diff=diff,
+                     sha256=hashlib.sha256(new.encode("utf-8")).hexdigest())
 
 
 if __name__ == "__main__":

@@ -39,12 +39,16 @@ class CallbackModule(CallbackBase):
         self.changed_task = None
 
     def cut(self, task, delay):
-        """End this process *delay* seconds from now."""
+        """End this process *delay* seconds from now. At once means before the task begins: a task's worker, once it
+        runs, outlives this process and does its work."""
         def kill():
             with open(os.environ["CUT_NOTE"], "w", encoding="utf-8") as note:
                 note.write(task.get_name())
             os.kill(os.getpid(), signal.SIGKILL)
-        threading.Timer(delay, kill).start()
+        if delay:
+            threading.Timer(delay, kill).start()
+        else:
+            kill()
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         """Cut here, when it is time."""

@@ -49,6 +49,25 @@ def test_every_cut_is_healed(tmp_path):
     print("%d runs were cut off, the next one reached the end" % len(cuts))
 
 
+def test_cut_in_maintenance_mode(tmp_path):
+    """On the pair, with the server restarted and the cluster still told to look away."""
+    hub1 = get_host("hub1")
+    hub1.run_expect([0], "echo 'max_replication_slots = 12' >>/var/lib/cfengine3/state/pg/data/postgresql.conf")
+    sql(hub1, "SELECT pg_reload_conf()")
+    note = tmp_path / "cut"
+    status, output = cut_play(note, CUT_CHANGES="0", CUT_TASKS=json.dumps({"Cluster out of maintenance": 0.0}))
+    assert status == -9 and note.exists(), output[-4000:]
+    marker = "/var/lib/cfengine3/state/pg/hub_ha/maintenance"
+    assert hub1.file(marker).exists
+    assert hub1.check_output("crm_attribute --type crm_config --name maintenance-mode --query --quiet") == "true"
+    assert sql(hub1, "SHOW max_replication_slots") == ["12"]
+
+    status, output = play()
+    assert status == 0, output[-4000:]
+    assert not hub1.file(marker).exists
+    assert "maintenance-mode" not in hub1.check_output("cibadmin --query --scope crm_config")
+
+
 def test_pair_is_whole():
     status, output = play()
     assert status == 0, output[-4000:]
