@@ -127,6 +127,7 @@ def find_active(infos, report):
                 if (infos[host]["cluster"]["promoted"] or "").lower() in names]
     # What the cluster says and PostgreSQL confirms; then what runs; then what may still hold the data.
     order = [host for host in promoted if host in primaries] + primaries
+    cut_off = [host for host in promoted if infos[host].get("maintenance_marker") and states[host] == "stopped"]
     if len(primaries) > 1:
         other = [host for host in primaries if host != order[0]][0]
         systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human_bytes(
@@ -135,6 +136,11 @@ def find_active(infos, report):
         report.fail(other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
                     "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "
                     "directory aside: nothing here overwrites a primary")
+    elif not primaries and cut_off:
+        report.fail(cut_off[0], "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had it in "
+                                 "maintenance mode to restart it",
+                    "if pg_ctl still runs there, wait; else start it in place, as docs/operate.md says under "
+                    "\"Maintenance mode\"; then run this again: it ends the maintenance")
     elif not primaries and "unreachable" not in states.values():
         report.fail("all", "PostgreSQL runs as a primary on neither hub (%s)"
                     % ", ".join("%s: %s" % (host, states[host]) for host in hosts),

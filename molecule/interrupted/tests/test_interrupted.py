@@ -62,6 +62,15 @@ def test_cut_in_maintenance_mode(tmp_path):
     assert hub1.check_output("crm_attribute --type crm_config --name maintenance-mode --query --quiet") == "true"
     assert sql(hub1, "SHOW max_replication_slots") == ["12"]
 
+    # Had the cut left the server stopped, the cluster is not let loose on it.
+    pg_ctl = "cd /tmp && runuser -u cfpostgres -- /usr/lib/postgresql/17/bin/pg_ctl -w -D /var/lib/cfengine3/state/pg/data "
+    hub1.run_expect([0], pg_ctl + "-m fast stop")
+    status, output = play()
+    assert status == 2, output[-4000:]
+    assert "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off" in output
+    assert recap(output) == {"hub1": 0, "hub2": 0}
+    hub1.run_expect([0], pg_ctl + "-l /var/log/postgresql.log start")
+
     status, output = play()
     assert status == 0, output[-4000:]
     assert not hub1.file(marker).exists
