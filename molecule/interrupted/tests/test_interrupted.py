@@ -63,7 +63,8 @@ def test_cut_in_maintenance_mode(tmp_path):
     assert sql(hub1, "SHOW max_replication_slots") == ["12"]
 
     # Had the cut left the server stopped, the cluster is not let loose on it.
-    pg_ctl = "cd /tmp && runuser -u cfpostgres -- /usr/lib/postgresql/17/bin/pg_ctl -w -D /var/lib/cfengine3/state/pg/data "
+    data = "/var/lib/cfengine3/state/pg/data"
+    pg_ctl = "cd /tmp && runuser -u cfpostgres -- /usr/lib/postgresql/17/bin/pg_ctl -w -D %s " % data
     hub1.run_expect([0], pg_ctl + "-m fast stop")
     status, output = play()
     assert status == 2, output[-4000:]
