@@ -9,6 +9,7 @@ def test_processor_time_of_proc_stat():
 
 
 def test_elapsed_is_that_of_the_named_task():
-    output = 'TASK [a : Clone] ***\n"elapsed": 1.0\nTASK [b : Resources, constraints in one] ***\nok => {"elapsed": 0.25}\n'
+    output = 'TASK [a : Clone] ***\n"elapsed": 1.0\n' \
+             'TASK [b : Resources, constraints in one] ***\nok => {"elapsed": 0.25}\n'
     assert measure.elapsed(output, "Resources, constraints") == 0.25
     assert measure.elapsed(output, "No such task") is None
