@@ -1,5 +1,6 @@
 """What lab.measure computes."""
 
+import pytest
 from lab import measure
 
 
@@ -12,4 +13,6 @@ def test_elapsed_is_that_of_the_named_task():
     output = 'TASK [a : Clone] ***\n"elapsed": 1.0\n' \
              'TASK [b : Resources, constraints in one] ***\nok => {"elapsed": 0.25}\n'
     assert measure.elapsed(output, "Resources, constraints") == 0.25
-    assert measure.elapsed(output, "No such task") is None
+    assert measure.elapsed(output.replace('"', ""), "Resources, constraints") == 0.25, "written as YAML"
+    with pytest.raises(SystemExit):
+        measure.elapsed(output, "No such task")
