@@ -45,7 +45,7 @@ def play(*options):
 
 def elapsed(output, task):
     """Seconds that the module of the task whose name begins so says it took (of output with -v). Exits without one."""
-    found = re.search(r"^TASK \[[^\n]*%s.*?\\belapsed\"?: ([0-9.]+)" % re.escape(task), output, re.MULTILINE | re.DOTALL)
+    found = re.search(r"^TASK \[[^\n]*%s.*?\belapsed\"?: ([0-9.]+)" % re.escape(task), output, re.MULTILINE | re.DOTALL)
     return float(found.group(1)) if found else sys.exit("%s: no time in the output" % task)
 
 
