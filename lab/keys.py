@@ -68,9 +68,14 @@ def ssh(host):
             "root@" + network.address(host)]
 
 
-def clear():
-    """Take the made keys off hub2 again: those that it did not have before."""
-    podman.execute("hub2", ["sh", "-c", "rm -rf %s && cp -a %s.before %s" % (KEYS, KEYS, KEYS)])
+def keep(host):
+    """Lay the host's keys aside; what an earlier run that was cut off laid aside is what there was before."""
+    podman.execute(host, ["sh", "-c", "test -d %s.before || cp -a %s %s.before" % (KEYS, KEYS, KEYS)])
+
+
+def clear(host):
+    """Take the made keys off the host again: those that it did not have before."""
+    podman.execute(host, ["sh", "-c", "rm -rf %s && cp -a %s.before %s" % (KEYS, KEYS, KEYS)])
 
 
 def task_seconds(output, role="cfengine.hub_ha.hub"):
@@ -81,11 +86,11 @@ def task_seconds(output, role="cfengine.hub_ha.hub"):
 
 def one_round(playbook):
     """Seconds of the tar stream, of the tasks and of the tasks again."""
-    clear()
+    clear("hub2")
     stream = " ".join(ssh("hub1")) + " 'cd %s && tar -cf - --exclude=localhost.* .' | " % KEYS
     stream += " ".join(ssh("hub2")) + " 'tar -xf - -C %s'" % KEYS
     tar, _output = timed("bash", "-c", "set -o pipefail; " + stream)
-    clear()
+    clear("hub2")
     environment = dict(os.environ, ANSIBLE_CONFIG=str(paths.ROOT / "ansible.cfg"), NO_COLOR="1",
                        ANSIBLE_CALLBACKS_ENABLED="ansible.posix.profile_tasks")
     command = [str(paths.VENV_PYTHON.parent / "ansible-playbook"), "-i", "inventories/lab/hosts.yml", playbook]
@@ -109,16 +114,21 @@ def main():
     if not paths.MARK.exists():  # not yet in the lab's namespace
         os.execv(sys.executable, [sys.executable, "-m", "lab", "enter", "--", sys.executable, "-m", "lab.keys",
                                   "--runs", str(options.runs), "--keys", str(options.keys)])
-    podman.execute("hub1", ["python3", "-", KEYS, str(options.keys)], stdin=MAKE, timeout=120)
-    podman.execute("hub2", ["sh", "-c", "rm -rf %s.before && cp -a %s %s.before" % (KEYS, KEYS, KEYS)])
     playbook = paths.TMP / "keys.yml"
     playbook.write_text(PLAY, encoding="utf-8")
-    rounds = [one_round(str(playbook)) for _number in range(options.runs)]
+    for host in ("hub1", "hub2"):
+        keep(host)
+    try:
+        podman.execute("hub1", ["python3", "-", KEYS, str(options.keys)], stdin=MAKE, timeout=120)
+        rounds = [one_round(str(playbook)) for _number in range(options.runs)]
+    finally:
+        for host in ("hub1", "hub2"):
+            clear(host)
+            podman.execute(host, ["rm", "-rf", KEYS + ".before"])
     print("| %d keys, %d rounds | median | min | max |\n|---|---|---|---|" % (options.keys, options.runs))
     for name in rounds[0]:
         values = [item[name] for item in rounds]
         print("| %s | %.2f | %.2f | %.2f |" % (name, statistics.median(values), min(values), max(values)))
-    podman.execute("hub2", ["rm", "-rf", KEYS + ".before"])
 
 
 if __name__ == "__main__":
