@@ -1,0 +1,168 @@
+"""Firewalls that are closed: refused, or opened for exactly the hubs and ports. nftables on hub1; ufw, then firewalld
+on hub2. They stay as they are for the upgrades after this, which get along with what was opened.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from conftest import written
+from shared_hosts import get_host
+
+# The operator's own: ssh, a writer of his reporting job, a blocklist.
+NFTABLES = """#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+    set bad { type ipv4_addr; elements = { 192.168.100.66 }; }
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        iif lo accept
+        ip saddr @bad drop
+        tcp dport 22 accept
+        ip saddr 192.168.100.0/24 tcp dport 5432 accept
+    }
+}
+"""
+UFW = "ufw allow 22/tcp && ufw allow from 192.168.100.21 to any port 8080 proto tcp comment 'reporting' && " \
+      "ufw --force enable"
+FIREWALLD = "firewall-cmd --permanent --zone=internal --change-interface=eth1 && " \
+            "firewall-cmd --permanent --add-rich-rule='rule family=ipv4 source address=192.168.100.66 drop' && " \
+            "firewall-cmd --reload"
+# What a packet finds: "in" (somebody listens, or the kernel says that nobody does) or "out" (a firewall stops it).
+REACH = r"""
+import errno, socket, sys
+for address, port, kind in (word.split(",") for word in sys.argv[1:]):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    sock.settimeout(0.6)
+    try:
+        sock.connect((address, int(port)))
+        if kind == "udp":
+            sock.send(b"cfengine.hub_ha test")
+            sock.recv(1)
+        found = 0
+    except socket.timeout:
+        found = errno.ETIMEDOUT
+    except OSError as error:
+        found = error.errno
+    print(address, port, kind, "in" if found in (0, errno.ECONNREFUSED) else "out")
+"""
+MODULE = "cfengine.hub_ha.firewall"
+TASK = "cfengine.hub_ha.firewall : Let in what the pair needs, and nothing else"
+
+
+def reach(source, *targets):
+    """{"ADDRESS PORT KIND": "in" or "out"} as the host *source* finds it."""
+    source.run_expect([0], "cat >/tmp/reach.py <<'END'\n%sEND" % REACH)
+    lines = source.check_output("python3 /tmp/reach.py " + " ".join(targets)).splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def exact(number, hub, other):
+    """Whatever the pair needs is let in on the hub with this number; the client gets at CFEngine's port alone."""
+    peer = ["192.168.%s.%d,%d,%s" % (net, number, port, kind) for net in ("0", "10", "100")
+            for port, kind in ((5405, "udp"), (5432, "tcp"), (5308, "tcp"))]
+    assert set(reach(other, *peer).values()) == {"in"}, reach(other, *peer)
+    closed = ["192.168.%s.%d,%d,tcp" % (net, number, port) for net, port in (("0", 9999), ("10", 2224), ("100", 8081))]
+    assert set(reach(other, *closed).values()) == {"out"}, "the other hub gets at nothing else"
+    client = reach(get_host("client1"), *["192.168.100.%d,%s" % (number, end) for end in (
+        "5308,tcp", "5405,udp", "9999,tcp") + (("5432,tcp",) if number == 11 else ())])
+    assert client.pop("192.168.100.%d 5308 tcp" % number) == "in"
+    assert set(client.values()) == {"out"}, client
+    assert hub.check_output("hostname") == "hub%d" % (number - 9)
+
+
+def firewalls(play, *arguments, **variables):
+    """The play as far as the firewalls, and its seconds."""
+    inventory = play.inventory(dict({"hub_ha_firewall": "manage", "preflight_link_timeout": 3}, **variables))
+    begun = time.monotonic()
+    done = play.command(["ansible-playbook", "-i", inventory, *arguments, "molecule/bad-input/firewall.yml"])
+    print("firewalls: %.1f s" % (time.monotonic() - begun))
+    return done
+
+
+def module(play, host):
+    """The module alone, with no rules: everything that it has added is taken away."""
+    done = play.command(["ansible", "-i", play.inventory({}), host, "-m", MODULE])
+    assert done.rc == 0 and '"changed": true' in done.output, done.output
+
+
+def install(hub, package):
+    hub.run_expect([0], "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends " + package)
+
+
+@pytest.fixture(scope="module", autouse=True, name="operators")
+def fixture_operators(hub1, hub2):
+    """The operator's own firewalls, as they are before."""
+    install(hub2, "ufw")
+    hub2.run_expect([0], UFW)
+    hub1.run_expect([0], "cat >/etc/nftables.conf <<'END'\n%sEND\nsystemctl enable --now nftables" % NFTABLES)
+
+
+def test_closed_and_left_alone(refused):
+    done = refused("hub2 (192.168.0.11) port 5405/udp cannot be reached -> check cable",
+                   "on hub2 ufw is active. To have it opened for exactly the hubs: hub_ha_firewall: manage. By hand, "
+                   "there: ufw allow from 192.168.0.10 to any port 5405 proto udp",
+                   "on hub1 nftables is active. To have it opened for exactly the hubs: hub_ha_firewall: manage",
+                   variables={"preflight_link_timeout": 3})
+    assert "192.168.100.11) port 5308" in done.output
+
+
+def test_nftables_and_ufw(play, hub1, hub2):
+    before = hub2.check_output("ufw show added"), hub1.check_output("nft list ruleset")
+    failed = written()[1]
+    done = firewalls(play, "--diff")
+    assert done.rc == 0, done.output
+    done.says("will be opened: nftables on hub1 (", "ufw on hub2 (9 rules); closed now: ", "192.168.10.11 5432/tcp")
+    assert done.changes() == ["hub1: " + TASK, "hub2: " + TASK], done.output
+    # Each hub's own: everything of the operator's is there, in its order, and nothing was reloaded.
+    added = hub2.check_output("ufw show added").splitlines()
+    assert added[:len(before[0].splitlines())] == before[0].splitlines()
+    assert len([line for line in added if line.endswith("comment 'hub_ha'")]) == 9
+    rules = hub1.check_output("nft list chain inet filter input")
+    assert re.sub(r"\t\tjump hub_ha(_clients)?\n", "", rules) in before[1].replace("\n\n", "\n") or \
+        re.sub(r"\n\t\tjump hub_ha(_clients)?", "", rules).split("chain input")[1].split("}")[0] in before[1]
+    exact(10, hub1, hub2)
+    exact(11, hub2, hub1)
+    again = firewalls(play)
+    assert again.rc == 0 and again.changes() == [], again.output
+    again.says("nftables on hub1, ufw on hub2; nothing is changed")
+    # As after a boot.
+    hub2.run_expect([0], "ufw reload")
+    hub1.run_expect([0], "systemctl reload nftables")
+    exact(10, hub1, hub2)
+    exact(11, hub2, hub1)
+    assert written()[1] == failed == 0
+
+
+def test_everything_is_taken_away_again(play, hub1, hub2):
+    module(play, "hubs")
+    assert "hub_ha" not in hub2.check_output("ufw show added") + hub1.check_output("nft list ruleset")
+    assert hub1.file("/etc/nftables.conf").content_string == NFTABLES
+    assert not hub1.file("/etc/nftables-hub_ha.conf").exists
+    assert "8080" in hub2.check_output("ufw show added")
+    assert set(reach(hub1, "192.168.0.11,5432,tcp", "192.168.0.11,5405,udp").values()) == {"out"}
+
+
+def test_firewalld(play, hub1, hub2):
+    hub2.run_expect([0], "ufw disable && DEBIAN_FRONTEND=noninteractive apt-get purge -y ufw")
+    install(hub2, "firewalld")
+    hub2.run_expect([0], FIREWALLD)
+    checked = firewalls(play, "--check", "--diff")
+    assert checked.rc == 0, checked.output
+    done = firewalls(play, "--diff")
+    assert done.rc == 0, done.output
+    done.says("firewalld on hub2 (18 rules)")
+    assert done.changes() == checked.changes() == ["hub1: " + TASK, "hub2: " + TASK], done.output
+    diffs = [[line for line in run.output.splitlines() if re.match(r"\+(running|permanent|/etc)", line)]
+             for run in (checked, done)]
+    assert diffs[0] == diffs[1] and len(diffs[0]) > 30
+    exact(11, hub2, hub1)
+    again = firewalls(play)
+    assert again.rc == 0 and again.changes() == [], again.output
+    hub2.run_expect([0], "firewall-cmd --reload")
+    exact(11, hub2, hub1)
+    assert "192.168.100.66" in hub2.check_output("firewall-cmd --list-rich-rules")
+    assert written()[1] == 0
