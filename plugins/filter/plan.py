@@ -94,7 +94,7 @@ def preflight_text(the_plan):
 
 def firewall_text(firewalls, closed):
     """One line about the hubs' firewalls, for the list of what will be done."""
-    opened = ["%s on %s (%d rules)" % (item["kind"], host, len(item["open"]))
+    opened = ["%s on %s (%d rules)" % (item["kind"], host, len(item["rules"]))
               for host, item in firewalls.items() if item["open"]]
     shut = ["%s %s/%s" % (item["address"], item["port"], item["protocol"]) for item in closed]
     if not opened:

@@ -14,6 +14,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import repla
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
+FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
 UFW_CONF = "/etc/ufw/ufw.conf"
 UFW_DEFAULT = "/etc/default/ufw"
 LEGACY_TABLES = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
@@ -42,7 +43,9 @@ def read(run):
 def firewalld(run):
     zones = model.parse_zones(run(["firewall-cmd", "--list-all-zones"]).out)
     permanent = model.parse_zones(run(["firewall-cmd", "--permanent", "--list-all-zones"]).out)
-    return {"kind": "firewalld", "problem": None, "default": run(["firewall-cmd", "--get-default-zone"]).out.strip(),
+    # firewall-cmd takes a second to start; this one value is in its file, which it writes whenever the value changes.
+    default = re.search(r"(?m)^DefaultZone=(\S+)", read_text(FIREWALLD_CONF) or "")
+    return {"kind": "firewalld", "problem": None, "default": default.group(1) if default else "public",
             "zones": dict((name, {"target": zone["target"], "interfaces": zone["interfaces"],
                                   "sources": zone["sources"]}) for name, zone in zones.items()
                           if zone["interfaces"] or zone["sources"] or zone["target"] == "ACCEPT"),

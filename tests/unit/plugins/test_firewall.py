@@ -133,8 +133,8 @@ def test_a_closed_port_that_will_be_opened_is_no_failure():
 
 @pytest.mark.parametrize("state, mode, words", [
     (firewalld(), "check", "firewalld is active. To have it opened for exactly the hubs: hub_ha_firewall: manage. "
-                           "By hand, there: firewall-cmd --zone=inner --add-rich-rule='rule family=\"ipv4\" source address="
-                           "\"192.168.0.10\" port port=\"5432\" protocol=\"tcp\" accept'"),
+                           "By hand, there: firewall-cmd --zone=inner --add-rich-rule='rule family=\"ipv4\" source "
+                           "address=\"192.168.0.10\" port port=\"5432\" protocol=\"tcp\" accept'"),
     (ufw(), "check", "By hand, there: ufw allow from 192.168.0.10 to any port 5432 proto tcp"),
     (nft(), "check", "nft insert rule inet filter input ip saddr 192.168.0.10 tcp dport 5432 accept"),
     ({"kind": "iptables", "problem": "x"}, "check", "iptables -I INPUT -s 192.168.0.10 -p tcp --dport 5432 -j ACCEPT"),
@@ -366,8 +366,8 @@ class Host:
 
 
 def units(**active):
-    return "\n\n".join("Id=%s.service\nLoadState=loaded\nActiveState=%s\nUnitFileState=%s\nExecStart={ path=/usr/sbin/nft "
-                       "; argv[]=/usr/sbin/nft -f /etc/x/nftables.conf ; }" % (name, state, enabled)
+    return "\n\n".join("Id=%s.service\nLoadState=loaded\nActiveState=%s\nUnitFileState=%s\nExecStart={ path=/x/nft ; "
+                       "argv[]=/usr/sbin/nft -f /etc/x/nftables.conf ; }" % (name, state, enabled)
                        for name, (state, enabled) in active.items())
 
 
@@ -394,12 +394,13 @@ def test_no_firewall(programs):
     assert loader.read(host)["kind"] == "none"
 
 
-def test_firewalld_before_all_others(programs):
+def test_firewalld_before_all_others(programs, tmp_path):
     programs |= {"nft", "iptables", "ufw"}
-    host = Host(systemctl=units(firewalld=("active", "enabled")), permanent=ZONES, **{
-        "list-all-zones": ZONES, "get-default-zone": "public\n"})
+    host = Host(systemctl=units(firewalld=("active", "enabled")), permanent=ZONES, **{"list-all-zones": ZONES})
     found = loader.read(host)
     assert (found["kind"], found["default"], sorted(found["zones"])) == ("firewalld", "public", ["public", "trusted"])
+    put(tmp_path, loader.FIREWALLD_CONF, "# x\nDefaultZone=home\n")
+    assert loader.read(host)["default"] == "home"
     ours = {"public": ['rule priority="5308" port port="5308" protocol="tcp" accept']}
     assert found["running"] == found["permanent"] == ours
 

@@ -70,8 +70,9 @@ def test_the_hubs_loader_takes_dnf_where_there_is_no_apt(monkeypatch):
 def test_module(run_module, monkeypatch, check, enabled):
     host = Host(enabled)
     monkeypatch.setattr(rpm_packages, "local_runner", host)
-    result = run_module(rpm_packages, check=check, diff=True, name=["corosync", "openssl"], repository="highavailability",
-                        enable=["dnf", "config-manager", "--set-enabled", "highavailability"])
+    result = run_module(rpm_packages, check=check, diff=True, name=["corosync", "openssl"],
+                        repository="highavailability",
+                        enable=["dnf", "config-manager", "--set-enabled"])
     assert result["changed"] and result["installed"] == ["corosync"] and result["enabled"] is not enabled
     assert "corosync 3.1.8-2.el9" in result["diff"]["after"]
     assert ("repository highavailability enabled" in result["diff"]["after"]) is not enabled
