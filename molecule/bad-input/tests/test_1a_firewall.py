@@ -115,7 +115,8 @@ def test_nftables_and_ufw(play, hub1, hub2):
     failed = written()[1]
     done = firewalls(play, "--diff")
     assert done.rc == 0, done.output
-    done.says("will be opened: nftables on hub1 (9 rules), ufw on hub2 (9 rules); closed now: ", "192.168.10.11 5432/tcp")
+    done.says("will be opened: nftables on hub1 (9 rules), ufw on hub2 (9 rules); closed now: ",
+              "192.168.10.11 5432/tcp")
     assert done.changes() == ["hub1: " + TASK, "hub2: " + TASK], done.output
     # Everything of the operator's is there, in its order.
     added = hub2.check_output("ufw show added").splitlines()
