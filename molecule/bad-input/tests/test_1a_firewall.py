@@ -102,9 +102,10 @@ def fixture_operators(hub1, hub2):
 
 
 def test_closed_and_left_alone(refused):
-    done = refused("hub2 (192.168.0.11) port 5405/udp cannot be reached -> check cable",
+    # UDP 5405 is not among them: both ends send to it, and a firewall takes the other's packets for answers.
+    done = refused("hub2 (192.168.0.11) port 5432/tcp cannot be reached -> check cable",
                    "on hub2 ufw is active. To have it opened for exactly the hubs: hub_ha_firewall: manage. By hand, "
-                   "there: ufw allow from 192.168.0.10 to any port 5405 proto udp",
+                   "there: ufw allow from 192.168.0.10 to any port 5432 proto tcp",
                    "on hub1 nftables is active. To have it opened for exactly the hubs: hub_ha_firewall: manage",
                    variables={"preflight_link_timeout": 3})
     assert "192.168.100.11) port 5308" in done.output
