@@ -25,7 +25,7 @@ BASE = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2",
         "procps", "ca-certificates", "tzdata", "less", "nftables", "rsync", "openssl")
 PACKAGES = ("corosync", "pacemaker", "pacemaker-cli-utils", "resource-agents", "cfengine3", "postgresql",
             "python3-psycopg2", "iptables", "openssl", "perl", "python3-cryptography", "rsync", "ipmitool",
-            "corosync-qdevice", "corosync-qnetd", "nftables", "socat", "tcpdump", "fence-virt")
+            "corosync-qdevice", "corosync-qnetd", "nftables", "socat", "tcpdump", "fence-virt", "firewalld", "ufw")
 # Packages go to the disk without emptying its cache after each file, and without what nobody reads here.
 DPKG = ("force-unsafe-io", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*",
         "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright")

@@ -92,6 +92,17 @@ def preflight_text(the_plan):
     return "\n".join(lines)
 
 
+def firewall_text(firewalls, closed):
+    """One line about the hubs' firewalls, for the list of what will be done."""
+    opened = ["%s on %s (%d rules)" % (item["kind"], host, len(item["rules"]))
+              for host, item in firewalls.items() if item["open"]]
+    shut = ["%s %s/%s" % (item["address"], item["port"], item["protocol"]) for item in closed]
+    if not opened:
+        return ", ".join("%s on %s" % (item["kind"], host) for host, item in firewalls.items()) + "; nothing is changed"
+    return "will be opened: " + ", ".join(opened) + (
+        "; closed now: " + ", ".join(dict.fromkeys(shut)) if shut else "")
+
+
 def corosync_version(wanted, current_texts):
     """config_version for the text; see module_utils/corosync.py, next_version."""
     try:
@@ -156,7 +167,7 @@ class FilterModule:
     def filters(self):
         """Name to function."""
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
-                "option_problems": option_problems,
+                "option_problems": option_problems, "firewall_text": firewall_text,
                 "passfile_line": passfile_line,
                 "client_plan": client_plan, "client_failures": client_failures,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,

@@ -19,7 +19,8 @@ import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import tls_files
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
+    firewall_loader, platforms, rpm_loader, tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -39,6 +40,7 @@ PASSING = ("the database system is starting up", "the database system is shuttin
 AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
+PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend",) + rpm_loader.LOCKS
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -117,13 +119,23 @@ def units(run, names=MANAGED_UNITS):
     return hub_model.units(out)
 
 
-def packages(run, names):
-    """{package: {"installed": version or "", "candidate": version or ""}}; None where apt is not the packager."""
+def packages(run, names, repository=""):
+    """{package: {"installed": version or "", "candidate": version or ""}}; None where neither apt nor dnf is the
+    packager. repository: one of dnf's that is to be taken for enabled, or "".
+    """
     if not names:
         return {}
-    if which("apt-cache") is None:
-        return None
-    return hub_model.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
+    if which("apt-cache"):
+        return hub_model.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
+    return rpm_loader.packages(run, names, repository) if which("dnf") and which("rpm") else None
+
+
+def selinux(names, root="/sys/fs/selinux"):
+    """{"mode": "enforcing", "permissive" or None (no SELinux), "booleans": {name: bool} of those that there are}."""
+    enforce = read_text(root + "/enforce")
+    states = dict((name, read_text("%s/booleans/%s" % (root, name))) for name in names)
+    return {"mode": None if enforce is None else "enforcing" if enforce.strip() == "1" else "permissive",
+            "booleans": dict((name, text.split()[0] == "1") for name, text in states.items() if text)}
 
 
 def user(name):
@@ -152,26 +164,27 @@ def listening_ports():
     return sorted(found)
 
 
-def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
+def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic, locks=PACKAGER_LOCKS):
     """Wait until no package transaction is under way: what it would leave is not known before its end.
 
-    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then.
+    limit: seconds. dpkg and rpm hold POSIX locks. Raises HubError when it is still busy then.
     """
     deadline = clock() + limit
-    while True:
-        try:
-            with open("/var/lib/dpkg/lock-frontend", "r+b") as handle:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # nobody holds it; the file system says something else, and apt will say it better
-            if clock() >= deadline:
-                raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
-                               "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
-            sleep(0.5)
+    for path in locks:
+        while True:
+            try:
+                with open(path, "r+b") as handle:
+                    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except FileNotFoundError:
+                break
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    break  # nobody holds it; the file system says something else, and the packager will say it better
+                if clock() >= deadline:
+                    raise HubError("packages have been installed on %s for more than %d s: wait for the end, or look "
+                                   "for what holds the lock: fuser -v %s" % (platform.node(), limit, path))
+                sleep(0.5)
 
 
 def wait_for_link_check(limit=30, sleep=time.sleep, clock=time.monotonic):
@@ -473,8 +486,12 @@ def tls(run, files, db_user):
     return found
 
 
-def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=()):
-    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
+def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=(),
+            firewall=True, repository="", enable_repository=False):
+    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files;
+    *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*: the
+    operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for enabled.
+    """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     if packager_wait >= 0:
@@ -483,11 +500,16 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
-    os_release = hub_model.os_release(read_text("/etc/os-release") or "")
+    system = dict(hub_model.os_release(read_text("/etc/os-release") or ""), machine=platform.machine())
+    kind = platforms.resolve(system, repository)
+    wanted = list(dict.fromkeys(list(package_names) + (kind["cluster_packages"] if kind and package_names else [])))
     info = {
-        "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
+        "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected, "layout": layout,
+        "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
+        "selinux": selinux(platforms.SELINUX_BOOLEANS),
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
+        "packages": packages(run, wanted, kind["repository"] if kind and enable_repository else ""),
+        "packager_interrupted": packager_interrupted(),
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "programs_missing": [name for name in PROGRAMS if which(name) is None],

@@ -12,7 +12,8 @@ import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
+    cib_model, corosync, firewall_model, hub_model, platforms)
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -201,27 +202,69 @@ def needed_packages(infos, settings, active, passive):
     major = pg_major(infos[active])
     if layout["name"] == "debian" and major:
         hub.append("postgresql-%d" % major)
-    return {active: list(settings["cluster_packages"]), passive: list(settings["cluster_packages"]) + hub}
+    cluster = dict((host, list(settings["cluster_packages"] or (info["platform"] or {}).get("cluster_packages", []))
+                    + as_list(settings.get("fencing_packages"))) for host, info in infos.items())
+    return {active: cluster[active], passive: cluster[passive] + hub}
 
 
 def missing_packages(infos, needed):
-    """{host: [package]} of what is not installed yet; empty lists where apt is not the packager."""
+    """{host: [package]} of what is not installed yet; empty lists where neither apt nor dnf is the packager."""
     return dict((host, [name for name in names if infos[host]["packages"] is not None
                         and not infos[host]["packages"].get(name, {}).get("installed")])
                 for host, names in needed.items())
 
 
-def check_versions(infos, needed, active, passive, report):
+def check_platforms(infos, active, report):
+    for host, info in infos.items():
+        system = info["platform"]
+        if system is None:
+            name = info["os"]["name"] or "there is no /etc/os-release"
+            report.fail(host, "this system is not supported: %s" % name,
+                        "hubs can be on %s" % platforms.SUPPORTED)
+        elif infos[active]["layout"]["name"] not in system["layouts"]:
+            report.fail(host, "there is no CFEngine hub of Debian's layout on %s" % system["name"],
+                        "set hub_ha_layout to enterprise, and install the vendor's hub package")
+    names = dict((host, info["platform"]["name"]) for host, info in infos.items() if info["platform"])
+    if len(set(names.values())) > 1:
+        report.fail("all", "the hubs differ in their system: %s" % " and ".join(
+            "%s on %s" % (name, host) for host, name in names.items()), "a pair needs the same release on both hubs")
+
+
+def check_selinux(infos, settings, report):
+    for host, info in infos.items():
+        off = [name for name, on in info["selinux"]["booleans"].items() if not on]
+        if info["selinux"]["mode"] == "enforcing" and off and settings.get("selinux") != "manage":
+            report.warn(host, "SELinux is enforcing, and %s is off: confined daemons of CFEngine may not ask the "
+                              "cluster who is active. Set hub_ha_selinux to manage, or: setsebool -P %s on"
+                        % (off[0], off[0]))
+
+
+def check_offered(host, info, names, settings, report):
+    """Whatever is not installed must be on offer. With dnf one repository brings most of it."""
+    lacking = [name for name in names if not info["packages"].get(name, {}).get("installed")
+               and not info["packages"].get(name, {}).get("candidate")]
+    repository = (info["platform"] or {}).get("repository")
+    if not repository:
+        for name in lacking:
+            report.fail(host, "package %s is not installed and no package source offers it" % name,
+                        "add or repair the package source, then check with: apt-cache policy %s" % name)
+    elif lacking:
+        report.fail(host, "not installed, and offered by no package source%s: %s" % (
+            ", not even with the repository %s" % repository if settings.get("enable_repository") else "",
+            ", ".join(lacking)),
+            "look at: dnf repolist --all. If that repository has another name here, set hub_ha_repository"
+            if settings.get("enable_repository") else
+            "enable the repository %s with: %s -- or set hub_ha_enable_repository to true, and it is done here"
+            % (repository, " ".join(info["platform"]["enable"])))
+
+
+def check_versions(infos, needed, active, passive, settings, report):
     for host, info in infos.items():
         if info["packages"] is None:
             continue
         if info["packager_interrupted"]:
             report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
-        for name in needed[host]:
-            state = info["packages"].get(name, {})
-            if not state.get("installed") and not state.get("candidate"):
-                report.fail(host, "package %s is not installed and no package source offers it" % name,
-                            "add or repair the package source, then check with: apt-cache policy %s" % name)
+        check_offered(host, info, needed[host], settings, report)
     check_programs(infos, report)
     for name in SAME_VERSION:
         versions = dict((host, component_version(info, name)) for host, info in infos.items())
@@ -262,13 +305,13 @@ def check_versions(infos, needed, active, passive, report):
 
 
 def check_programs(infos, report):
-    """Where apt is not the packager nothing is installed here, so everything must be there."""
+    """Where neither apt nor dnf is the packager nothing is installed here, so everything must be there."""
     for host, info in infos.items():
         cluster = info["cluster"]
         missing = [name for name in ("corosync", "pacemaker") if not cluster[name + "_installed"]]
         missing += sorted(agent for agent, there in cluster["agents"].items() if not there) + info["programs_missing"]
         if info["packages"] is None and missing:
-            report.fail(host, "not installed here, where apt is not the packager: %s" % ", ".join(missing),
+            report.fail(host, "not installed here, where neither apt nor dnf is the packager: %s" % ", ".join(missing),
                         "install corosync, pacemaker with its command-line tools, resource-agents, openssl, perl and "
                         "procps from the distribution's package sources first")
 
@@ -277,7 +320,7 @@ def component_version(info, name):
     """Version of corosync, pacemaker or resource-agents on a hub as it will be, or "" when that is not known."""
     if info["packages"] is None:
         return info["cluster"].get(name + "_version") or ""
-    state = info["packages"].get(name, {})
+    state = info["packages"].get((info["platform"] or {"components": {}})["components"].get(name, name), {})
     return state.get("installed") or state.get("candidate") or ""
 
 
@@ -555,8 +598,8 @@ def check_fence_agents(infos, settings, report):
         for agent in agents:
             if agent not in info["fence_agents"] and not pending:
                 report.fail(host, "the fence agent %s is not installed here (/usr/sbin/%s)" % (agent, agent),
-                            "add its package to hub_ha_fencing_packages, such as fence-agents-ipmilan on Debian 13 or "
-                            "fence-agents on Debian 12; where apt is not the packager, install it")
+                            "add its package to hub_ha_fencing_packages, here probably %s"
+                            % (platforms.fence_package(info["platform"], agent) or "fence-agents"))
 
 
 def has_control(text):
@@ -577,16 +620,86 @@ def check_password(settings, report):
                     "use any other characters; a libpq passfile has one line for each password")
 
 
-def check_links(infos, report, probes):
-    """probes: {host: result of module link_check} or {} when nothing was probed."""
+def plan_firewalls(infos, networks, settings, report):
+    """{host: {"kind", "rules": what is to be let in, "open": [lines that will be added]}}; see firewall_model.
+
+    networks: {"links", "networks", "virtual_ips", "pg_port", "layout"} of the plan. Only with hub_ha_firewall: manage
+    is anything opened; otherwise what is closed is said.
+    """
+    found = {}
+    for host, info in infos.items():
+        state = info["firewall"]
+        clients = [text for text in as_list(settings.get("firewall_clients")) if valid_network(text)]
+        rules = firewall_model.wanted(host, networks, clients)
+        manage = settings.get("firewall") == "manage"
+        problems = firewall_model.problems(state, rules) if manage else []
+        for problem, remedy in problems:
+            report.fail(host, problem, remedy)
+        change = firewall_model.changes(state, rules) if manage and not problems else {"before": [], "after": []}
+        found[host] = {"kind": state["kind"], "rules": rules if manage else [],
+                       "open": [line for line in change["after"] if line not in change["before"]]}
+    return found
+
+
+def check_firewalls(infos, settings, adopted, report):
+    for text in as_list(settings.get("firewall_clients")):
+        if not valid_network(text):
+            report.fail("all", "hub_ha_firewall_clients names %r, which is no network" % str(text),
+                        "give networks such as 10.20.0.0/16, or single addresses")
+    for host, info in infos.items():
+        kind = info["firewall"]["kind"]
+        if settings.get("firewall") == "check" and not adopted and kind in firewall_model.MANAGEABLE + ("iptables",):
+            report.warn(host, "%s is active and is left alone (hub_ha_firewall). The ports between the hubs are tried "
+                              "here; see yourself that all clients reach 5308/tcp on both hubs" % kind)
+
+
+def valid_network(text):
+    try:
+        return bool(ipaddress.ip_network(str(text), strict=False))
+    except ValueError:
+        return False
+
+
+def check_links(infos, report, probes, links=None, firewalls=None):
+    """probes: {host: result of module link_check} or {} when nothing was probed. Returns what is closed now and will be
+    opened: [{"host", "peer", "address", "port", "protocol"}].
+    """
+    ring, will_open = [address for net in links or [] for address in net["addresses"].values()], []
     for host, probe in probes.items():
         for item in probe.get("unanswered", []):
+            if links and item["protocol"] == "udp" and item["address"] not in ring:
+                continue  # no link of corosync's
+            there = (firewalls or {}).get(item["peer"], {"open": []})
+            if there["open"]:
+                will_open.append(dict(item, host=host))
+                continue
             report.fail(host, "%s (%s) port %s/%s cannot be reached"
                         % (item["peer"], item["address"], item["port"], item["protocol"]),
-                        "check cable, routes and firewall on that link between %s and %s" % (host, item["peer"]))
+                        "check cable, routes and firewall on that link between %s and %s%s"
+                        % (host, item["peer"], firewall_hint(infos, host, item, there)))
         for item in probe.get("taken", []):
             report.fail("all", "the shared address %s is in use already (%s has it, seen from %s)"
                         % (item["address"], item["by"], host), "choose a free address")
+    return will_open
+
+
+def firewall_hint(infos, host, item, there):
+    """What to say of the firewall of the hub that did not answer."""
+    state = infos[item["peer"]]["firewall"] if item["peer"] in infos else {"kind": "none"}
+    if state["kind"] not in firewall_model.MANAGEABLE + ("iptables",):
+        return ""
+    own = dict((entry["address"], entry) for entry in infos[host]["addresses"])
+    theirs = [entry for entry in infos[item["peer"]]["addresses"] if entry["address"] == item["address"]]
+    source = [address for address, entry in own.items() if theirs and entry["network"] == theirs[0]["network"]]
+    command = firewall_model.by_hand(state, {
+        "source": source[0], "to": "any", "port": item["port"], "protocol": item["protocol"], "peer": True,
+        "interfaces": [theirs[0]["interface"]]}) if source else None
+    text = "; on %s %s is active" % (item["peer"], state["kind"])
+    if there.get("rules"):
+        return text + ", and what the pair needs is let in there: a rule of yours or something on the way stops it"
+    if not state.get("problem"):
+        text += ". To have it opened for exactly the hubs: hub_ha_firewall: manage"
+    return text + (". By hand, there: %s" % command if command else "")
 
 
 def choose_networks(networks, settings, virtual_ips, replication_ip, infos, report):
@@ -813,7 +926,9 @@ def make_plan(results, settings, probes=None):
     check_names(infos, report)
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
-    check_versions(infos, needed, active, passive, report)
+    check_platforms(infos, active, report)
+    check_selinux(infos, settings, report)
+    check_versions(infos, needed, active, passive, settings, report)
     check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
@@ -824,11 +939,16 @@ def make_plan(results, settings, probes=None):
     check_revoked(settings, report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
-    check_links(infos, report, probes or {})
     networks = shared_networks(infos, set(virtual_ips + as_list(replication_ip)))
     chosen = choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)
     layout = infos[active]["layout"]
     postgres = infos[active]["postgres"]
+    adopted = "cfpgsql" in infos[active]["cluster"]["cib_resources"]
+    check_firewalls(infos, settings, adopted, report)
+    firewalls = plan_firewalls(infos, {
+        "links": chosen["links"], "networks": networks, "pg_port": postgres["port"], "layout": layout,
+        "virtual_ips": [{"ip": text} for text in virtual_ips + as_list(replication_ip)]}, settings, report)
+    closed = check_links(infos, report, probes or {}, chosen["links"], firewalls)
     wanted = wanted_settings(postgres["server"], settings["database"], layout["ha_dir"])
     for name, file in wanted["blocked"]:
         report.fail(active, "%s is set in %s, which overrides everything that is set elsewhere" % (name, file),
@@ -860,7 +980,8 @@ def make_plan(results, settings, probes=None):
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
         "hub_list": hub_list(infos, clients, virtual_ips, nodes, settings),
-        "adopted": "cfpgsql" in infos[active]["cluster"]["cib_resources"],
+        "adopted": adopted, "platform": infos[active]["platform"],
+        "firewalls": firewalls, "closed": closed,
         "stock_clusters": stock_clusters(infos),
         "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],

@@ -22,10 +22,24 @@ options:
     elements: str
     default: []
   packages:
-    description: Distribution packages whose installed and candidate versions are wanted.
+    description:
+      - Distribution packages whose installed and candidate versions are wanted, beside those that a pair needs on the
+        host's system anyhow. Of an empty list nothing is looked up at all.
     type: list
     elements: str
     default: []
+  firewall:
+    description: Whether to find out which firewall is active, and what of it a pair has added.
+    type: bool
+    default: true
+  repository:
+    description: Name of dnf's repository with the cluster's packages; empty for the usual one of the system.
+    type: str
+    default: ""
+  enable_repository:
+    description: Whether that repository is to be taken for enabled, because it will be.
+    type: bool
+    default: false
   tls:
     description:
       - Certificate, key and authorities for PostgreSQL that the operator gives, in this order; or nothing.
@@ -86,7 +100,16 @@ hub:
       description: Load, active and enabled state of the units that matter.
       type: dict
     packages:
-      description: Installed and candidate version of each of O(packages); null where apt is not the packager.
+      description: Installed and candidate version of each package; null where neither apt nor dnf is the packager.
+      type: dict
+    platform:
+      description: What the host's system calls packages and repositories; null for a system that is not supported.
+      type: dict
+    firewall:
+      description: Which firewall is active, why it cannot be managed, and this collection's own rules in it.
+      type: dict
+    selinux:
+      description: Mode of SELinux, or null, and the booleans that matter.
       type: dict
     postgres:
       description: >-
@@ -145,13 +168,18 @@ def main():
             tls=dict(type="list", elements="path", default=[]),
             layout=dict(type="str", choices=["enterprise", "debian"]),
             packager_wait=dict(type="int", default=300),
+            firewall=dict(type="bool", default=True),
+            repository=dict(type="str", default=""),
+            enable_repository=dict(type="bool", default=False),
         ),
         supports_check_mode=True,
     )
     try:
         hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
                                  module.params["layout"], module.params["packager_wait"],
-                                 files=module.params["tls"])
+                                 files=module.params["tls"], firewall=module.params["firewall"],
+                                 repository=module.params["repository"],
+                                 enable_repository=module.params["enable_repository"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

@@ -74,6 +74,7 @@ class Play:
     def __init__(self, folder):
         self.folder = folder
         self.count = 0
+        self.always = {}  # variables of every run from now on
 
     def command(self, argv, **environment):
         env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
@@ -84,7 +85,7 @@ class Play:
     def inventory(self, variables):
         data = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text(encoding="utf-8"))
         everything = data["hubs"]["vars"]
-        everything.update(variables)
+        everything.update(dict(self.always, **variables))
         for name in [name for name, value in everything.items() if value is None]:
             del everything[name]
         self.count += 1

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from conftest import written
-from shared_hosts import WORK, lab, report, sql
+from shared_hosts import WORK, get_host, lab, report, sql
 
 DATA = WORK + "/state/pg/data"
 HA_DIR = WORK + "/state/pg/hub_ha"
@@ -171,6 +171,17 @@ def test_second_run_changes_nothing_and_tells_nothing(play, secret_file, hub1, h
     assert [line for line in done.output.splitlines() if " PUT " in line and "AnsiballZ" in line] == []
     assert [done.recap[host]["changed"] for host in ("localhost", "hub1", "hub2")] == [0, 0, 0]
     nowhere(FIRST, (hub1, hub2), done.output)
+
+
+def test_firewalls_let_in_what_the_pair_needs_and_nothing_else(hub1, hub2):
+    """They were closed before; see test_1a_firewall.py."""
+    added = hub2.check_output("ufw show added").splitlines()
+    assert len([line for line in added if line.endswith("comment 'hub_ha'")]) == 9
+    assert "ufw allow from 192.168.100.21 to any port 8080 proto tcp comment 'reporting'" in added
+    assert hub1.check_output("nft list chain inet filter hub_ha").count("accept") == 8
+    client = "python3 -c \"import socket; socket.create_connection(('192.168.100.11', %d), 1)\""
+    assert get_host("client1").run(client % 5308).rc == 0
+    assert "timed out" in get_host("client1").run(client % 5432).stderr
 
 
 def test_password_that_is_wrong_is_told_and_nothing_is_lost(play, hub1, hub2):

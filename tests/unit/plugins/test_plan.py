@@ -396,10 +396,10 @@ CASES = [
              results["hub2"]["hub"]["packages"].update({
                  "cfengine-nova-hub": {"installed": "", "candidate": "3.24.2"}}))),
     case("no cluster programs and no apt", "hub2",
-         "where apt is not the packager: corosync, pacemaker, ocf:heartbeat:IPaddr2, ocf:heartbeat:pgsql, openssl",
+         "nor dnf is the packager: corosync, pacemaker, ocf:heartbeat:IPaddr2, ocf:heartbeat:pgsql, openssl",
          "package sources first", lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(
              cluster=pair.blank_cluster(), programs_missing=["openssl"]))),
-    case("no agent and no apt", "hub1", "where apt is not the packager: ocf:heartbeat:pgsql", "resource-agents",
+    case("no agent and no apt", "hub1", "nor dnf is the packager: ocf:heartbeat:pgsql", "resource-agents",
          lambda results: (both(no_apt)(results),
                           results["hub1"]["hub"]["cluster"]["agents"].update({"ocf:heartbeat:pgsql": False}))),
     case("pacemaker differs, no apt", "all", "pacemaker would differ between the hubs: 2.1.9 on hub1, 2.1.7 on hub2",
@@ -534,7 +534,8 @@ CASES = [
     case("agent missing, its package is there", "hub1", "the fence agent fence_ipmilan is not installed here",
          "hub_ha_fencing_packages", lambda results: (
              results["hub1"]["hub"].update(fence_agents=[]),
-             results["hub1"]["hub"]["packages"].update({"fence-agents": {"installed": "4.12", "candidate": "4.12"}})),
+             [result["hub"]["packages"].update({"fence-agents": {"installed": "4.12", "candidate": "4.12"}})
+              for result in results.values()]),
          fencing=DEVICES, fencing_packages=["fence-agents"]),
     case("hub without device", "hub2", "no fencing device can switch this hub off", "add one", fencing=DEVICES[:1]),
     # the password

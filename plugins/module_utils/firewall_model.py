@@ -1,0 +1,391 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a hub's firewall must let in, and what has to be done for it. Pure functions on plain data.
+
+A *rule* is {"source": address, CIDR or "any", "to": address or "any", "port": int, "protocol": "tcp" or "udp",
+"interfaces": [names on which it comes in], "peer": whether it comes from another hub}. A *state* is what
+firewall_loader.read returns. Ours is told from the operator's by a mark: firewalld's rules have one of PRIORITIES, ufw's
+have MARK as their comment, nftables' are in CHAINS. What has no such mark is never changed.
+
+What comes from a peer is let in before the operator's own denials: he may well keep everybody else from PostgreSQL's
+port. What comes from clients is let in after them, so that his blocklists hold, where the firewall can tell.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+MARK = "hub_ha"
+PRIORITIES = {True: 'priority="-5308"', False: 'priority="5308"'}  # of a peer's: before the zone's denials, else after
+CHAINS = {True: MARK, False: MARK + "_clients"}
+MANAGEABLE = ("firewalld", "ufw", "nftables")
+COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
+IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
+
+
+def wanted(host, plan, clients=()):
+    """Rules of one hub: from the other hubs what the pair needs between them, from the clients CFEngine's port.
+
+    plan: {"links", "networks", "virtual_ips", "pg_port", "layout"} of make_plan. clients: CIDRs; none means everybody:
+    CFEngine itself decides by keys and addresses whom it serves.
+    """
+    found = []
+
+    def rule(source, port, protocol, interfaces, to="any", peer=True):
+        found.append({"source": source, "to": to, "port": port, "protocol": protocol, "interfaces": interfaces,
+                      "peer": peer})
+
+    def between(networks):
+        for net in networks:
+            for peer in net["addresses"]:
+                if peer != host:
+                    yield net["addresses"][peer], net["addresses"][host], [net["interfaces"][host]]
+
+    for peer, own, interfaces in between(plan["links"]):
+        rule(peer, COROSYNC, "udp", interfaces, own)
+    for peer, dummy, interfaces in between(plan["networks"]):
+        rule(peer, plan["pg_port"], "tcp", interfaces)
+    shared = [ipaddress.ip_address(item["ip"]) for item in plan["virtual_ips"]]
+    outside = [net["interfaces"][host] for net in plan["networks"]
+               if any(address in ipaddress.ip_network(net["network"]) for address in shared)]
+    outside = sorted(set(outside)) or sorted(set(net["interfaces"][host] for net in plan["networks"]))
+    served = [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else [])
+    for peer, dummy, interfaces in between(plan["networks"]):
+        if clients or interfaces[0] not in outside:
+            rule(peer, CFENGINE, "tcp", interfaces)
+    for port in served:
+        for source in list(clients) or ["any"]:
+            rule(source, port, "tcp", outside, peer=False)
+    return found
+
+
+def version_of(rule):
+    """4 or 6: the address family of a rule, or None when it is for both."""
+    for text in (rule["source"], rule["to"]):
+        if text != "any":
+            return ipaddress.ip_network(text, strict=False).version
+    return None
+
+
+# --- firewalld ---------------------------------------------------------------------------------------------------
+
+def parse_zones(text):
+    """{zone: {"target", "interfaces", "sources", "ours": [rules with our mark]}} out of --list-all-zones."""
+    zones, zone = {}, None
+    for line in text.splitlines():
+        if line and not line[0].isspace():
+            zone = zones.setdefault(line.split()[0], {"target": "", "interfaces": [], "sources": [], "ours": []})
+        elif zone is not None and line.startswith("\t"):
+            if any(mark in line for mark in PRIORITIES.values()):
+                zone["ours"].append(line.strip())
+        elif zone is not None and ":" in line:
+            name, value = line.strip().split(":", 1)
+            if name == "target":
+                zone["target"] = value.strip()
+            elif name in ("interfaces", "sources"):
+                zone[name] = value.split()
+    return zones
+
+
+def zones_of(rule, state):
+    """Names of the zones through which the rule's packets come in, without those that let in everything."""
+    names = set()
+    for interface in rule["interfaces"]:
+        name = state["default"]
+        for candidate, zone in state["zones"].items():
+            if interface in zone["interfaces"]:
+                name = candidate
+        # A zone that has the source takes its packets, wherever they come in.
+        for candidate, zone in sorted(state["zones"].items()):
+            if rule["source"] != "any" and any(contains(source, rule["source"]) for source in zone["sources"]):
+                name = candidate
+        names.add(name)
+    return sorted(name for name in names if state["zones"].get(name, {}).get("target") != "ACCEPT")
+
+
+def contains(outer, inner):
+    """True when the address or CIDR *inner* lies in *outer*; what is no address (ipset:..., a MAC) holds nothing."""
+    try:
+        outer, inner = ipaddress.ip_network(outer, strict=False), ipaddress.ip_network(inner, strict=False)
+    except ValueError:
+        return False
+    return outer.version == inner.version and inner.subnet_of(outer)
+
+
+def rich_rule(rule):
+    words = ["rule", PRIORITIES[rule["peer"]]]
+    if version_of(rule):
+        words.append('family="ipv%d"' % version_of(rule))
+    if rule["source"] != "any":
+        words.append('source address="%s"' % rule["source"])
+    if rule["to"] != "any":
+        words.append('destination address="%s"' % rule["to"])
+    return " ".join(words + ['port port="%d" protocol="%s" accept' % (rule["port"], rule["protocol"])])
+
+
+def firewalld_changes(state, rules):
+    want = {}
+    for rule in rules:
+        for zone in zones_of(rule, state):
+            want.setdefault(zone, []).append(rich_rule(rule))
+    steps, before, after = [], [], []
+    for place, option in (("running", []), ("permanent", ["--permanent"])):
+        for zone in sorted(set(state[place]) | set(want)):
+            have, need = state[place].get(zone, []), want.get(zone, [])
+            before += ["%s, zone %s: %s" % (place, zone, text) for text in sorted(have)]
+            after += ["%s, zone %s: %s" % (place, zone, text) for text in sorted(need)]
+            change = ["--add-rich-rule=" + text for text in need if text not in have]
+            steps += [{"run": ["firewall-cmd", "--quiet"] + option + ["--zone=" + zone] + change}] if change else []
+            change = ["--remove-rich-rule=" + text for text in have if text not in need]
+            steps += [{"run": ["firewall-cmd", "--quiet"] + option + ["--zone=" + zone] + change}] if change else []
+    return steps, before, after
+
+
+# --- ufw -------------------------------------------------------------------------------------------------------
+
+def parse_added(text):
+    """[(action, rest, comment)] out of `ufw show added`: each rule as ufw itself would write it."""
+    found = []
+    for line in text.splitlines():
+        match = re.match(r"ufw (allow|deny|reject|limit) (.*?)(?: comment '(.*)')?$", line.strip())
+        if match:
+            found.append((match.group(1), match.group(2), match.group(3) or ""))
+    return found
+
+
+def ufw_rule(rule):
+    """The rule as ufw writes it, without the action."""
+    if rule["source"] == "any" and rule["to"] == "any":
+        return "%d/%s" % (rule["port"], rule["protocol"])
+    source = "" if rule["source"] == "any" else "from %s " % rule["source"]
+    return "%sto %s port %d proto %s" % (source, rule["to"], rule["port"], rule["protocol"])
+
+
+def ufw_changes(state, rules):
+    ours = [rest for action, rest, comment in state["added"] if comment == MARK and action == "allow"]
+    # The same rule without our mark is the operator's and does what is needed: ufw would put our mark on it.
+    theirs = [rest for action, rest, comment in state["added"] if comment != MARK and action == "allow"]
+    need = [text for text in dict.fromkeys(ufw_rule(rule) for rule in rules) if text not in theirs]
+    steps = [{"run": ["ufw", "allow"] + text.split() + ["comment", MARK]} for text in need if text not in ours]
+    steps += [{"run": ["ufw", "--force", "delete", "allow"] + text.split()} for text in ours if text not in need]
+    return steps, ["allow " + text for text in ours], ["allow " + text for text in need]
+
+
+def ufw_problems(state, rules):
+    for rule in rules:
+        text = ufw_rule(rule)
+        for action, rest, dummy in state["added"]:
+            if rest == text and action != "allow":
+                yield ("ufw has a rule of yours that is the very opposite: ufw %s %s" % (action, rest),
+                       "remove it: ufw delete %s %s" % (action, rest))
+        if version_of(rule) == 6 and not state["ipv6"]:
+            yield ("ufw is not set up for IPv6, and the hubs have a network with IPv6 (%s)" % rule["source"],
+                   "set IPV6=yes in /etc/default/ufw, or leave that network out (hub_ha_links)")
+
+
+# --- nftables --------------------------------------------------------------------------------------------------
+
+def parse_ruleset(data):
+    """What matters of `nft -j list ruleset`, as {"blocking": [[family, table, chain, ends]], "jumps": [[family, table,
+    chain, our chain, handle]], "chains": [[family, table, our chain]], "iptables": bool}.
+
+    blocking: the operator's own input chains that let in only what they name: policy drop, or (ends) a drop or reject
+    that stands under no condition, behind which nothing more can be let in.
+    """
+    tables = {}
+    found = {"blocking": [], "jumps": [], "chains": [], "iptables": False}
+    for item in data.get("nftables", []):
+        if "chain" in item:
+            chain = item["chain"]
+            tables.setdefault((chain["family"], chain["table"]), {})[chain["name"]] = dict(chain, rules=[])
+            if chain["name"] in CHAINS.values():
+                found["chains"].append([chain["family"], chain["table"], chain["name"]])
+        elif "rule" in item:
+            rule = item["rule"]
+            tables[rule["family"], rule["table"]][rule["chain"]]["rules"].append(rule)
+            found["jumps"] += [[rule["family"], rule["table"], rule["chain"], target(part), rule["handle"]]
+                               for part in rule.get("expr", []) if target(part) in CHAINS.values()]
+    for (family, table), chains in tables.items():
+        for name, chain in chains.items():
+            if chain.get("hook") != "input" or chain.get("type") != "filter" or family not in ("inet", "ip", "ip6"):
+                continue
+            if name == "INPUT" and table in IPTABLES_TABLES and family != "inet":
+                found["iptables"] = True
+            elif table != "firewalld" and (chain.get("policy") == "drop" or closes(chains, name)):
+                found["blocking"].append([family, table, name, closes(chains, name)])
+    return found
+
+
+def target(part):
+    for verb in ("jump", "goto"):
+        if verb in part:
+            return part[verb].get("target")
+    return None
+
+
+def closes(chains, name, seen=()):
+    """True when a chain ends in a drop or reject that stands under no condition, itself or in a chain it goes to."""
+    for rule in chains.get(name, {}).get("rules", []):
+        expr = rule.get("expr", [])
+        plain = [part for part in expr if not set(part) & {"counter", "log", "comment"}]
+        if len(plain) != 1:
+            continue
+        if "drop" in plain[0] or "reject" in plain[0]:
+            return True
+        follow = target(plain[0])
+        if follow and follow not in seen and closes(chains, follow, seen + (name,)):
+            return True
+    return False
+
+
+def nft_rule(rule):
+    """The rule as nft lists it (numbers, no names)."""
+    words = []
+    if rule["source"] != "any":
+        words.append("%s saddr %s" % ("ip6" if version_of(rule) == 6 else "ip", rule["source"]))
+    if rule["to"] != "any":
+        words.append("%s daddr %s" % ("ip6" if version_of(rule) == 6 else "ip", rule["to"]))
+    return " ".join(words + ["%s dport %d accept" % (rule["protocol"], rule["port"])])
+
+
+def nft_tables(state, rules):
+    """{(family, table): {"chains": [(base chain, ends)], "groups": [(our chain, [rules as text])]}}: what is to be."""
+    found = {}
+    for family, table, chain, ends in state["blocking"] if rules else []:
+        groups = []
+        for peer in (True, False):
+            texts = [nft_rule(rule) for rule in rules if rule["peer"] is peer and (
+                family == "inet" or version_of(rule) in (None, {"ip": 4, "ip6": 6}[family]))]
+            groups += [(CHAINS[peer], list(dict.fromkeys(texts)))] if texts else []
+        found.setdefault((family, table), {"chains": [], "groups": groups})["chains"].append((chain, ends))
+    return found
+
+
+def jump_line(family, table, chain, ends, own):
+    verb = "add" if own == CHAINS[False] and not ends else "insert"
+    return "%s rule %s %s %s jump %s" % (verb, family, table, chain, own)
+
+
+def chain_lines(family, table, own, texts):
+    place = "%s %s %s" % (family, table, own)
+    return ["add chain " + place, "flush chain " + place] + ["add rule %s %s" % (place, text) for text in texts]
+
+
+def nft_file(tables):
+    """The file that nftables.service loads after the operator's own rules; it breaks nothing where a chain has gone."""
+    if not tables:
+        return None
+    lines = ["# Managed by Ansible, role cfengine.hub_ha.firewall: what the hubs of the pair need from each other."]
+    for (family, table), item in sorted(tables.items()):
+        lines.append("add table %s %s" % (family, table))
+        for own, texts in item["groups"]:
+            lines += chain_lines(family, table, own, texts)
+        for chain, ends in item["chains"]:
+            lines.append("add chain %s %s %s" % (family, table, chain))
+            lines += [jump_line(family, table, chain, ends, own) for own, dummy in item["groups"]]
+    return "\n".join(lines) + "\n"
+
+
+def include_block(path):
+    return "# BEGIN %s (Ansible, role cfengine.hub_ha.firewall)\ninclude \"%s\"\n# END %s\n" % (MARK, path, MARK)
+
+
+def with_include(text, path, present):
+    """The text of nftables.conf with our block at its end, or without it."""
+    plain = re.sub(r"(?ms)^# BEGIN %s .*?^# END %s\n?" % (MARK, MARK), "", text)
+    if not present:
+        return plain
+    if include_block(path) in text:
+        return text
+    return plain + ("" if not plain or plain.endswith("\n") else "\n") + include_block(path)
+
+
+def nft_script(state, tables):
+    """Lines for one transaction in what runs, in which nothing but our chains and the jumps to them is changed."""
+    script, there = [], []
+    wanted = [[family, table, chain, own] for (family, table), item in tables.items()
+              for chain, dummy in item["chains"] for own, dummy in item["groups"]]
+    for jump in state["jumps"]:
+        # A second jump to the same place is left by a configuration that was loaded twice without a flush.
+        if jump[:4] not in wanted or jump[:4] in there:
+            script.append("delete rule %s %s %s handle %d" % (jump[0], jump[1], jump[2], jump[4]))
+        there.append(jump[:4])
+    owns = [[family, table, own] for (family, table), item in tables.items() for own, dummy in item["groups"]]
+    script += ["delete chain " + " ".join(chain) for chain in state["chains"] if chain not in owns]
+    for (family, table), item in sorted(tables.items()):
+        for own, texts in item["groups"]:
+            if state["rules"].get("%s %s %s" % (family, table, own)) != texts:
+                script += chain_lines(family, table, own, texts)
+        script += [jump_line(family, table, chain, ends, own) for chain, ends in item["chains"]
+                   for own, dummy in item["groups"] if [family, table, chain, own] not in there]
+    return script
+
+
+def nft_lines(rules, jumps, path, text, conf_path, conf):
+    """What is ours, for a diff. rules: {"FAMILY TABLE CHAIN": [rules]}. jumps: [[family, table, chain, our chain]]."""
+    found = ["running, %s: %s" % (chain, line) for chain, lines in sorted(rules.items()) for line in lines]
+    found += ["running, %s %s %s: jump %s" % tuple(jump) for jump in sorted(jumps)]
+    found += ["%s: %s" % (path, line) for line in (text or "").splitlines()]
+    shows = 'include "%s"' % path
+    return found + (["%s: %s" % (conf_path, shows)] if shows in (conf or "") else [])
+
+
+def nft_changes(state, rules):
+    tables = nft_tables(state, rules)
+    script, steps = nft_script(state, tables), []
+    if script:
+        steps.append({"run": ["nft", "-f", "-"], "stdin": "\n".join(script) + "\n"})
+    # What is loaded at boot and by a reload.
+    text, path, conf_path = nft_file(tables), state["file_path"], state["conf_path"]
+    conf = with_include(state["conf"], path, text is not None) if state["conf"] is not None else None
+    before = nft_lines(state["rules"], [jump[:4] for jump in state["jumps"]], path, state["file"], conf_path,
+                       state["conf"])
+    after = nft_lines(
+        dict(("%s %s %s" % (key + (own,)), texts) for key, item in tables.items() for own, texts in item["groups"]),
+        [list(key) + [chain, own] for key, item in tables.items() for chain, dummy in item["chains"]
+         for own, dummy in item["groups"]], path, text, conf_path, conf)
+    if text is not None and text != state["file"]:
+        steps.append({"write": path, "text": text})
+    if conf is not None and conf != state["conf"]:
+        steps.append({"write": conf_path, "text": conf, "check": True})
+    if text is None and state["file"] is not None:
+        steps.append({"remove": path})
+    return steps, before, after
+
+
+# --- all of them -----------------------------------------------------------------------------------------------
+
+CHANGES = {"firewalld": firewalld_changes, "ufw": ufw_changes, "nftables": nft_changes}
+
+
+def changes(state, rules):
+    """{"steps": what to do in this order, "before", "after": lines for a diff}; no steps where all is right."""
+    if state["kind"] not in CHANGES:
+        return {"steps": [], "before": [], "after": []}
+    steps, before, after = CHANGES[state["kind"]](state, rules)
+    return {"steps": steps, "before": before, "after": after}
+
+
+def problems(state, rules):
+    """[(problem, remedy)]: why this firewall cannot be managed here. Empty where there is none to manage."""
+    if state.get("problem"):
+        return [(state["problem"], "open by hand what docs/how-it-works.md lists, and set hub_ha_firewall to check")]
+    return list(ufw_problems(state, rules)) if state["kind"] == "ufw" else []
+
+
+def by_hand(state, rule):
+    """The command that opens a port, for an operator who does it himself."""
+    if state["kind"] == "firewalld":
+        zones = zones_of(rule, state) or [state["default"]]
+        text = rich_rule(rule).replace(PRIORITIES[rule["peer"]] + " ", "")
+        return "firewall-cmd --zone=%s --add-rich-rule='%s', and the same with --permanent" % (zones[0], text)
+    if state["kind"] == "ufw":
+        return "ufw allow " + ufw_rule(rule)
+    if state["kind"] == "nftables" and state["blocking"]:
+        return "nft insert rule %s %s" % (" ".join(state["blocking"][0][:3]), nft_rule(rule))
+    if state["kind"] == "iptables":
+        source = "" if rule["source"] == "any" else " -s " + rule["source"]
+        program = "ip6tables" if version_of(rule) == 6 else "iptables"
+        return "%s -I INPUT%s -p %s --dport %d -j ACCEPT" % (program, source, rule["protocol"], rule["port"])
+    return None

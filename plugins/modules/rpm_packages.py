@@ -1,0 +1,93 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rpm_packages
+short_description: Installs packages with dnf, with any Python
+version_added: "1.0.0"
+description:
+  - Installs what is missing in one transaction of the program C(dnf), after enabling a repository if that is asked for.
+  - Needs no Python library of dnf's. On RHEL 8 that library is there for a Python only that Ansible does not support
+    any more, so M(ansible.builtin.dnf) cannot be used.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+options:
+  name:
+    description: Packages that must be installed, in whatever version.
+    type: list
+    elements: str
+    required: true
+  repository:
+    description: Id of a repository that must be enabled for it; empty for none.
+    type: str
+    default: ""
+  enable:
+    description: Command and arguments that enable O(repository), for good.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Reports what a real run would change.
+    support: full
+  diff_mode:
+    description: Shows the packages and the repository.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Install the cluster's packages on a rebuild of RHEL 9
+  cfengine.hub_ha.rpm_packages:
+    name: [corosync, pacemaker]
+    repository: highavailability
+    enable: [dnf, config-manager, --set-enabled, highavailability]
+"""
+
+RETURN = r"""
+installed:
+  description: What was missing and is installed now, or would be.
+  returned: always
+  type: list
+  elements: str
+enabled:
+  description: Whether the repository was enabled, or would be.
+  returned: always
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import rpm_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            name=dict(type="list", elements="str", required=True),
+            repository=dict(type="str", default=""),
+            enable=dict(type="list", elements="str", default=[]),
+        ),
+        supports_check_mode=True,
+    )
+    names, repository = module.params["name"], module.params["repository"]
+    try:
+        found = rpm_loader.packages(local_runner, names, repository)
+        missing = [name for name in names if not found[name]["installed"]]
+        enable = bool(repository and missing) and not rpm_loader.repository_is_enabled(local_runner, repository)
+        if enable and not module.check_mode:
+            local_runner(module.params["enable"], timeout=rpm_loader.PATIENCE)
+        if missing and not module.check_mode:
+            rpm_loader.install(local_runner, missing)
+    except HubError as error:
+        fail(module, error)
+    lines = ["repository %s enabled" % repository] if enable else []
+    lines += ["%s %s" % (name, found[name]["candidate"]) for name in missing]
+    module.exit_json(changed=bool(enable or missing), installed=missing, enabled=enable,
+                     diff={"before": "", "after": "".join(line + "\n" for line in lines)})
+
+
+if __name__ == "__main__":
+    main()
