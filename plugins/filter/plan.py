@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, health, plan, scram, wayback)
+    clients, corosync, health, install, plan, scram, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
@@ -92,6 +92,25 @@ def preflight_text(the_plan):
     return "\n".join(lines)
 
 
+def install_first(results):
+    """{"first": the hub that is made a single hub first}, or {} when none is to be; see module_utils/install.py.
+
+    results: {host: result of module hub_info}.
+    """
+    first = install.first_hub(dict((host, result["hub"]) for host, result in results.items() if "hub" in result))
+    return {"first": first} if first else {}
+
+
+def package_layout(name):
+    """See module_utils/install.py."""
+    return install.package_layout(name)
+
+
+def package_made(facts):
+    """See module_utils/install.py."""
+    return install.package_made(facts)
+
+
 def corosync_version(wanted, current_texts):
     """config_version for the text; see module_utils/corosync.py, next_version."""
     try:
@@ -156,7 +175,8 @@ class FilterModule:
     def filters(self):
         """Name to function."""
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
-                "option_problems": option_problems,
+                "option_problems": option_problems, "install_first": install_first, "package_layout": package_layout,
+                "package_made": package_made,
                 "passfile_line": passfile_line,
                 "client_plan": client_plan, "client_failures": client_failures,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,

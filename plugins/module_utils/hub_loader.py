@@ -285,6 +285,8 @@ def postgres(run, layout):
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
+        # a server writes it when it starts and leaves it there; initdb and pg_basebackup bring none
+        "started": os.path.exists(data_dir + "/postmaster.opts"),
         "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None,

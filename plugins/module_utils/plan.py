@@ -12,7 +12,7 @@ import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model, install
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -194,13 +194,16 @@ def check_clocks(infos, report):
 
 
 def needed_packages(infos, settings, active, passive):
-    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there."""
-    layout = infos[active]["layout"]
-    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" else []
+    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there,
+    unless the pair is made from nothing.
+    """
+    layout, new = infos[active]["layout"], settings.get("install")
+    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" or new else []
     major = pg_major(infos[active])
     if layout["name"] == "debian" and major:
         hub.append("postgresql-%d" % major)
-    return {active: list(settings["cluster_packages"]), passive: list(settings["cluster_packages"]) + hub}
+    cluster = list(settings["cluster_packages"])
+    return {active: cluster + (hub if new else []), passive: cluster + hub}
 
 
 def missing_packages(infos, needed):
@@ -210,7 +213,7 @@ def missing_packages(infos, needed):
                 for host, names in needed.items())
 
 
-def check_versions(infos, needed, active, passive, report):
+def check_versions(infos, needed, active, passive, report, same=SAME_VERSION):
     for host, info in infos.items():
         if info["packages"] is None:
             continue
@@ -222,13 +225,13 @@ def check_versions(infos, needed, active, passive, report):
                 report.fail(host, "package %s is not installed and no package source offers it" % name,
                             "add or repair the package source, then check with: apt-cache policy %s" % name)
     check_programs(infos, report)
-    for name in SAME_VERSION:
+    for name in same:
         versions = dict((host, component_version(info, name)) for host, info in infos.items())
         if all(versions.values()) and len(set(versions.values())) > 1:
             report.fail("all", "%s would differ between the hubs: %s"
                         % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
                         "use the same package source and the same version on both hubs")
-        for host, version in versions.items():
+        for host, version in versions.items() if name in OLDEST else ():
             check_oldest(host, name, version, report)
     wanted = infos[active]["cfengine"]["version"]
     have = infos[passive]["cfengine"]["version"]
@@ -245,7 +248,8 @@ def check_versions(infos, needed, active, passive, report):
                     "install the same version on both hubs")
     if not wanted:
         report.fail(active, "CFEngine is not installed on the hub that is to be upgraded",
-                    "for a pair from nothing another playbook is needed; check the inventory")
+                    "check the inventory; a pair from nothing is made by playbooks/install-ha.yml, on two hosts "
+                    "without a database")
     major = pg_major(infos[active])
     if major and major not in SUPPORTED_POSTGRES:
         report.fail(active, "PostgreSQL %d is not supported" % major,
@@ -294,7 +298,7 @@ def check_tls(infos, active, settings, report):
         # On a blank hub the user will be made as it is on the active one.
         entry = info["db_user"] if info["db_user"]["exists"] else infos[active]["db_user"]
         user = infos[active]["layout"]["db_user"]
-        make = "" if info["db_user"]["exists"] or not entry["exists"] else (
+        make = "" if info["db_user"]["exists"] or "home" not in entry else (
             "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
             % (entry["home"], entry["shell"], user))
         groups = [entry.get("group", user)] + entry["groups"]
@@ -808,11 +812,16 @@ def make_plan(results, settings, probes=None):
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                         "exactly two hubs make a pair")
         return plan
+    new = settings.get("install")
+    if new:
+        infos = install.foresee(infos, new, SUPPORTED_POSTGRES, report)
     active, passive = find_active(infos, report)
     check_names(infos, report)
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
-    check_versions(infos, needed, active, passive, report)
+    # From nothing there is no reason to begin with two versions of the database either.
+    check_versions(infos, needed, active, passive, report, SAME_VERSION + (
+        ("postgresql-%s" % pg_major(infos[active]),) if new else ()))
     check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
