@@ -43,7 +43,8 @@ def test_what_is_made_runs_and_root_is_superuser(lab):
     server.start()
     assert server.sql("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = 'root'") == "root|t"
     assert server.sql("SELECT datname, pg_encoding_to_char(encoding), datcollate FROM pg_database "
-                      "WHERE NOT datistemplate ORDER BY 1").splitlines() == ["cfdb|SQL_ASCII|C", 'odd "name"|SQL_ASCII|C', "postgres|SQL_ASCII|C"]
+                      "WHERE NOT datistemplate ORDER BY 1").splitlines() == [
+                          "cfdb|SQL_ASCII|C", 'odd "name"|SQL_ASCII|C', "postgres|SQL_ASCII|C"]
     assert server.sql("SHOW data_checksums") == "on"
     assert server.sql("SELECT string_agg(DISTINCT auth_method, ',' ORDER BY auth_method) FROM pg_hba_file_rules "
                       "WHERE type = 'local'") == "peer"
