@@ -35,7 +35,8 @@ def unused(info):
     postgres = info["postgres"]
     if info["cluster"]["has_database"]:
         return False
-    made = postgres["state"] == "stopped" and not postgres["started"] and not postgres["clone"]
+    made = (postgres["state"] == "stopped" and postgres["control"].get("state") == "shut down"
+            and not postgres["started"] and not postgres["backup_label"] and not postgres["standby_signal"])
     return postgres["state"] == "absent" or made or package_made(info)
 
 

@@ -115,6 +115,15 @@ def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
     assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
 
 
+def test_a_database_that_was_never_started_is_told_from_others(hub):
+    database(hub)
+    run = Runner(postgres=version, pg_controldata=CONTROL)
+    assert not hub_loader.postgres(run, hub)["started"]
+    with open(hub["data_dir"] + "/postmaster.opts", "w", encoding="utf-8"):
+        pass
+    assert hub_loader.postgres(run, hub)["started"]
+
+
 def test_nothing_of_postgresqls_configuration_is_returned(hub):
     """Operators have passwords in it, such as in primary_conninfo."""
     database(hub)

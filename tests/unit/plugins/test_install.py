@@ -20,6 +20,9 @@ def blanks():
     return {"hub1": pair.blank_hub("hub1", 10), "hub2": pair.blank_hub("hub2", 11)}
 
 
+NEW = {"state": "stopped", "started": False, "control": {"state": "shut down", "system_identifier": pair.SYSTEM}}
+
+
 def tried(packages=None, problems=(), file=None):
     offers = dict(pair.VERSIONS) if packages is None else packages
     return {"packages": offers, "problems": list(problems), "file": file}
@@ -58,7 +61,7 @@ def test_the_first_of_two_blank_hosts_is_first():
 
 def test_what_was_begun_is_gone_on_with():
     infos = blanks()
-    infos["hub2"]["postgres"].update(state="stopped", started=False)
+    infos["hub2"]["postgres"].update(NEW)
     assert install.first_hub(infos) == "hub2", "a database that never ran"
     infos = blanks()
     infos["hub2"]["cfengine"]["am_policy_hub"] = True
@@ -68,8 +71,9 @@ def test_what_was_begun_is_gone_on_with():
 
 
 @pytest.mark.parametrize("change", [
-    {"state": "stopped", "started": True}, {"state": "stopped", "clone": True}, {"state": "primary", "started": True},
-    {"state": "standby"}, {"state": "unreachable"}, {"state": "foreign"}])
+    dict(NEW, started=True), dict(NEW, backup_label=True), dict(NEW, standby_signal=True), dict(NEW, control={}),
+    dict(NEW, control={"state": "in production"}), dict(NEW, state="primary"), {"state": "standby"},
+    {"state": "unreachable"}, {"state": "foreign"}])
 @pytest.mark.parametrize("host", ["hub1", "hub2"])
 def test_a_database_that_ran_is_nobodys_to_make(host, change):
     infos = blanks()
