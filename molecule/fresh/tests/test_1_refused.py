@@ -6,14 +6,13 @@ import hashlib
 import importlib.util
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import WORK, get_host, hub1, hub2  # noqa: E402,F401
+from conftest import WORK, broken, get_host, hub1, hub2  # noqa: E402,F401
 
 # Another conftest, loaded by its path.
 _SPEC = importlib.util.spec_from_file_location("bad_input_hosts", ROOT / "molecule/bad-input/tests/conftest.py")
@@ -28,16 +27,6 @@ OTHER_VERSIONS = """mkdir /srv/other && awk '/^Package:/ {name = $2}
   /^Version:/ && name == "postgresql-17" {$2 = "17.1-1"}
   {print}' /srv/packages/Packages >/srv/other/Packages && sed -i s,/srv/packages,/srv/other, /etc/apt/sources.list"""
 ITS_VERSIONS = "rm -r /srv/other; sed -i s,/srv/other,/srv/packages, /etc/apt/sources.list"
-
-
-@contextmanager
-def broken(host, breaking, mending):
-    """The host is broken by a shell command inside, and mended after it in any case."""
-    host.run_expect([0], breaking)
-    try:
-        yield
-    finally:
-        host.run_expect([0], mending)
 
 
 @pytest.fixture(scope="session")
