@@ -155,19 +155,20 @@ def listening_ports():
 def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
     """Wait until no package transaction is under way: what it would leave is not known before its end.
 
-    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then.
+    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then. Returns whether dpkg was cut off,
+    which can only be told while nobody is at work.
     """
     deadline = clock() + limit
     while True:
         try:
             with open("/var/lib/dpkg/lock-frontend", "r+b") as handle:
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+                return packager_interrupted()
         except FileNotFoundError:
-            return
+            return packager_interrupted()
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # nobody holds it; the file system says something else, and apt will say it better
+                return packager_interrupted()  # nobody holds it; the file system says something else, and apt will say it better
             if clock() >= deadline:
                 raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
                                "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
@@ -479,8 +480,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    if packager_wait >= 0:
-        wait_for_packager(packager_wait)
+    interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
     wait_for_link_check()
     began = clock()
     detected = layouts.detect(os.path.exists)
@@ -489,7 +489,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     info = {
         "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
+        "packages": packages(run, package_names), "packager_interrupted": interrupted,
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "programs_missing": [name for name in PROGRAMS if which(name) is None],

@@ -872,6 +872,6 @@ def make_plan(results, settings, probes=None):
         "stock_clusters": stock_clusters(infos),
         "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
-        "complete": True,
+        "new": bool(new), "complete": True,
     })
     return plan

@@ -402,6 +402,23 @@ def test_waiting_for_the_packager_ends(tmp_path):
         hub_loader.wait_for_packager(0)
 
 
+def test_whether_the_packager_was_cut_off_is_told_while_nobody_is_at_work(tmp_path):
+    """dpkg keeps the same files while it works and when it was cut off; only the lock tells the two apart."""
+    lock = write(tmp_path / "lock")
+    at_work = iter([True, True, False])
+
+    def lockf(dummy_handle, dummy_flags):
+        if next(at_work):
+            raise BlockingIOError(errno.EAGAIN, "busy")
+
+    for left in (True, False):
+        at_work = iter([True, True, False])
+        with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
+                mock.patch.object(hub_loader.fcntl, "lockf", lockf), \
+                mock.patch.object(hub_loader, "packager_interrupted", lambda: next(at_work, "idle") == "idle" and left):
+            assert hub_loader.wait_for_packager(9, lambda seconds: None, lambda: 0) is left
+
+
 def test_only_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(HubError, match="root is needed on .*ansible_become"):
