@@ -20,6 +20,7 @@ import time
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import tls_files
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -503,6 +504,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
+        "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }
     info["clock"] = {"begin": began, "end": clock()}
