@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import glob
@@ -21,6 +22,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as l
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     firewall_loader, platforms, rpm_loader, tls_files)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -167,24 +169,27 @@ def listening_ports():
 def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic, locks=PACKAGER_LOCKS):
     """Wait until no package transaction is under way: what it would leave is not known before its end.
 
-    limit: seconds. dpkg and rpm hold POSIX locks. Raises HubError when it is still busy then.
+    limit: seconds. dpkg and rpm hold POSIX locks. Raises HubError when it is still busy then. Returns whether dpkg was
+    cut off, which can only be told while nobody is at work.
     """
     deadline = clock() + limit
-    for path in locks:
-        while True:
-            try:
-                with open(path, "r+b") as handle:
+    with contextlib.ExitStack() as held:
+        for path in locks:
+            while True:
+                try:
+                    handle = held.enter_context(open(path, "r+b"))
                     fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except FileNotFoundError:
-                break
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
-                    break  # nobody holds it; the file system says something else, and the packager will say it better
-                if clock() >= deadline:
-                    raise HubError("packages have been installed on %s for more than %d s: wait for the end, or look "
-                                   "for what holds the lock: fuser -v %s" % (platform.node(), limit, path))
-                sleep(0.5)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EACCES, errno.EAGAIN):
+                        break  # nobody holds it; the file system says something else, and the packager says it better
+                    if clock() >= deadline:
+                        raise HubError("packages have been installed on %s for more than %d s: wait for the end, or "
+                                       "look for what holds the lock: fuser -v %s" % (platform.node(), limit, path))
+                    sleep(0.5)
+        return packager_interrupted()
 
 
 def wait_for_link_check(limit=30, sleep=time.sleep, clock=time.monotonic):
@@ -298,6 +303,8 @@ def postgres(run, layout):
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
+        # a server writes it when it starts and leaves it there; initdb and pg_basebackup bring none
+        "started": os.path.exists(data_dir + "/postmaster.opts"),
         "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None,
@@ -494,8 +501,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    if packager_wait >= 0:
-        wait_for_packager(packager_wait)
+    interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
     wait_for_link_check()
     began = clock()
     detected = layouts.detect(os.path.exists)
@@ -509,7 +515,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "selinux": selinux(platforms.SELINUX_BOOLEANS),
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
         "packages": packages(run, wanted, kind["repository"] if kind and enable_repository else ""),
-        "packager_interrupted": packager_interrupted(),
+        "packager_interrupted": interrupted,
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "programs_missing": [name for name in PROGRAMS if which(name) is None],
@@ -523,6 +529,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
+        "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }
     info["clock"] = {"begin": began, "end": clock()}

@@ -13,7 +13,7 @@ import ipaddress
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    cib_model, corosync, firewall_model, hub_model, platforms)
+    cib_model, corosync, firewall_model, hub_model, install, platforms)
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -196,15 +196,17 @@ def check_clocks(infos, report):
 
 
 def needed_packages(infos, settings, active, passive):
-    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there."""
-    layout = infos[active]["layout"]
-    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" else []
+    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there,
+    unless the pair is made from nothing.
+    """
+    layout, new = infos[active]["layout"], settings.get("install")
+    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" or new else []
     major = pg_major(infos[active])
     if layout["name"] == "debian" and major:
         hub.append("postgresql-%d" % major)
     cluster = dict((host, list(settings["cluster_packages"] or (info["platform"] or {}).get("cluster_packages", []))
                     + as_list(settings.get("fencing_packages"))) for host, info in infos.items())
-    return {active: cluster[active], passive: cluster[passive] + hub}
+    return {active: cluster[active] + (hub if new else []), passive: cluster[passive] + hub}
 
 
 def missing_packages(infos, needed):
@@ -258,7 +260,7 @@ def check_offered(host, info, names, settings, report):
             % (repository, " ".join(info["platform"]["enable"])))
 
 
-def check_versions(infos, needed, active, passive, settings, report):
+def check_versions(infos, needed, active, passive, settings, report, same=SAME_VERSION):
     for host, info in infos.items():
         if info["packages"] is None:
             continue
@@ -266,13 +268,13 @@ def check_versions(infos, needed, active, passive, settings, report):
             report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
         check_offered(host, info, needed[host], settings, report)
     check_programs(infos, report)
-    for name in SAME_VERSION:
+    for name in same:
         versions = dict((host, component_version(info, name)) for host, info in infos.items())
         if all(versions.values()) and len(set(versions.values())) > 1:
             report.fail("all", "%s would differ between the hubs: %s"
                         % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
                         "use the same package source and the same version on both hubs")
-        for host, version in versions.items():
+        for host, version in versions.items() if name in OLDEST else ():
             check_oldest(host, name, version, report)
     wanted = infos[active]["cfengine"]["version"]
     have = infos[passive]["cfengine"]["version"]
@@ -289,7 +291,8 @@ def check_versions(infos, needed, active, passive, settings, report):
                     "install the same version on both hubs")
     if not wanted:
         report.fail(active, "CFEngine is not installed on the hub that is to be upgraded",
-                    "for a pair from nothing another playbook is needed; check the inventory")
+                    "check the inventory; a pair from nothing is made by playbooks/install-ha.yml, on two hosts "
+                    "without a database")
     major = pg_major(infos[active])
     if major and major not in SUPPORTED_POSTGRES:
         report.fail(active, "PostgreSQL %d is not supported" % major,
@@ -338,7 +341,7 @@ def check_tls(infos, active, settings, report):
         # On a blank hub the user will be made as it is on the active one.
         entry = info["db_user"] if info["db_user"]["exists"] else infos[active]["db_user"]
         user = infos[active]["layout"]["db_user"]
-        make = "" if info["db_user"]["exists"] or not entry["exists"] else (
+        make = "" if info["db_user"]["exists"] or "home" not in entry else (
             "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
             % (entry["home"], entry["shell"], user))
         groups = [entry.get("group", user)] + entry["groups"]
@@ -922,13 +925,18 @@ def make_plan(results, settings, probes=None):
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                         "exactly two hubs make a pair")
         return plan
+    new = settings.get("install")
+    if new:
+        infos = install.foresee(infos, new, SUPPORTED_POSTGRES, report)
     active, passive = find_active(infos, report)
     check_names(infos, report)
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
     check_platforms(infos, active, report)
     check_selinux(infos, settings, report)
-    check_versions(infos, needed, active, passive, settings, report)
+    # From nothing there is no reason to begin with two versions of the database either.
+    check_versions(infos, needed, active, passive, settings, report, SAME_VERSION + (
+        ("postgresql-%s" % pg_major(infos[active]),) if new else ()))
     check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
@@ -985,6 +993,6 @@ def make_plan(results, settings, probes=None):
         "stock_clusters": stock_clusters(infos),
         "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
-        "complete": True,
+        "new": bool(new), "complete": True,
     })
     return plan
