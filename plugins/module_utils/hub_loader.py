@@ -19,6 +19,7 @@ import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import portal
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import tls_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
@@ -471,8 +472,10 @@ def tls(run, files, db_user):
     return found
 
 
-def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=()):
-    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files."""
+def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=(),
+            shared=()):
+    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files;
+    *shared*: addresses whose names Mission Portal's certificate should have."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     if packager_wait >= 0:
@@ -498,6 +501,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
+        "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
+        "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }
     info["clock"] = {"begin": began, "end": clock()}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
+# There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
+PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
 
 
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
