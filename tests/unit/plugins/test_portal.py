@@ -37,6 +37,40 @@ def own_certificate(**changes):
     return facts(tls=tls)
 
 
+def test_a_hub_is_looked_at(tmp_path, monkeypatch):
+    asked = []
+
+    class Done:
+        rc = 0
+
+        def __init__(self, out):
+            self.out = out
+
+    def run(argv, check=True):
+        asked.append(argv)
+        return Done("hub1.example.net\n" if argv[0] == "hostname" else TEXT)
+
+    assert portal.look(run, str(tmp_path), str) is None
+    for name in ("httpd/ssl/certs/hub1.example.net.cert", "httpd/ssl/private/hub1.example.net.key", "httpd/secrets.ini",
+                 "licenses/hub1/one.dat", "license.dat"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x", encoding="ascii")
+    monkeypatch.setattr(portal, "name_of", {"192.168.100.100": "hub.example.net"}.get)
+    found = portal.look(run, str(tmp_path), lambda path: "summary of " + path, ["192.168.100.100", "192.168.0.100"])
+    assert found["licences"] == [str(tmp_path / "license.dat"), str(tmp_path / "licenses/hub1/one.dat")]
+    assert found["secrets"] == "summary of %s/httpd/secrets.ini" % tmp_path
+    assert found["names"] == {"192.168.100.100": "hub.example.net", "192.168.0.100": None}
+    assert found["full_name"] == "hub1.example.net" and found["tls"] == portal.parse(TEXT)
+    assert set(found) == set(facts())
+    (tmp_path / "httpd/ssl/private/hub1.example.net.key").unlink()
+    assert portal.look(run, str(tmp_path), str)["tls"] is None
+    assert not [argv for argv in asked if "private" in " ".join(argv)], "no private key is read"
+
+
+def test_names_come_from_the_resolver():
+    assert portal.name_of("127.0.0.1") and portal.name_of("no address") is None
+
+
 def decide(hub, **settings):
     return portal.certificate_plan(hub, OWN, SHARED, settings, NOW)
 
@@ -91,7 +125,7 @@ def test_on_request_it_is_made_anew_or_left_alone():
 
 
 @pytest.mark.parametrize("passive, carry", [
-    (GOOD, False), (GOOD.replace("a", "b", 1).replace("cfbpache", "cfapache"), False), ("absent", True),
+    (GOOD, False), ("file cfapache:cfapache 0400 " + "a" * 64, False), ("absent", True),
     ("file cfapache:root 0400 " + "b" * 64, True), ("file root:root 0400 " + "a" * 64, True),
     ("file cfapache:root 0640 " + "a" * 64, True), ("link /elsewhere", True)])
 def test_secrets_go_to_the_passive_hub_when_they_differ_or_others_could_read_them(passive, carry):
