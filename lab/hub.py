@@ -136,13 +136,14 @@ def _database(host, prepared):
 
 
 def _install_again(host):
-    """The package's maintainer scripts give the host its own keys, certificate and secrets; the rest is the operator's."""
+    """The package's maintainer scripts give the host its own keys, certificate and secrets; then what operators add."""
     with stage("%s: the stand-in for Enterprise's package, once more" % host):
         podman.execute(host, ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--reinstall", "install",
                               "cfengine-nova-hub"], timeout=120)
         digest = public_key(host)[0]
-        for path, text, mode in (("%s/licenses/%s.dat" % (ENTERPRISE, digest), "a licence of the lab for this hub\n", "0600"),
-                                 ("/opt/cfengine/notification_scripts/call_ops.sh", "#!/bin/sh\nexit 0\n", "0770")):
+        for path, text, mode in (
+                ("%s/licenses/%s.dat" % (ENTERPRISE, digest), "a licence of the lab for this hub\n", "0600"),
+                ("/opt/cfengine/notification_scripts/call_ops.sh", "#!/bin/sh\nexit 0\n", "0770")):
             podman.execute(host, ["sh", "-c", 'cat >"$1" && chmod "$2" "$1"', "sh", path, mode], stdin=text)
 
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The images of the hosts, built from Debian packages: blank, client (CFEngine), single (a hub).
 
-Besides, on one suite: vendor (blank, with a package source that has the stand-in for CFEngine Enterprise's hub package),
-enterprise (a hub of that package).
+Besides, on one suite: vendor (blank, with a package source that has the stand-in for CFEngine Enterprise's hub
+package), enterprise (a hub of that package).
 
 Two halves: ``fetch`` needs the machine's network (mmdebstrap makes the base system and fetches
 all packages), ``build`` runs inside the lab's namespace and installs from those packages only.
@@ -181,7 +181,8 @@ def _add(suite, kind):
 
 def describe():
     """What is built: {suite: {kind: "built" or "missing"}} (dict)."""
-    return {suite: {kind: "missing" if kind in missing(suite) else "built" for kind in recipes(suite)} for suite in SUITES}
+    return {suite: {kind: "missing" if kind in missing(suite) else "built" for kind in recipes(suite)}
+            for suite in SUITES}
 
 
 def fetch_all(suites):

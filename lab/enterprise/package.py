@@ -54,7 +54,8 @@ def depends(*fields):
 
 def unit(text):
     """Debian's unit of CFEngine with Enterprise's paths (pure)."""
-    text = re.sub(r"/usr/bin/(cf-|pg_ctl)", r"/var/cfengine/bin/\1", text.replace("/var/lib/cfengine3", "/var/cfengine"))
+    text = text.replace("/var/lib/cfengine3", "/var/cfengine")
+    text = re.sub(r"/usr/bin/(cf-|pg_ctl)", r"/var/cfengine/bin/\1", text)
     return text.replace(UMBRELLA_WANTS, UMBRELLA_WANTS + "\nWants=cf-php-fpm.service")
 
 
@@ -137,7 +138,7 @@ def _cfengine(source, root, version):
     update_def = policies / "controls/update_def.cf"
     text = update_def.read_text(encoding="utf-8")
     if policy(text) == text:
-        raise LabError("Debian's policy no longer says where a hub takes its policy from; see lab/enterprise/package.py")
+        raise LabError("Debian's policy has another place for a hub's own policy: see lab/enterprise/package.py")
     _text(update_def, policy(text))
     for path in sorted((source / "usr/lib/systemd/system").glob("*.service")):
         if path.name.startswith("cf"):

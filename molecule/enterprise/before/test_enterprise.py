@@ -1,5 +1,6 @@
-"""What only Enterprise's layout has: the vendor's policy, Mission Portal's files, maintainer scripts. The tests follow each
-other. The package is a stand-in for the closed one; docs/lab-enterprise.md says what it cannot show.
+"""What only Enterprise's layout has: the vendor's policy, Mission Portal's files, maintainer scripts.
+
+The tests follow each other. The package is a stand-in for the closed one; docs/lab-enterprise.md says what it cannot show.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def run_agent(host):
 
 
 def portal(address, certificate, name=None):
-    """The page of the stand-in for Mission Portal, which must show this certificate, valid for the address (or name)."""
+    """The page of the stand-in for Mission Portal; it must show this certificate, valid for the address (or name)."""
     context = ssl.create_default_context(cadata=certificate)
     with socket.create_connection((address, 443), timeout=10) as plain, \
             context.wrap_socket(plain, server_hostname=name or address) as stream:
@@ -100,7 +101,7 @@ def test_vendors_policy_works_as_shipped(hubs):
         for host in hubs.values():
             run_agent(host)
     for (name, host), role, other in zip(hubs.items(), ("hub_active", "hub_passive"), ("hub2", "hub1")):
-        assert defined(host, role) and not defined(host, {"hub_active": "hub_passive", "hub_passive": "hub_active"}[role])
+        assert [one for one in ("hub_active", "hub_passive") if defined(host, one)] == [role]
         flag = host.file(WORK + "/httpd/htdocs/ha_enabled")
         assert (flag.exists, flag.user, flag.group, flag.mode) == (True, "cfapache", "cfapache", 0o440), name
         assert host.file(WORK + "/state/master_hub.dat").content_string == ADDRESSES["hub1"] + "\n"
@@ -158,7 +159,8 @@ def test_package_installed_again_on_the_passive_hub_is_mended(hubs):
     status, output = play()
     assert status == 0, output[-4000:]
     text = " ".join(output.split())
-    assert "certificate %s is your own and does not name %s and %s" % (CERTIFICATE % "hub2", SHARED, SHARED_NAME) in text
+    named = (CERTIFICATE % "hub2", SHARED, SHARED_NAME)
+    assert "certificate %s is your own and does not name %s and %s" % named in text
     assert recap(output)["hub1"] <= 1  # the backup of the state reached
     assert hub2.file(SECRETS).content_string == hub1.file(SECRETS).content_string
     assert (hub2.file(SECRETS).user, hub2.file(SECRETS).mode) == ("cfapache", 0o400)

@@ -9,7 +9,8 @@ from lab.enterprise import package
 
 
 def test_it_needs_what_debians_packages_need_but_not_these_themselves():
-    found = package.depends("libpromises3 (= 3.24.1-2), e2fsprogs", "postgresql-client-17, locales | locales-all, libpq5",
+    found = package.depends("libpromises3 (= 3.24.1-2), e2fsprogs",
+                            "postgresql-client-17, locales | locales-all, libpq5",
                             "libpq5, postgresql-client-common (>= 182~)")
     assert found == "adduser, e2fsprogs, libpq5, libpromises3 (= 3.24.1-2), openssl, python3"
 

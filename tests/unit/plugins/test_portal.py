@@ -32,7 +32,8 @@ def facts(**changes):
 
 
 def own_certificate(**changes):
-    tls = dict(portal.parse(TEXT), subject="CN=hub1.example.net,O=Example", issuer="CN=Example CA", expires=NOW + 10 ** 9)
+    tls = dict(portal.parse(TEXT), subject="CN=hub1.example.net,O=Example", issuer="CN=Example CA",
+               expires=NOW + 10 ** 9)
     tls.update(changes)
     return facts(tls=tls)
 
