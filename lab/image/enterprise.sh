@@ -15,6 +15,27 @@ test "$(runuser -u root -- $bin/cf-promises --show-vars=default:sys.workdir -f $
 $bin/cf-key -p $work/ppkeys/localhost.pub | grep -q '^SHA=[0-9a-f]\{64\}$'
 $bin/cf-promises --show-classes=enterprise_edition -f $work/masterfiles/promises.cf | grep -q '^enterprise_edition '
 
+# The plug-in's view of the pair, from a command's answer.
+echo 192.168.100.10 >$work/policy_server.dat
+: >$work/state/am_policy_hub
+cat >$work/masterfiles/cfe_internal/enterprise/ha/ha_info.json <<'INFO'
+{"192.168.100.12": {"sha": "c3", "internal_ip": "192.168.100.12", "is_in_cluster": false},
+ "192.168.100.10": {"sha": "a1", "internal_ip": "192.168.100.10"},
+ "192.168.100.11": {"sha": "b2", "internal_ip": "192.168.100.11"}}
+INFO
+while read -r said class master; do
+    printf 'cmp_master: PRI\ncmp_slave: HS:async,HS:sync\ncmd: /bin/echo %s\n' "$said" >$work/ha.cfg
+    found=$($bin/cf-promises --show-classes='hub_(active|passive)' -f $work/masterfiles/promises.cf |
+        awk '/^hub_(active|passive) / {print $1}')
+    test "$said ${found:-none} $(cat $work/state/master_hub.dat)" = "$said $class $master"
+done <<'TABLE'
+PRI hub_active 192.168.100.10
+HS:sync hub_passive 192.168.100.11
+HS:alone none 192.168.100.11
+TABLE
+rm $work/policy_server.dat $work/state/am_policy_hub $work/state/master_hub.dat $work/ha.cfg \
+    $work/masterfiles/cfe_internal/enterprise/ha/ha_info.json
+
 as_db() { runuser -u cfpostgres -- sh -c "cd /tmp && $1"; }
 as_db "$bin/pg_ctl -s -w -D $pg/data -l $pg/tmp/load.log -o '-c wal_level=minimal -c max_wal_senders=0 -c fsync=off -c listen_addresses= -c max_wal_size=128MB -c shared_buffers=512MB -c full_page_writes=off' start" ||
     { cat "$pg/tmp/load.log"; exit 1; }

@@ -1,6 +1,7 @@
 """What only Enterprise's layout has: the vendor's policy, Mission Portal's files, maintainer scripts.
 
-The tests follow each other. The package is a stand-in for the closed one; docs/lab-enterprise.md says what it cannot show.
+The tests follow each other. The package is a stand-in for the closed one; docs/lab-enterprise.md says what it cannot
+show.
 """
 
 from __future__ import annotations
