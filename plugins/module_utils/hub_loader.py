@@ -39,6 +39,8 @@ PASSING = ("the database system is starting up", "the database system is shuttin
 # Variables of the policy framework to which role hub adds its own.
 AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
+# With it the vendor's policy writes units of its own, in the place of the mask too, and starts cf-postgres.
+UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
@@ -381,8 +383,9 @@ def cfengine(run, layout, installed):
 
 
 def augments_facts(path):
-    """{"def_json_error", "policy_location", "sets_acl"}: why CFEngine's augments cannot be merged with, or None, where
-    they say that policy comes from, and whether they set acl. Their text stays here: operators keep secrets in it.
+    """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged with, or
+    None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall manage systemd's
+    units. Their text stays here: operators keep secrets in it.
     """
     try:
         text = read_text(path)
@@ -391,10 +394,11 @@ def augments_facts(path):
         if os.path.exists(os.path.join(os.path.dirname(path), "def_preferred.json")):
             raise ValueError("CFEngine reads def_preferred.json in its place; bring both together in def.json")
     except ValueError as error:
-        return {"def_json_error": str(error), "policy_location": None, "sets_acl": True}
+        return {"def_json_error": str(error), "policy_location": None, "sets_acl": True, "manages_units": False}
     place = augments.find(data, "mpf_update_policy_master_location")
     return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None,
-            "sets_acl": augments.find(data, "acl") is not None}
+            "sets_acl": augments.find(data, "acl") is not None,
+            "manages_units": hub_model.on_hubs(data.get("classes", {}), UNITS_CLASS)}
 
 
 def acl_in_policy(run, layout):

@@ -812,6 +812,10 @@ def check_policy(infos, active, settings, report):
         report.warn(active, "%s is not CFEngine's masterfiles policy framework, which reads def.json: have your policy "
                             "read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update, or clients "
                             "learn of the other hub from playbooks/clients.yml only" % info["layout"]["masterfiles"])
+    if info["cfengine"].get("manages_units") and info["cfengine"]["edition"] == "enterprise":
+        report.fail(active, "def.json defines mpf_enable_cfengine_systemd_component_management, with which the vendor's policy "
+                            "writes cf-postgres.service, where the mask is, and starts PostgreSQL on both hubs",
+                    "take that class out of def.json, or leave the hubs out: \"any.!am_policy_hub::\"")
     links = info["cfengine"].get("policy_links")
     if links and settings.get("sync_policy", True):
         report.warn(active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries them as what they "

@@ -442,6 +442,9 @@ CASES = [
          "same version",
          lambda results: (enterprise(results), results["hub2"]["hub"]["packages"].update({
              "cfengine-nova-hub": {"installed": "", "candidate": "3.27.0-1"}}))),
+    case("the vendor's policy manages units", "hub1", "mpf_enable_cfengine_systemd_component_management",
+         "take that class out of def.json",
+         lambda results: enterprise(results)["hub1"]["hub"]["cfengine"].update(manages_units=True)),
     case("hub package lacks on a hub of a pair", "hub2", "pacemaker has this hub's database",
          "out of the cluster first",
          lambda results: (enterprise(results), results["hub2"]["hub"]["cluster"].update(has_database=True))),
