@@ -163,7 +163,9 @@ def _policy(host, def_json):
 def _client(client, host):
     with stage("%s: bootstrapped to %s" % (client, host)):
         if enterprise(client):
-            podman.execute(client, ["cf-key"])  # elsewhere each host makes its own at its first boot
+            # The hub's package with the agent alone; elsewhere each host makes its own key at its first boot.
+            podman.execute(client, ["systemctl", "mask", "cf-postgres.service", *PORTAL_DAEMONS])
+            podman.execute(client, ["cf-key"])
         # Keys first, by a way that is safe already (the operator's SSH, in the lab podman): then neither has to
         # believe the network.
         trust(host, client)
