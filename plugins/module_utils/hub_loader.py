@@ -504,7 +504,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
-            layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
+            layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),

@@ -38,6 +38,8 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "tmp_dir": state + "/pg/tmp",
         "ha_dir": state + "/pg/hub_ha",
         "pg_log": "/var/log/postgresql.log",
+        # CFEngine's keys of all hubs, for clients; the vendor's policy fills it.
+        "hub_keys": work_dir + "/ppkeys_hubs",
         "db_user": "cfpostgres",
         "db_unit": "cf-postgres",
         "umbrella_unit": "cfengine3",
@@ -50,6 +52,12 @@ LAYOUTS = {
     "debian": _layout("debian", "/var/lib/cfengine3", "/usr/bin",
                       ["cfengine3"], ["/usr/lib/postgresql/*/bin"]),
 }
+
+
+# Owner of the database's directory, owner of what only root needs to read there, and modes. The vendor's policy gives
+# everything below state/pg to the database's user and takes it from all others, at each run of the agent.
+LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cfpostgres", ha_mode="0700", public_mode="0600")
+LAYOUTS["debian"].update(pg_owner="root", pg_mode="0750", ha_owner="root", ha_mode="0750", public_mode="0644")
 
 
 def detect(exists):

@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import ADDRESSES, SHARED, WORK, get_host, play, recap, sql  # noqa: E402
+from conftest import ADDRESSES, SHARED, WORK, get_host, play, play_output, recap, sql  # noqa: E402, F401
 
 SECRETS = WORK + "/httpd/secrets.ini"
 CERTIFICATE = WORK + "/httpd/ssl/certs/%s.cert"
@@ -162,7 +162,8 @@ def test_package_installed_again_on_the_passive_hub_is_mended(hubs):
     text = " ".join(output.split())
     named = (CERTIFICATE % "hub2", SHARED, SHARED_NAME)
     assert "certificate %s is your own and does not name %s and %s" % named in text
-    assert recap(output)["hub1"] <= 1  # the backup of the state reached
+    # Delegated tasks are counted there: secrets, and perhaps that pacemaker tries again.
+    assert recap(output)["hub1"] <= 2, output
     assert hub2.file(SECRETS).content_string == hub1.file(SECRETS).content_string
     assert (hub2.file(SECRETS).user, hub2.file(SECRETS).mode) == ("cfapache", 0o400)
     assert hub2.check_output("systemctl show -p LoadState --value cf-postgres") == "masked"

@@ -143,7 +143,7 @@ def test_file_modes(hub):
     for path, user, mode in (("/etc/corosync/authkey", "root", 0o400),
                              (HA_DIR + "/pgpass", "cfpostgres", 0o600),
                              (HA_DIR + "/server.key", "cfpostgres", 0o600),
-                             (HA_DIR + "/replication.password", "root", 0o600),
+                             (HA_DIR + "/replication.password", "cfpostgres" if ENTERPRISE else "root", 0o600),
                              (DATA, "cfpostgres", 0o700),
                              (WORK + "/ppkeys/localhost.priv", "root", 0o600),
                              ("/var/backups/cfengine-hub-ha", "root", 0o700)):
