@@ -799,7 +799,7 @@ def make_plan(results, settings, probes=None):
     for host, result in results.items():
         if "hub" not in result:
             report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        "check address, network and SSH key with: ansible -m ping %s" % host)
+                        "check address, network and SSH key with: ansible -i INVENTORY -m ping %s" % host)
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])
