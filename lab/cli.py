@@ -43,6 +43,8 @@ def parser():
     suite(sub)
     sub = add("reset", "Remove all hosts and start fresh ones; the namespace stays.", inside=False, changes=True)
     suite(sub)
+    sub = add("replace", "Put fresh hosts in the place of some; the others go on.", changes=True)
+    sub.add_argument("hosts", metavar="NAME[=KIND],...")
     sub = add("seed", "Make a live single hub of hub1 and bootstrap the clients to it.", changes=True)
     sub.add_argument("--host", default="hub1")
     sub.add_argument("--prepared", action="store_true",
@@ -161,6 +163,11 @@ def _up(options):
     return namespace.again_inside(["up", "--suite", options.suite, "--hosts", options.hosts])
 
 
+def _replace(options):
+    hosts.replace(hosts.plan(options.hosts))
+    return 0
+
+
 def _down(options):
     if namespace.inside():
         hosts.remove_all()
@@ -272,8 +279,9 @@ def _seed(options):
     return 0
 
 
-WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up, "seed": _seed,
-        "down": _down, "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
+WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up,
+        "replace": _replace, "seed": _seed, "down": _down,
+        "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
         "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
         "outage": probe.outage_command, "collector": collect.command, "swarm": swarm.command}
 

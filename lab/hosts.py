@@ -105,25 +105,52 @@ def wait_ready(host, seconds=BOOT_SECONDS):
 
 def up(suite, wanted):
     """Start fresh hosts {name: kind} of a suite, after removing all there are; wait until all are ready."""
+    _need_images(suite, wanted)
+    with stage("starting %s (%s)" % (", ".join("%s=%s" % pair for pair in sorted(wanted.items())), suite)):
+        remove_all()
+        ssh_key()
+        _start(suite, wanted, {}, [])
+
+
+def _start(suite, wanted, others, lines):
+    """Start fresh hosts {name: kind} beside the others, whose lines for known_hosts are given, and wait for them."""
+    known = {"suite": suite, "hosts": {**others, **wanted}}
+    paths.PLAN.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+    def one(pair):
+        line = _create(suite, *pair)
+        _boot(pair[0])
+        return line
+
+    with ThreadPoolExecutor(4) as pool:
+        lines = lines + list(pool.map(one, sorted(wanted.items())))
+    paths.KNOWN_HOSTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(wait_ready, sorted(wanted)))
+
+
+def _need_images(suite, wanted):
     for kind in set(wanted.values()):
         if kind in images.missing(suite):
             raise LabError("The image %s of %s is not built. Outside of the lab's namespace, run: "
                            "python3 -m lab images %s" % (kind, suite, suite))
-    with stage("starting %s (%s)" % (", ".join("%s=%s" % pair for pair in sorted(wanted.items())), suite)):
-        remove_all()
-        ssh_key()
-        paths.PLAN.write_text(json.dumps({"suite": suite, "hosts": wanted}, indent=1) + "\n", encoding="utf-8")
 
-        def one(pair):
-            line = _create(suite, *pair)
-            _boot(pair[0])
-            return line
 
-        with ThreadPoolExecutor(4) as pool:
-            lines = list(pool.map(one, sorted(wanted.items())))
-        paths.KNOWN_HOSTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(wait_ready, sorted(wanted)))
+def replace(wanted):
+    """Put fresh hosts {name: kind} in the place of those that are lost with all that they held; the others go on."""
+    known = planned()
+    for host in wanted:
+        podman.need(host, running=False)
+    _need_images(known["suite"], wanted)
+    with stage("replacing %s" % ", ".join("%s=%s" % pair for pair in sorted(wanted.items()))):
+        podman.remove(*wanted)
+        for host in wanted:
+            network.unplug(host)
+            layers.remove(paths.HOSTS / host / "disk", paths.HOSTS / host)
+        lines = [line for line in paths.KNOWN_HOSTS.read_text(encoding="utf-8").splitlines()
+                 if line.split(",", 1)[0] not in wanted]
+        others = {name: kind for name, kind in known["hosts"].items() if name not in wanted}
+        _start(known["suite"], wanted, others, lines)
 
 
 def remove_all():

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "enterprise")
+SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "fresh", "restore", "enterprise")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
@@ -119,8 +119,9 @@ def build():
     run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target,
                   artifact])
     installed = target / "ansible_collections" / "cfengine" / "hub_ha"
-    run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check",
-                  installed / "playbooks" / "upgrade-to-ha.yml"], cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
+    for playbook in ("upgrade-to-ha.yml", "install-ha.yml"):
+        run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check",
+                      installed / "playbooks" / playbook], cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
     for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):
         run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/",
             ANSIBLE_COLLECTIONS_PATH=str(target))

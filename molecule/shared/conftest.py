@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def get_host(name):
 def sql(host, query, database="postgres"):
     """Rows (one string each) of a query through the local socket, as root."""
     return host.run_expect([0], "%s -XAtq -d %s -c %s" % (PSQL, database, shlex.quote(query))).stdout.splitlines()
+
+
+@contextmanager
+def broken(host, breaking, mending):
+    """The host is broken by a shell command inside, and mended after it in any case."""
+    host.run_expect([0], breaking)
+    try:
+        yield
+    finally:
+        host.run_expect([0], mending)
 
 
 @pytest.fixture(scope="session")

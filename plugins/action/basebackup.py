@@ -38,6 +38,9 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
+    # What another job that is followed in the same way shows.
+    progress_text = staticmethod(progress_text)
+    final_text = staticmethod(final_text)
 
     def run(self, tmp=None, task_vars=None):
         """See ActionBase.run()."""
@@ -65,7 +68,7 @@ class ActionModule(ActionBase):
             result.update(job)
             return result
         answer = self._follow(job, str(arguments["progress_file"]), task_vars, timeout)
-        self._say(final_text(self._host, answer))
+        self._say(self.final_text(self._host, answer))
         result.update(answer)
         return result
 
@@ -110,7 +113,7 @@ class ActionModule(ActionBase):
                 progress = self._progress(parts[0])
                 phase = progress.get("phase")
                 if phase and (phase != last_phase or now - last_shown >= SHOW_EVERY):
-                    self._say(progress_text(self._host, progress))
+                    self._say(self.progress_text(self._host, progress))
                     last_shown, last_phase = now, phase
                 # Near the end a long pause would be lost time.
                 if phase in ("verify", "swap"):

@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, health, plan, scram, wayback)
+    clients, corosync, full_backup, health, install, plan, scram, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
@@ -92,6 +92,25 @@ def preflight_text(the_plan):
     return "\n".join(lines)
 
 
+def install_first(results):
+    """{"first": the hub that is made a single hub first}, or {} when none is to be; see module_utils/install.py.
+
+    results: {host: result of module hub_info}.
+    """
+    first = install.first_hub(dict((host, result["hub"]) for host, result in results.items() if "hub" in result))
+    return {"first": first} if first else {}
+
+
+def package_layout(name):
+    """See module_utils/install.py."""
+    return install.package_layout(name)
+
+
+def package_made(facts):
+    """See module_utils/install.py."""
+    return install.package_made(facts)
+
+
 def corosync_version(wanted, current_texts):
     """config_version for the text; see module_utils/corosync.py, next_version."""
     try:
@@ -150,13 +169,60 @@ def client_failures(the_plan, host):
     return clients.failures_of(the_plan, host)
 
 
+def full_backup_plan(results, replication, looks, settings):
+    """See module_utils/full_backup.py, backup_plan. looks: {host: result of module backup_look}."""
+    return full_backup.backup_plan(results, replication, first_looks(looks), settings)
+
+
+def first_looks(looks, number=0):
+    """{place: its look at the path of that number} out of {place: result of module backup_look, or of a skip}."""
+    return dict((place, result["looks"][number]) for place, result in looks.items() if "looks" in result)
+
+
+def full_backup_text(the_plan, path, where, database, sealed, gone):
+    """See module_utils/full_backup.py, made_text."""
+    return full_backup.made_text(the_plan, path, where, database, sealed, gone)
+
+
+def saved_paths(layout, further):
+    """All that a full backup holds of a hub; see module_utils/full_backup.py."""
+    return full_backup.own_paths(layout, further) + full_backup.other_paths(layout)
+
+
+def restored_paths(layout, further):
+    """What of it a restore puts back."""
+    return full_backup.own_paths(layout, further)
+
+
+def restored_exactly(layout):
+    """See module_utils/full_backup.py, exact_paths."""
+    return full_backup.exact_paths(layout)
+
+
+def restore_plan(results, looks, settings):
+    """See module_utils/full_backup.py, restore_plan. looks: {place: result of module backup_look of the given path, and
+    on hubs of the directory for a backup on its way}.
+    """
+    stages = first_looks(dict((place, look) for place, look in looks.items() if place != "controller"), 1)
+    return full_backup.restore_plan(results, first_looks(looks), stages, settings)
+
+
+def restore_text(the_plan):
+    """See module_utils/full_backup.py, restore_text."""
+    return full_backup.restore_text(the_plan)
+
+
 class FilterModule:
     """Filters of cfengine.hub_ha."""
 
     def filters(self):
         """Name to function."""
         return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
-                "option_problems": option_problems,
+                "option_problems": option_problems, "install_first": install_first, "package_layout": package_layout,
+                "package_made": package_made,
+                "full_backup_plan": full_backup_plan, "full_backup_text": full_backup_text,
+                "saved_paths": saved_paths, "restored_paths": restored_paths, "restored_exactly": restored_exactly,
+                "restore_plan": restore_plan, "restore_text": restore_text,
                 "passfile_line": passfile_line,
                 "client_plan": client_plan, "client_failures": client_failures,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,

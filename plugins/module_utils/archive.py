@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files as one text on their way from host to host through Ansible: a compressed tar archive in base64.
 
-An *entry* is (mode, bytes or None, link target or None).
+An *entry* is (mode, bytes or None, link target or None); with neither bytes nor target it is a directory.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ import zlib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
 
 
-def pack(files):
-    """The text of {relative path: entry}; the same files give the same text."""
+def pack(files, owners=None):
+    """The text of {relative path: entry}; the same files give the same text. owners: {path: (user, group)}."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:") as archive:
         for name in sorted(files):
             mode, data, target = files[name]
             member = tarfile.TarInfo(name)
             member.mode = mode
-            if target is not None:
+            member.uname, member.gname = (owners or {}).get(name, ("", ""))
+            if target is None and data is None:
+                member.type = tarfile.DIRTYPE
+                archive.addfile(member)
+            elif target is not None:
                 member.type, member.linkname = tarfile.SYMTYPE, target
                 archive.addfile(member)
             else:
@@ -62,3 +66,11 @@ def unpack(text, belongs):
         if any(os.sep.join(parts[:count]) in found for count in range(1, len(parts))):
             raise HubError("the archive holds a file that does not belong there: %s lies below a link or file" % name)
     return found
+
+
+def owners(text):
+    """{relative path: (user, group, mode of a directory or None)} of all in the text, which unpack() has taken."""
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(base64.b64decode(text))), mode="r:") as archive:
+        return dict((os.path.normpath(member.name),
+                     (member.uname, member.gname, member.mode & 0o7777 if member.isdir() else None))
+                    for member in archive)

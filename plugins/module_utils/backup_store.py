@@ -1,12 +1,14 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Backups as module hub_backup writes them: which are there, and what each holds."""
+"""Backups as module hub_backup writes them: which are there, and what each holds. Not full ones: full_backup.py."""
 
 from __future__ import annotations
 
 import glob
 import json
 import os
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing
 
 
 def complete(directory):
@@ -35,3 +37,12 @@ def entries(manifest):
 def saved(path, name):
     """Where the backup *path* keeps the file *name*."""
     return os.path.join(path, "files", name.lstrip("/"))
+
+
+def read_cib(run):
+    """Text of the live CIB, or None where no cluster runs."""
+    try:
+        done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
+    except CommandMissing:
+        return None
+    return done.out if done.rc == 0 else None

@@ -21,6 +21,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as l
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import portal
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import tls_files
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
@@ -158,19 +159,20 @@ def listening_ports():
 def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic):
     """Wait until no package transaction is under way: what it would leave is not known before its end.
 
-    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then.
+    limit: seconds. dpkg holds POSIX locks. Raises HubError when it is still busy then. Returns whether dpkg was cut off,
+    which can only be told while nobody is at work.
     """
     deadline = clock() + limit
     while True:
         try:
             with open("/var/lib/dpkg/lock-frontend", "r+b") as handle:
                 fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+                return packager_interrupted()
         except FileNotFoundError:
-            return
+            return packager_interrupted()
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return  # nobody holds it; the file system says something else, and apt will say it better
+                return packager_interrupted()  # nobody holds it; the file system says something else, and apt will say it better
             if clock() >= deadline:
                 raise HubError("apt or dpkg has been at work on %s for more than %d s: wait for its end, or look for "
                                "what holds it: fuser -v /var/lib/dpkg/lock-frontend" % (platform.node(), limit))
@@ -288,6 +290,8 @@ def postgres(run, layout):
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
+        # a server writes it when it starts and leaves it there; initdb and pg_basebackup bring none
+        "started": os.path.exists(data_dir + "/postmaster.opts"),
         "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None,
@@ -484,8 +488,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     *shared*: addresses whose names Mission Portal's certificate should have."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    if packager_wait >= 0:
-        wait_for_packager(packager_wait)
+    interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
     wait_for_link_check()
     began = clock()
     detected = layouts.detect(os.path.exists)
@@ -494,7 +497,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     info = {
         "uname": platform.node(), "os": os_release, "layout_found": detected, "layout": layout,
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, package_names), "packager_interrupted": packager_interrupted(),
+        "packages": packages(run, package_names), "packager_interrupted": interrupted,
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "programs_missing": [name for name in PROGRAMS if which(name) is None],
@@ -510,6 +513,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
+        "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }
     info["clock"] = {"begin": began, "end": clock()}

@@ -76,6 +76,12 @@ def first_version(text):
     return match.group(0) if match else None
 
 
+def sha256_digest(text):
+    """The 64 digits out of "sha256:..." or the digits alone, in lower case; None when it is something else."""
+    match = re.fullmatch(r"(?:sha256:)?([0-9a-fA-F]{64})", str(text).strip())
+    return match.group(1).lower() if match else None
+
+
 def cfengine_version(text):
     """"3.24.1" out of `cf-agent --version`."""
     return first_version(text)

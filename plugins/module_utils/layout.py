@@ -37,6 +37,7 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "data_dir": state + "/pg/data",
         "tmp_dir": state + "/pg/tmp",
         "ha_dir": state + "/pg/hub_ha",
+        "restored": state + "/pg/hub_ha/restored.json",  # which backup was put back on this hub
         "pg_log": "/var/log/postgresql.log",
         # CFEngine's keys of all hubs, for clients; the vendor's policy fills it.
         "hub_keys": work_dir + "/ppkeys_hubs",

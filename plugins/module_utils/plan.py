@@ -12,7 +12,7 @@ import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model, portal
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, corosync, hub_model, install, portal
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
@@ -196,13 +196,16 @@ def check_clocks(infos, report):
 
 
 def needed_packages(infos, settings, active, passive):
-    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there."""
-    layout = infos[active]["layout"]
+    """{host: [package]} of what each hub must have in the end. The active hub's CFEngine and PostgreSQL are there,
+    unless the pair is made from nothing.
+    """
+    layout, new = infos[active]["layout"], settings.get("install")
     hub = list(layout["cfengine_packages"])
     major = pg_major(infos[active])
     if layout["name"] == "debian" and major:
         hub.append("postgresql-%d" % major)
-    return {active: list(settings["cluster_packages"]), passive: list(settings["cluster_packages"]) + hub}
+    cluster = list(settings["cluster_packages"])
+    return {active: cluster + (hub if new else []), passive: cluster + hub}
 
 
 def missing_packages(infos, needed):
@@ -212,7 +215,7 @@ def missing_packages(infos, needed):
                 for host, names in needed.items())
 
 
-def check_versions(infos, needed, active, passive, report):
+def check_versions(infos, needed, active, passive, report, same=SAME_VERSION):
     for host, info in infos.items():
         if info["packages"] is None:
             continue
@@ -227,13 +230,13 @@ def check_versions(infos, needed, active, passive, report):
                                 "; or install the vendor's file of it by hand, with the version that %s has, stop it, and "
                                 "move its own database aside" % active))
     check_programs(infos, report)
-    for name in SAME_VERSION:
+    for name in same:
         versions = dict((host, component_version(info, name)) for host, info in infos.items())
         if all(versions.values()) and len(set(versions.values())) > 1:
             report.fail("all", "%s would differ between the hubs: %s"
                         % (name, ", ".join("%s on %s" % (version, host) for host, version in versions.items())),
                         "use the same package source and the same version on both hubs")
-        for host, version in versions.items():
+        for host, version in versions.items() if name in OLDEST else ():
             check_oldest(host, name, version, report)
     wanted = infos[active]["cfengine"]["version"]
     have = infos[passive]["cfengine"]["version"]
@@ -250,7 +253,8 @@ def check_versions(infos, needed, active, passive, report):
                     "install the same version on both hubs")
     if not wanted:
         report.fail(active, "CFEngine is not installed on the hub that is to be upgraded",
-                    "for a pair from nothing another playbook is needed; check the inventory")
+                    "check the inventory; a pair from nothing is made by playbooks/install-ha.yml, on two hosts "
+                    "without a database")
     major = pg_major(infos[active])
     if major and major not in SUPPORTED_POSTGRES:
         report.fail(active, "PostgreSQL %d is not supported" % major,
@@ -299,7 +303,7 @@ def check_tls(infos, active, settings, report):
         # On a blank hub the user will be made as it is on the active one.
         entry = info["db_user"] if info["db_user"]["exists"] else infos[active]["db_user"]
         user = infos[active]["layout"]["db_user"]
-        make = "" if info["db_user"]["exists"] or not entry["exists"] else (
+        make = "" if info["db_user"]["exists"] or "home" not in entry else (
             "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
             % (entry["home"], entry["shell"], user))
         groups = [entry.get("group", user)] + entry["groups"]
@@ -852,11 +856,16 @@ def make_plan(results, settings, probes=None):
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                         "exactly two hubs make a pair")
         return plan
+    new = settings.get("install")
+    if new:
+        infos = install.foresee(infos, new, SUPPORTED_POSTGRES, report)
     active, passive = find_active(infos, report)
     check_names(infos, report)
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
-    check_versions(infos, needed, active, passive, report)
+    # From nothing there is no reason to begin with two versions of the database either.
+    check_versions(infos, needed, active, passive, report, SAME_VERSION + (
+        ("postgresql-%s" % pg_major(infos[active]),) if new else ()))
     check_fence_agents(infos, settings, report)
     check_databases(infos, active, passive, report)
     check_tls(infos, active, settings, report)
@@ -912,6 +921,6 @@ def make_plan(results, settings, probes=None):
         "stock_clusters": stock_clusters(infos),
         "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
-        "complete": True,
+        "new": bool(new), "complete": True,
     })
     return plan

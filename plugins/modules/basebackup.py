@@ -225,7 +225,6 @@ kind:
 import errno
 import fcntl
 import grp
-import json
 import os
 import pwd
 import shutil
@@ -234,6 +233,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
+    fsync_path, nearest_existing, read_json, tree_size, write_json)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, end_processes, postmaster_pid, processes_copying, processes_on, read_text)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import parse_backup_label
@@ -266,57 +267,6 @@ ARGUMENTS = {
     "verify": {"type": "bool", "default": False},
     "show_progress": {"type": "bool", "default": True},
 }
-
-
-def fsync_path(path):
-    """Makes what was written to a file or directory survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_json(path, data, sync=False):
-    """Replaces *path* by *data* as JSON in one step; with *sync* also on disk."""
-    temporary = "%s.%d" % (path, os.getpid())
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(handle, "w") as stream:
-        json.dump(data, stream)
-        stream.flush()
-        if sync:
-            os.fsync(stream.fileno())
-    os.rename(temporary, path)
-    if sync:
-        fsync_path(os.path.dirname(path))
-
-
-def read_json(path):
-    """The dict in a JSON file, None when there is none or it is not whole."""
-    try:
-        data = json.loads(read_text(path) or "null")
-    except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def nearest_existing(path):
-    """*path*, or its nearest parent that is there."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return path
-
-
-def tree_size(path):
-    """Bytes on disk of all files below *path*."""
-    total = 0
-    for folder, unused_dirs, files in os.walk(path):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-            except OSError:
-                continue
-    return total
 
 
 class BaseBackup:

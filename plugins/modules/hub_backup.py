@@ -76,10 +76,10 @@ import tarfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import newest, saved
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import newest, read_cib, saved
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import file_state, tree
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS, tree_digest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
 
 CIB_NAME = "cib.xml"
 
@@ -95,15 +95,6 @@ def configuration(cib):
     text = re.sub(r"<cib [^>]*>", "<cib>", text)
     return re.sub(r'<nvpair [^>]*name="(last-lrm-refresh|dc-version|cluster-infrastructure|have-watchdog|'
                   r'cluster-name|last-clean|dc-deadtime)"[^>]*/>', "", text)
-
-
-def read_cib(run):
-    """Text of the live CIB, or None where no cluster runs."""
-    try:
-        done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
-    except CommandMissing:
-        return None
-    return done.out if done.rc == 0 else None
 
 
 def tree_mark(root):

@@ -93,10 +93,10 @@ class Play:
         path.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
         return str(path)
 
-    def upgrade(self, variables=None, arguments=(), **environment):
+    def upgrade(self, variables=None, arguments=(), playbook="upgrade-to-ha.yml", **environment):
         """The playbook; returns its Run. environment: such as another ANSIBLE_CONFIG."""
         return self.command(["ansible-playbook", "-i", self.inventory(variables or {}), *arguments,
-                             "playbooks/upgrade-to-ha.yml"], **environment)
+                             "playbooks/" + playbook], **environment)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from contextlib import contextmanager
 
-from shared_hosts import WORK, lab
+from shared_hosts import WORK, broken, lab
 
 DATA = WORK + "/state/pg/data"
 BIN = "/usr/lib/postgresql/17/bin"
@@ -26,16 +26,6 @@ nodelist {
     }
 }
 """
-
-
-@contextmanager
-def broken(host, breaking, mending):
-    """The host is broken by a shell command inside, and mended after it in any case."""
-    host.run_expect([0], breaking)
-    try:
-        yield
-    finally:
-        host.run_expect([0], mending)
 
 
 @contextmanager

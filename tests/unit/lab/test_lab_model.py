@@ -164,7 +164,7 @@ def test_colour_only_on_a_terminal(tmp_path):
     ["seed", "--strict-trust", "--clients", "client1,client3"], ["collector", "start"],
     ["collector", "report", "--json"], ["collector", "call", "client1"], ["collector", "register", "client1"],
     ["swarm", "start", "50", "--host", "client3"], ["swarm", "run", "--update-only", "--hub", "hub2"],
-    ["swarm", "stop"]])
+    ["swarm", "stop"], ["replace", "hub1=blank,hub2"]])
 def test_command_lines_are_understood(line):
     assert cli.parser().parse_args(line).command in cli.WORK
 

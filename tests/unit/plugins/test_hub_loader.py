@@ -115,6 +115,15 @@ def test_stopped_database_is_read_with_the_programs_of_its_version(hub):
     assert not [call for call in run.calls if "psql" in call[0][0]], "nobody is asked who does not run"
 
 
+def test_a_database_that_was_never_started_is_told_from_others(hub):
+    database(hub)
+    run = Runner(postgres=version, pg_controldata=CONTROL)
+    assert not hub_loader.postgres(run, hub)["started"]
+    with open(hub["data_dir"] + "/postmaster.opts", "w", encoding="utf-8"):
+        pass
+    assert hub_loader.postgres(run, hub)["started"]
+
+
 def test_nothing_of_postgresqls_configuration_is_returned(hub):
     """Operators have passwords in it, such as in primary_conninfo."""
     database(hub)
@@ -391,6 +400,23 @@ def test_waiting_for_the_packager_ends(tmp_path):
                 assert len(naps) == busy
     with mock.patch.object(hub_loader, "open", side_effect=FileNotFoundError, create=True):
         hub_loader.wait_for_packager(0)
+
+
+def test_whether_the_packager_was_cut_off_is_told_while_nobody_is_at_work(tmp_path):
+    """dpkg keeps the same files while it works and when it was cut off; only the lock tells the two apart."""
+    lock = write(tmp_path / "lock")
+    at_work = iter([True, True, False])
+
+    def lockf(dummy_handle, dummy_flags):
+        if next(at_work):
+            raise BlockingIOError(errno.EAGAIN, "busy")
+
+    for left in (True, False):
+        at_work = iter([True, True, False])
+        with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
+                mock.patch.object(hub_loader.fcntl, "lockf", lockf), \
+                mock.patch.object(hub_loader, "packager_interrupted", lambda: next(at_work, "idle") == "idle" and left):
+            assert hub_loader.wait_for_packager(9, lambda seconds: None, lambda: 0) is left
 
 
 def test_only_root(monkeypatch):

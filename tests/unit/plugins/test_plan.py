@@ -419,7 +419,7 @@ CASES = [
          package("hub2", "cfengine3", candidate="3.21.0-1")),
     case("cfengine differs", "hub2", "CFEngine 3.21.5 here and 3.24.2 on hub1", "same version",
          hub2(lambda info: info["cfengine"].update(version="3.21.5"))),
-    case("no cfengine", "hub1", "CFEngine is not installed", "another playbook",
+    case("no cfengine", "hub1", "CFEngine is not installed", "playbooks/install-ha.yml",
          hub1(lambda info: info["cfengine"].update(version=None))),
     case("postgresql too old", "hub1", "PostgreSQL 12 is not supported", "supported are 13 to 18", lambda results: (
         server(version_num=120022)(results),

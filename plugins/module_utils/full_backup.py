@@ -1,0 +1,546 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Full backups of a pair (or of a single hub) and putting one back: what is saved, from where, what stands against it.
+
+Pure functions on plain data. A backup is a directory of a few files: the database, the files of each hub, the CIB, and,
+written last, the manifest. A *look* at a place is what module backup_look returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, corosync, health, hub_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR, LAYOUTS
+
+FORMAT = 1
+MANIFEST, DATABASE, CIB = "manifest.json", "database.tar.gz", "cib.xml"
+NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(-\d+)?\Z")
+KEYS = ("format", "name", "time", "taken_from", "active", "hubs", "layout", "edition", "cfengine_version", "postgres",
+        "db_user", "shared", "members", "foreign_resources")
+RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
+MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
+
+
+def member(node):
+    """Name of the file with a hub's own files. node: the hub's name, `uname -n` in lower case."""
+    return "hub-%s.tar.gz" % node
+
+
+# --- what is saved --------------------------------------------------------------------------------------------------
+
+def own_paths(layout, further=()):
+    """Files and directories (with a slash at the end) of a hub that a restore puts back.
+
+    further: what both hubs share beside that, and the operator's TLS files.
+    """
+    work = layout["work_dir"]
+    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/", layout["ha_dir"] + "/", work + "/httpd/secrets.ini",
+            work + "/httpd/ssl/", work + "/licenses/"] + [str(path) for path in further]
+
+
+def other_paths(layout):
+    """What is saved beside that, to look something up: a restore makes it anew or leaves it to the packages."""
+    unit = "/etc/systemd/system/%s.service" % layout["db_unit"]
+    return [layout["ha_cfg"], layout["policy_server"], "/etc/corosync/", FENCING_DIR + "/", unit, unit + ".d/",
+            "/etc/postgresql-common/createcluster.conf"] \
+        + [layout["data_dir"] + name for name in ("/postgresql.conf", "/pg_hba.conf", "/hub_ha.conf")]
+
+
+def left_out(path, layout):
+    """True for files below own_paths that belong to a moment: progress, markers, the agent's own notes."""
+    folder, name = os.path.split(path)
+    if folder == layout["ha_dir"]:
+        return name.endswith(".progress") or name == "maintenance" or path == layout["restored"]
+    return folder == layout["masterfiles"] and name in hub_model.POLICY_STAMPS
+
+
+def exact_paths(layout):
+    """Directories in which nothing else stays: a key that the package made anew is nobody's any more."""
+    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/"]
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+def place_problems(look, layout, where):
+    """(problem, remedy) of a directory for backups. layout: None on the controller. where: "hub1", "the controller"."""
+    path, found = look["path"], []
+    if not path.startswith("/") or look["real"] == "/":
+        return [("the backup directory %r is no absolute path of a directory of its own" % path,
+                 "name one, such as /var/backups/cfengine-hub-ha-full")]
+    for inside in served(layout) if layout else []:
+        if (look["real"] + "/").startswith(inside + "/"):
+            found.append(("the backup directory %s lies inside %s, which is part of what is saved" % (path, inside),
+                          "choose a directory outside of it, best on another file system"))
+            break
+    if look["kind"] == "other":
+        found.append(("the backup directory %s is no directory" % path, "move what is there away, or choose another"))
+    if look["kind"] == "directory" and look["mode"] & 0o077:
+        found.append(("others than its owner can get into the backup directory %s (mode %04o), and private keys would "
+                      "lie in it" % (path, look["mode"]), "chmod 0700 %s, on %s, or choose another" % (path, where)))
+    if look["kind"] == "directory" and look["uid"] != look["own_uid"]:
+        found.append(("the backup directory %s belongs to another user (uid %d)" % (path, look["uid"]),
+                      "chown %d %s, on %s, or choose another" % (look["own_uid"], path, where)))
+    return found
+
+
+def served(layout):
+    """Directories in which no backup may lie: the database's, and what goes to clients or belongs to a hub."""
+    return [layout["pg_dir"], layout["masterfiles"], layout["inputs"], layout["ppkeys"]]
+
+
+def space_for(size):
+    """Bytes that a backup of a database of *size* bytes needs while it is made: a copy, and the archive of it."""
+    return basebackup_model.space_needed(size) + size
+
+
+# --- making one -----------------------------------------------------------------------------------------------------
+
+def infos_of(results, settings, report):
+    """{host: facts} of the hubs that answered; the others are failures."""
+    report.failures.extend(settings.get("problems") or [])
+    for host, result in results.items():
+        if "hub" not in result:
+            others = ",".join(name for name in results if name != host)
+            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
+                        settings["unreachable"] % {"host": host, "others": others})
+    return dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+
+
+def is_pair(info):
+    """True when this hub's cluster has the database in hand."""
+    return "cfpgsql" in info["cluster"]["cib_resources"]
+
+
+def against_passive(active, passive, infos, replication):
+    """Why the passive hub is not the one to copy from: a list of sentences, empty when it is."""
+    nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
+    state = infos[active]["cluster"]["pgsql_status"].get(nodes[passive])
+    found = []
+    if state not in ("HS:async", "HS:sync"):
+        found.append("%s does not stream (cfpgsql-status %s)" % (passive, state))
+    missing = [host for host in (active, passive) if "role" not in replication.get(host, {})]
+    if missing:
+        return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
+    return found + health.replication_problems(replication, {
+        "active": active, "passive": passive, "nodes": nodes,
+        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)
+
+
+def backup_plan(results, replication, looks, settings):
+    """What playbook backup will do: {"failures", "warnings", "complete", ...}.
+
+    results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
+    the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
+    """
+    report = plan.Report()
+    settings = dict(settings, unreachable="mend that, or save the other hub alone: --limit %(others)s. What only "
+                                          "%(host)s has, its own keys, is then not in the backup")
+    infos = infos_of(results, settings, report)
+    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos)}
+    primaries = [host for host in infos if infos[host]["postgres"]["state"] == "primary"]
+    states = ", ".join("%s: %s" % (host, infos[host]["postgres"]["state"]) for host in infos)
+    if infos and len(primaries) != 1:
+        report.fail("all", "%s (%s)" % ("PostgreSQL runs as a primary on both hubs" if primaries
+                                        else "PostgreSQL runs as a primary on no hub", states),
+                    "there must be one active hub: see docs/operate.md")
+    if len(results) > 2:
+        report.fail("all", "the inventory's group has %d hubs" % len(results), "two hubs make a pair")
+    if settings["hub"] and settings["hub"] not in results:
+        report.fail("all", "hub_ha_full_backup_hub names %s, which is no hub of this inventory" % settings["hub"],
+                    "use the inventory's name of a hub, or leave it out")
+    if settings["keep"] < 0:
+        report.fail("all", "hub_ha_full_backup_keep is %d" % settings["keep"], "give 0 (all are kept) or more")
+    if report.failures:
+        return found
+    active = primaries[0]
+    passive = next((host for host in infos if host != active), None)
+    pair = is_pair(infos[active])
+    against = against_passive(active, passive, infos, replication) if pair and passive else ["there is no passive hub"]
+    source = settings["hub"] or (active if against else passive)
+    if source != active and against:
+        report.fail(source, "hub_ha_full_backup_hub names it, and it is no healthy passive hub: %s"
+                    % "; ".join(against), "mend that, or leave hub_ha_full_backup_hub out")
+    info, server = infos[source], infos[active]["postgres"]["server"]
+    layout = infos[active]["layout"]
+    for folder in server.get("tablespaces") or []:
+        report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
+                    "move its tables back to pg_default: such a copy could not be put back")
+    check_places(source, looks, layout, server["size_bytes"], settings, report)
+    found.update({
+        "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
+        "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
+        "hub_ha_full_backup_hub says so" if settings["hub"] else "; ".join(against),
+        "address": own_address(infos, source) if pair else None,
+        "lsn": replication.get(active, {}).get("current_lsn") if source != active else None,
+        "size": server["size_bytes"], "pg_bin": info["postgres"]["bin_dir"], "pg_port": info["postgres"]["port"],
+        "socket_dir": info["postgres"]["socket_dir"],
+        "system_identifier": hub_model.system_identifier(info["postgres"]),
+        "facts": facts(infos, active, source), "complete": True})
+    return found
+
+
+def check_places(source, looks, layout, size, settings, report):
+    """The directories on the hub and on the controller, and the space there."""
+    for host, where, place in ((source, source, looks[source]), ("all", "the controller", looks.get("controller"))):
+        if not place:
+            continue
+        for problem, remedy in place_problems(place, layout if host == source else None, where):
+            report.fail(host, problem if host == source else "the controller: " + problem, remedy)
+        need = space_for(size) if host == source else basebackup_model.space_needed(size)
+        if place["free_bytes"] < need:
+            report.fail(host, "%s are free for backups in %s on %s, and up to %s are needed (the database has %s)"
+                        % (human(place["free_bytes"]), place["path"], where, human(need), human(size)),
+                        "make room, or choose a directory on a larger file system")
+
+
+def own_address(infos, host):
+    """An address of the hub's own from which its pg_hba.conf admits replication; None when it has none."""
+    shared = set(text for info in infos.values() for text in info["cluster"]["cib_addresses"])
+    networks = plan.shared_networks(infos, shared)
+    return networks[-1]["addresses"][host] if networks else None
+
+
+def facts(infos, active, source):
+    """What the manifest says of the hubs."""
+    info = infos[active]
+    listed = info["cfengine"].get("hub_list") or {}
+    server = info["postgres"]["server"]
+    return {
+        "taken_from": infos[source]["uname"].lower(), "active": info["uname"].lower(),
+        "hubs": dict((item["uname"].lower(), {"host": host, "key": item["cfengine"]["key_digest"],
+                                              "archive": member(item["uname"].lower())})
+                     for host, item in infos.items()),
+        "listed": sorted(hub["name"] for hub in listed.get("hubs", {}).values()),
+        "shared": listed.get("shared", []), "layout": info["layout"]["name"], "edition": info["cfengine"]["edition"],
+        "cfengine_version": info["cfengine"]["version"], "os": info["os"]["name"],
+        "db_user": dict((key, info["db_user"].get(key)) for key in ("group", "groups", "home", "shell")),
+        "postgres": {"major": server["version_num"] // 10000,
+                     "system_identifier": hub_model.system_identifier(info["postgres"])},
+        "foreign_resources": foreign(info["cluster"])}
+
+
+def foreign(cluster):
+    """Resources of the CIB that the upgrade does not make by itself, sorted."""
+    return sorted(name for name in cluster["cib_resources"] if name not in RESOURCES + tuple(cluster["cib_fencing"])
+                  and not re.match(r"cfvirtip_\d+$", name))
+
+
+def expired(backups, keep, system_identifier):
+    """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
+
+    backups: as module backup_look lists them. Only complete ones count and only complete ones go: one that was cut
+    short may be another run's that is still under way.
+    """
+    mine = sorted((item for item in backups if item["complete"]
+                   and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
+                  key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
+    return [item["path"] for item in mine[keep:]] if keep > 0 else []
+
+
+def made_text(the_plan, path, where, database, sealed, gone):
+    """What the operator reads at the end."""
+    lines = ["backup %s on %s" % (path, where),
+             "database %s (%s packed), timeline %s, copied from %s: %s" % (
+                 human(database["bytes"]), human(database["member"]["bytes"]), database["timeline"], the_plan["source"],
+                 the_plan["why"]),
+             "hubs %s; %d files of theirs%s" % (
+                 ", ".join(sorted(the_plan["facts"]["hubs"])), sealed["files"], ", CIB" if sealed["cib"] else "")]
+    lines += ["removed %s" % item for item in gone]
+    missing = sorted(set(the_plan["facts"]["listed"]) - set(the_plan["facts"]["hubs"]))
+    if missing:
+        lines.append("NOT in it: the keys of %s" % ", ".join(missing))
+    if where != "the controller":
+        lines.append("It lies on that hub only, with private keys in it: keep a copy elsewhere, or set "
+                     "hub_ha_full_backup_fetch_dir")
+    return "\n".join(lines)
+
+
+# --- manifests ------------------------------------------------------------------------------------------------------
+
+def parse_manifest(text):
+    """The manifest in *text* (None: there is none). Raises ValueError with what is wrong."""
+    if text is None:
+        raise ValueError("it has no %s: it was cut short before its end" % MANIFEST)
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise ValueError("its %s is damaged" % MANIFEST)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("its %s is of another format (%r, this version reads %d)" % (
+            MANIFEST, data.get("format") if isinstance(data, dict) else None, FORMAT))
+    missing = [key for key in KEYS if key not in data]
+    if missing or not isinstance(data["members"], list) or not isinstance(data["hubs"], dict):
+        raise ValueError("its %s lacks %s" % (MANIFEST, ", ".join(missing) or "its members"))
+    names = [item.get("name") for item in data["members"]]
+    if DATABASE not in names or [hub for hub in data["hubs"].values() if hub.get("archive") not in names] \
+            or [name for name in names if os.path.basename(name or "") != name]:
+        raise ValueError("its %s does not name what a backup must hold" % MANIFEST)
+    return data
+
+
+def member_problem(entry, size, digest):
+    """What is wrong with one file of a backup, or None. size: None when it is missing; digest: None if not read."""
+    if size is None:
+        return "%s is missing" % entry["name"]
+    if size != entry["bytes"]:
+        return "%s has %d bytes, and the manifest says %d" % (entry["name"], size, entry["bytes"])
+    if digest is not None and digest != entry["sha256"]:
+        return "%s is not what was saved (its SHA-256 differs from the manifest's)" % entry["name"]
+    return None
+
+
+# --- putting one back -----------------------------------------------------------------------------------------------
+
+def choose(looks):
+    """(place, backup) of the newest backup that is complete; of those that are not, if there is no other.
+
+    looks: {place: look}; of two that are the same the first place counts, so hubs come before the controller.
+    """
+    found = [(item["complete"], item["name"], -number, place, item)
+             for number, (place, look) in enumerate(looks.items()) for item in look.get("backups", [])]
+    if not found:
+        return None, None
+    best = max(found, key=lambda entry: entry[:3])
+    return best[3], best[4]
+
+
+def hub_state(info, backup_id, system_identifier):
+    """("blank" | "begun" | "done" | "data", why) of a host on which a backup is to be put back.
+
+    "begun" and "done": what lies there was put there from this very backup, as the hub's own note says. A pair that was
+    the backup's source has the same database, but no such note.
+    """
+    note = info.get("restored") or {}
+    state, system = info["postgres"]["state"], hub_model.system_identifier(info["postgres"])
+    if state == "absent" and note.get("state") == "begun":
+        return "begun", []  # cut off before there was a database, whichever backup it was
+    if note.get("backup") == backup_id and (state == "absent" or system == system_identifier):
+        return "done" if note.get("state") == "done" else "begun", []
+    why = []
+    if state != "absent":
+        why.append("a database lies in %s (%s, system %s)" % (info["postgres"]["data_dir"], state, system or "unknown"))
+    elif 5432 in info["ports"]:
+        why.append("something listens on port 5432")
+    if info["cfengine"]["am_policy_hub"]:
+        why.append("it is a policy hub")
+    elif info["cfengine"]["policy_server"]:
+        why.append("it is a client of %s" % info["cfengine"]["policy_server"])
+    cluster = info["cluster"]
+    if cluster["cib_resources"] or (cluster["corosync_conf"] and not stock(cluster["corosync_conf"])):
+        why.append("it belongs to a cluster")
+    return ("data" if why else "blank"), why
+
+
+def stock(text):
+    """True when a corosync.conf is what its package brings."""
+    try:
+        return corosync.summary(text)["stock"]
+    except ValueError:
+        return False
+
+
+def restore_plan(results, looks, stages, settings):
+    """What playbook restore will do: {"failures", "warnings", "complete", ...}; see backup_plan.
+
+    looks: {place: look at the given path}; a place is a host of the inventory or "controller". stages: {host: look at
+    the directory there into which a backup comes from the controller}. settings: from, virtual_ips, accept_hub_keys,
+    problems.
+    """
+    report = plan.Report()
+    infos = infos_of(results, dict(settings, unreachable="a pair is put back as a whole: check address, network and "
+                                                         "SSH key of %(host)s"), report)
+    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "restored": False,
+             "hubs": list(infos)}
+    if len(results) != 2:
+        report.fail("all", "the inventory's group has %d hub(s)" % len(results), "exactly two hubs make a pair")
+    place, backup = choose(looks)
+    if not settings["from"]:
+        report.fail("all", "hub_ha_restore_from is not set",
+                    "give the backup, or the directory with backups, on a hub or on the controller")
+    elif backup is None:
+        report.fail("all", "there is no backup in %s, neither on %s nor on the controller"
+                    % (settings["from"], " nor on ".join(results)), "correct hub_ha_restore_from")
+    elif not backup["complete"]:
+        report.fail("all", "the backup %s on %s cannot be used: %s"
+                    % (backup["path"], where_is(place), "; ".join(backup["problems"])), "take another backup")
+    if report.failures:
+        return found
+    manifest = backup["manifest"]
+    system = manifest["postgres"]["system_identifier"]
+    states = dict((host, hub_state(info, backup["id"], system)) for host, info in infos.items())
+    for host, (state, why) in states.items():
+        if state == "data":
+            report.fail(host, "this host is not blank: %s" % ", ".join(why),
+                        "a backup is put back on two blank hosts only. If nothing of that is needed any more, install "
+                        "the host anew; to bring one lost hub of a living pair back see docs/operate.md")
+    target = restore_target(infos, manifest, place)
+    check_fit(infos, manifest, settings, report)
+    layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
+    placed = infos[target]["postgres"]["state"] != "absent"
+    if not placed:
+        states = dict((host, ("begun" if state == "done" else state, why)) for host, (state, why) in states.items())
+        check_room(infos[target], stages[target] if place == "controller" else None, target, backup, layout, report)
+    for text in manifest["shared"]:
+        if text not in settings["virtual_ips"]:
+            report.warn("all", "clients know the shared address %s, which hub_ha_virtual_ip does not name" % text)
+    found.update({
+        "target": target, "other": next(host for host in infos if host != target), "place": place,
+        "backup": {"path": backup["path"], "name": backup["name"], "id": backup["id"]}, "manifest": manifest,
+        "layout": layout, "states": dict((host, state) for host, (state, dummy) in states.items()),
+        "restored": all(state == "done" for state, dummy in states.values()),
+        "put": [host for host, (state, dummy) in states.items() if state != "done"], "placed": placed,
+        "archives": dict((host, (manifest["hubs"].get(info["uname"].lower()) or {}).get("archive"))
+                         for host, info in infos.items()),
+        "packages": wanted_packages(infos, manifest, layout),
+        "address": client_address(infos, target, manifest, settings["virtual_ips"]),
+        "db_user": manifest["db_user"], "complete": True})
+    return found
+
+
+def where_is(place):
+    return "the controller" if place == "controller" else place
+
+
+def restore_target(infos, manifest, place):
+    """The hub that will be active: where the database lies already, else where the backup lies, else as it was."""
+    placed = [host for host, info in infos.items() if info["postgres"]["state"] == "primary"] \
+        or [host for host, info in infos.items() if info["postgres"]["state"] != "absent"]
+    names = dict((info["uname"].lower(), host) for host, info in infos.items())
+    return placed[0] if placed else place if place in infos else names.get(manifest["active"], list(infos)[0])
+
+
+def check_fit(infos, manifest, settings, report):
+    """Names, layout, edition and versions of the hosts against those of the backup."""
+    accepted = [str(name).lower() for name in plan.as_list(settings["accept_hub_keys"])]
+    names = sorted(info["uname"].lower() for info in infos.values())
+    listed = manifest.get("listed") or sorted(manifest["hubs"])
+    for name in sorted(set(manifest["hubs"]) | set(listed)):
+        if name not in names:
+            report.fail("all", "the backup is of %s, and no host calls itself %s (they are %s)"
+                        % (" and ".join(sorted(manifest["hubs"])), name, " and ".join(names)),
+                        "give the hosts the names that the hubs had: hostnamectl set-hostname NAME")
+    for host, info in infos.items():
+        name = info["uname"].lower()
+        if name in listed and name not in manifest["hubs"] and name not in accepted:
+            report.fail(host, "the backup does not hold this hub's own keys, and clients trust no others",
+                        "take a backup of both hubs; if its keys are lost: -e hub_ha_accept_hub_keys=%s, and clients "
+                        "learn its new one from the other hub" % name)
+        if info["layout_found"] not in (None, manifest["layout"]):
+            report.fail(host, "the backup is of layout %s, and CFEngine here has layout %s"
+                        % (manifest["layout"], info["layout_found"]), "install the same kind of package as before")
+            continue
+        if info["layout_found"] is None and manifest["layout"] == "enterprise":
+            report.fail(host, "the hub package is not installed here, and the backup is of the Enterprise layout",
+                        "install the hub package (%s), stop it, and move its own database aside"
+                        % manifest["cfengine_version"])
+            continue
+        if info["layout_found"] and info["cfengine"]["edition"] != manifest["edition"]:
+            report.fail(host, "the backup is of the edition %s, and this is %s"
+                        % (manifest["edition"], info["cfengine"]["edition"]), "install the same edition as before")
+        check_versions(host, info, manifest, report)
+
+
+def check_versions(host, info, manifest, report):
+    """CFEngine's and PostgreSQL's versions, installed or to be had."""
+    version = info["cfengine"]["version"] or hub_model.first_version(
+        ((info["packages"] or {}).get("cfengine3") or {}).get("candidate") or "")
+    if not version:
+        report.fail(host, "CFEngine is not installed and no package source offers it",
+                    "apt-get update, or add the package source, then check with: apt-cache policy cfengine3")
+    elif version != manifest["cfengine_version"]:
+        report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]))
+    major = str(manifest["postgres"]["major"])
+    package = (info["packages"] or {}).get("postgresql-" + major) or {}
+    if major not in info["postgres"]["bins"] and (manifest["layout"] == "enterprise" or not package.get("candidate")):
+        have = ", ".join(sorted(info["postgres"]["bins"])) or "none"
+        report.fail(host, "the backup is of PostgreSQL %s, which is not installed here (%s) and no package source "
+                    "offers" % (major, have),
+                    "apt-get update, or add a package source with PostgreSQL %s: another version cannot read the "
+                    "database" % major)
+
+
+def check_room(info, stage, host, backup, layout, report):
+    """Space for the database, and for a backup on its way from the controller. stage: None when it is there already."""
+    size = backup["manifest"]["postgres"]["bytes"]
+    free, need = info["space"]["free_bytes"], basebackup_model.space_needed(size)
+    if free < need:
+        report.fail(host, "%s free in %s, the database needs %s" % (human(free), info["space"]["path"], human(need)),
+                    "make room or mount a larger file system there")
+    if stage is None:
+        return
+    packed = sum(item["bytes"] for item in backup["manifest"]["members"])
+    for problem, remedy in place_problems(stage, layout, host):
+        report.fail(host, problem, remedy)
+    if stage["free_bytes"] < packed + basebackup_model.RESERVE:
+        report.fail(host, "%s free in %s for the backup on its way, which has %s"
+                    % (human(stage["free_bytes"]), stage["path"], human(packed)),
+                    "make room, or choose another hub_ha_full_backup_dir")
+
+
+def wanted_packages(infos, manifest, layout):
+    """{host: packages that are missing}: CFEngine and PostgreSQL on both hubs, where they come from packages."""
+    wanted = list(layout["cfengine_packages"]) + ["postgresql-%s" % manifest["postgres"]["major"]]
+    if layout["name"] != "debian":
+        wanted = []
+    return dict((host, [name for name in wanted if info["packages"] is not None
+                        and not (info["packages"].get(name) or {}).get("installed")])
+                for host, info in infos.items())
+
+
+def client_address(infos, target, manifest, virtual_ips):
+    """The target's own address on the clients' network: to itself it is bootstrapped there."""
+    shared = list(virtual_ips) + list(manifest["shared"])
+    networks = plan.shared_networks(infos, set(shared))
+    chosen = [net for net in (plan.network_of(networks, text) for text in shared) if net] or networks
+    return chosen[0]["addresses"][target] if chosen else None
+
+
+def restore_text(the_plan):
+    """What the operator reads before anything is put back."""
+    manifest = the_plan["manifest"]
+    if the_plan["restored"]:
+        return ("This backup is restored already: %s was put back on these hosts. Nothing is put back again."
+                % the_plan["backup"]["name"])
+    lines = ["backup        %s on %s" % (the_plan["backup"]["path"], where_is(the_plan["place"])),
+             "of            %s, %s active, %s" % (" and ".join(sorted(manifest["hubs"])), manifest["active"],
+                                                  manifest["time"]),
+             "database      PostgreSQL %s, %s, timeline %s" % (
+                 manifest["postgres"]["major"], human(manifest["postgres"]["bytes"]), manifest["postgres"]["timeline"]),
+             "active hub    %s" % the_plan["target"]]
+    if manifest["foreign_resources"]:
+        lines.append("not put back  resources of your own in the cluster: %s. They are in the backup's %s; see "
+                     "docs/operate.md" % (", ".join(manifest["foreign_resources"]), CIB))
+    lines += ["warning       %s: %s" % (item["host"], item["problem"]) for item in the_plan["warnings"]]
+    return "\n".join(lines)
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+WORDS = {"packing": "packing", "unpacking": "unpacking", "checking": "checking with pg_verifybackup",
+         "recovery": "replaying WAL",
+         "replay": "waiting until the passive hub has replayed all that the active one has"}
+
+
+def progress_text(host, progress):
+    """A line for people while a backup is made or put back."""
+    words = WORDS.get(progress.get("phase"))
+    if not words:
+        return basebackup_model.progress_text(host, progress)
+    line = "[%s] %s" % (host, words)
+    if progress.get("phase") in ("packing", "unpacking") and progress.get("bytes_total"):
+        line += "  %d %%  %s of %s" % (min(100, progress["bytes_done"] * 100 // progress["bytes_total"]),
+                                       human(progress["bytes_done"]), human(progress["bytes_total"]))
+    return line
+
+
+def final_text(host, result):
+    """The last line, from the module's result."""
+    if result.get("failed"):
+        return "[%s] failed" % host
+    if not result.get("changed"):
+        return "[%s] the database is there already" % host
+    return "[%s] done: %s in %.1f s" % (host, human(result.get("bytes")), result.get("seconds") or 0.0)

@@ -1,0 +1,189 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A pair from nothing: which hub is made a single hub first, and what both hubs will look like then.
+
+Pure functions on plain data. The plan (plan.py) is made of what will be there, so that everything that stands against
+the pair is known before the first package is installed.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+
+REPOSITORY = "repository"
+# What the vendor's package makes of the database's user, but for the shell: PostgreSQL's programs are run with it.
+USER = {"groups": ["postgres"], "shell": "/bin/sh"}
+
+
+def is_url(source):
+    return str(source).lower().startswith(("http://", "https://"))
+
+
+def package_made(info):
+    """Is the database here only what the vendor's package makes by itself? Its hub never got policy, so nobody reports."""
+    cfengine = info["cfengine"]
+    return (info["layout_found"] == "enterprise" and info["postgres"]["state"] in ("primary", "stopped")
+            and not cfengine["am_policy_hub"] and not cfengine["policy_server"])
+
+
+def unused(info):
+    """Is there nothing here that anybody may have written to: no database, or one that never ran?
+
+    Where a run was cut off this holds too, up to the moment in which the first hub is whole.
+    """
+    postgres = info["postgres"]
+    if info["cluster"]["has_database"]:
+        return False
+    made = (postgres["state"] == "stopped" and postgres["control"].get("state") == "shut down"
+            and not postgres["started"] and not postgres["backup_label"] and not postgres["standby_signal"])
+    return postgres["state"] == "absent" or made or package_made(info)
+
+
+def first_hub(infos):
+    """The hub that has to be made a single hub; None when there is one, or something that is not to be touched.
+
+    infos: {host: facts of module hub_info} in inventory order. What an earlier run has begun is gone on with.
+    """
+    if len(infos) != 2 or not all(unused(info) for info in infos.values()):
+        return None
+    begun = [[host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]],
+             [host for host, info in infos.items() if info["postgres"]["state"] != "absent"], list(infos)]
+    return [hosts for hosts in begun if hosts][0][0]
+
+
+def package_layout(name):
+    """Name of the layout that the hub package of this name brings, or None."""
+    return next((layout["name"] for layout in LAYOUTS.values() if name in layout["cfengine_packages"]), None)
+
+
+def source_problems(source, checksum):
+    """What is wrong with the operator's words for the package source: list of (problem, remedy)."""
+    if source == REPOSITORY:
+        return [("hub_ha_package_checksum is set, and hub_ha_package_source is the hosts' own repository",
+                 "packages of a repository are checked by the packager: leave the checksum out")] if checksum else []
+    found = []
+    if is_url(source) and not checksum:
+        found.append(("hub_ha_package_source is a URL, and hub_ha_package_checksum is not set",
+                      "give the package's checksum, such as sha256:..., from where you trust it"))
+    if checksum and not hub_model.sha256_digest(checksum):
+        found.append(("hub_ha_package_checksum is no SHA-256 checksum", "give sha256: and 64 hexadecimal digits"))
+    return found
+
+
+def pick_major(infos, first, supported, report):
+    """Newest major version of PostgreSQL (int) that both hubs can have; None when there is none, or on another layout."""
+    version = infos[first]["postgres"]["data_version"]
+    if infos[first]["layout"]["name"] != "debian" or version:
+        return int(version) if version.isdigit() else None
+    can = {}
+    for host, info in infos.items():
+        packages = info["packages"] or {}
+        can[host] = [major for major in supported if str(major) in info["postgres"]["bins"]
+                     or packages.get("postgresql-%d" % major, {}).get("candidate")]
+    both = [major for major in supported if all(major in majors for majors in can.values())]
+    there = [major for major in both if str(major) in infos[first]["postgres"]["bins"]]
+    if not both:
+        report.fail("all", "there is no version of PostgreSQL that both hubs can have (%s)"
+                    % "; ".join("%s: %s" % (host, ", ".join(map(str, majors)) or "none") for host, majors in can.items()),
+                    "add the same package source on both; supported are %d to %d" % (supported[0], supported[-1]))
+        return None
+    return (there or both)[-1]
+
+
+def foresee(infos, install, supported, report):
+    """Facts of both hubs as they will be once the first one is a single hub: {host: facts}.
+
+    install: {"first": host, "source", "checksum", "tried": {host: result of module package_source}}. What of it cannot
+    be is reported. supported: major versions of PostgreSQL.
+    """
+    first = install["first"]
+    for problem, remedy in source_problems(install["source"], install["checksum"]):
+        report.fail("all", problem, remedy)
+    infos = dict((host, offered(info, install["tried"].get(host) or {})) for host, info in infos.items())
+    for host, info in infos.items():
+        check_host(host, info, infos, install, report)
+    hubs = [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]]
+    if len(hubs) > 1:
+        report.fail("all", "both hosts are policy hubs already, and neither has a database",
+                    "decide whose policy the pair is to have; on the other one remove policy_server.dat and "
+                    "state/am_policy_hub below %s" % infos[first]["layout"]["work_dir"])
+    major = pick_major(infos, first, supported, report)
+    return dict((host, as_first(info, major) if host == first else as_other(info)) for host, info in infos.items())
+
+
+def offered(info, tried):
+    """The facts with what the package source really offers now, which the host's own lists may not say yet."""
+    info = dict(info)
+    if info["packages"] is not None:
+        info["packages"] = dict((name, dict(state)) for name, state in info["packages"].items())
+        for name, candidate in (tried.get("packages") or {}).items():
+            info["packages"].setdefault(name, {"installed": ""})["candidate"] = candidate
+        if tried.get("file"):
+            info["packages"].setdefault(tried["file"]["name"], {"installed": ""})["candidate"] = tried["file"]["version"]
+    version = info["cfengine"]["version"] or coming(info, tried)
+    info["cfengine"] = dict(info["cfengine"], coming=version)
+    return info
+
+
+def coming(info, tried):
+    """Version (text) of CFEngine that will be installed, or None when it is not known."""
+    if tried.get("file"):
+        return hub_model.first_version(tried["file"]["version"])
+    name = info["layout"]["cfengine_packages"][0]
+    return hub_model.first_version((tried.get("packages") or {}).get(name) or "")
+
+
+def check_host(host, info, infos, install, report):
+    """What stands against making a hub of this host."""
+    tried, cfengine = install["tried"].get(host) or {}, info["cfengine"]
+    for problem in tried.get("problems") or []:
+        report.fail(host, problem, "see that this host reaches its package source and that the source is right"
+                    if install["source"] == REPOSITORY else "correct hub_ha_package_source or hub_ha_package_checksum")
+    name = (tried.get("file") or {}).get("name")
+    if name and package_layout(name) is None:
+        report.fail(host, "the package of hub_ha_package_source is %s, which is no hub's" % name, "a hub needs one of: %s"
+                    % ", ".join(item for layout in LAYOUTS.values() for item in layout["cfengine_packages"]))
+    own = [item["address"] for facts in infos.values() for item in facts["addresses"]]
+    if cfengine["policy_server"] and not cfengine["am_policy_hub"] and cfengine["policy_server"] not in own:
+        report.fail(host, "this host is a client: it gets its policy from %s" % cfengine["policy_server"],
+                    "if it is to be a hub from now on, remove %s" % info["layout"]["policy_server"])
+    if info["packages"] is None and not cfengine["coming"]:
+        report.fail(host, "CFEngine is not installed here, and no package source offers it",
+                    "add the package source, or set hub_ha_package_source")
+
+
+def as_other(info):
+    """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside when
+    it was noted before that there was none.
+    """
+    info, cfengine = dict(info), info["cfengine"]
+    brings_all = info["layout"]["name"] == "enterprise" or info["packages"] is None
+    if not cfengine["installed"] and brings_all and cfengine["coming"]:
+        info["layout_found"] = info["layout"]["name"]
+        info["cfengine"] = dict(cfengine, version=cfengine["coming"])
+    if package_made(info) and info["package_marker"]:
+        info["postgres"] = dict(info["postgres"], state="absent", server=None, control={}, pid=None, clone=False)
+        info["ports"] = [port for port in info["ports"] if port != info["postgres"]["port"]]
+    return info
+
+
+def as_first(info, major):
+    """Facts of the first hub once it is one: bootstrapped to itself, with a database that runs."""
+    layout, cfengine, user = info["layout"], info["cfengine"], info["db_user"]
+    info = dict(info, layout_found=layout["name"])
+    new = {} if cfengine["installed"] else {
+        "def_json_error": None, "policy_framework": True, "policy_links": [], "policy_location": None, "hub_list": None,
+        "edition": "enterprise" if layout["name"] == "enterprise" else "community"}
+    if not cfengine["am_policy_hub"]:
+        new["acl_in_policy"] = None  # the framework's own names the policy hub, which there is not yet
+    info["cfengine"] = dict(cfengine, version=cfengine["coming"], **new)
+    info["cfengine"]["am_policy_hub"] = True
+    if not user["exists"]:
+        info["db_user"] = dict(user, group=layout["db_user"], home=layout["pg_dir"], **USER)
+    postgres = dict(info["postgres"], state="primary")
+    if layout["name"] == "debian" and major:
+        postgres["data_version"] = str(major)
+        postgres["bin_dir"] = postgres["bins"].get(str(major)) or layout["pg_bin_globs"][0].replace("*", str(major))
+    info["postgres"] = postgres
+    return info

@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: package_source
+short_description: Tries where packages come from, and fetches one package file
+version_added: "1.0.0"
+description:
+  - With O(state=tried) it asks the host's own repositories what they offer now, with lists of its own, and fetches the
+    package file of O(source), checks it and removes it again. Nothing is changed, and what is wrong is returned.
+  - With O(state=present) the package file is put into O(directory).
+  - As a task it takes the file of a path from the controller.
+author:
+  - cfengine.hub_ha authors (@cfengine)
+options:
+  source:
+    description: V(repository) for no package file; or the URL (http, https) or path of a package.
+    type: str
+    default: repository
+  checksum:
+    description: SHA-256 checksum that the file must have, with or without V(sha256:). A URL must have one.
+    type: str
+    default: ""
+  packages:
+    description: Packages whose versions are looked up with O(state=tried).
+    type: list
+    elements: str
+    default: []
+  directory:
+    description: Where the file is kept.
+    type: path
+    default: /var/cache/cfengine-hub-ha
+  state:
+    description: Whether all is only tried, or the file put into its place.
+    type: str
+    choices: [tried, present]
+    default: tried
+attributes:
+  check_mode:
+    description: O(state=tried) changes nothing; for O(state=present) the file is fetched, checked, and removed again.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Does the host reach its sources, and is the package what it should be?
+  cfengine.hub_ha.package_source:
+    packages: [cfengine3, postgresql-17]
+    source: https://packages.example.com/cfengine3_3.24.1-1_amd64.deb
+    checksum: sha256:0a1b...
+"""
+
+RETURN = r"""
+packages:
+  description: Version of each of O(packages) that can be installed, empty for none; null without apt and dnf.
+  returned: with O(state=tried)
+  type: dict
+file:
+  description: Name, version, architecture and SHA-256 of the package file; null without one.
+  returned: always
+  type: dict
+path:
+  description: The file.
+  returned: with O(state=present)
+  type: str
+problems:
+  description: What is wrong.
+  returned: with O(state=tried)
+  type: list
+  elements: str
+"""
+
+import os
+import shutil
+import tempfile
+from urllib.error import URLError
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import install, package_source
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+
+
+def bring(source, path):
+    """The file of a URL or path at *path*; raises HubError."""
+    try:
+        if install.is_url(source):
+            with open_url(source, timeout=30, http_agent="cfengine.hub_ha") as stream:
+                package_source.fetch(stream, path)
+        else:
+            with open(source, "rb") as stream:
+                package_source.fetch(stream, path)
+    # open_url has its own errors for what is wrong with TLS; all of them are ValueError or OSError or this
+    except (OSError, ValueError, URLError) as error:
+        raise HubError("%s cannot be had: %s" % (source, error))
+
+
+def present(run, params, check_mode):
+    """The package file in its place; returns the module's result. Raises HubError."""
+    name = os.path.basename(params["source"].split("?", 1)[0]) or "package"
+    path = os.path.join(params["directory"], name)
+    shown = params["_shown"]
+    if params["checksum"] and os.path.isfile(path):
+        try:
+            return {"changed": False, "path": path, "file": package_source.checked(run, path, path, params["checksum"])}
+        except HubError:
+            pass  # another file of that name, or a part of it: it is fetched again
+    if not check_mode:
+        os.makedirs(params["directory"], mode=0o755, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix=".hub_ha.", dir=None if check_mode else params["directory"])
+    try:
+        temporary = os.path.join(folder, name)
+        bring(params["source"], temporary)
+        found = package_source.checked(run, temporary, shown, params["checksum"])
+        same = os.path.isfile(path) and package_source.digest(path) == found["sha256"]
+        if not check_mode and not same:
+            os.chmod(temporary, 0o644)
+            os.rename(temporary, path)
+        return {"changed": not same, "path": path, "file": found}
+    finally:
+        shutil.rmtree(folder)
+
+
+def tried(run, params):
+    """What the sources offer; returns the module's result."""
+    problems, found = [], None
+    packages, problem = package_source.repository(run, params["packages"])
+    problems += [problem] if problem else []
+    # Without a checksum a URL is not worth its way; that it lacks one is said elsewhere.
+    if params["source"] != install.REPOSITORY and not install.source_problems(params["source"], params["checksum"]):
+        try:
+            found = present(run, params, check_mode=True)["file"]
+        except HubError as error:
+            problems.append(error.message)
+    return {"changed": False, "packages": packages, "file": found, "problems": problems}
+
+
+def main():
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            source=dict(type="str", default=install.REPOSITORY),
+            checksum=dict(type="str", default=""),
+            packages=dict(type="list", elements="str", default=[]),
+            directory=dict(type="path", default="/var/cache/cfengine-hub-ha"),
+            state=dict(type="str", choices=["tried", "present"], default="tried"),
+        ),
+        supports_check_mode=True,
+    )
+    params = dict(module.params, _shown=os.path.basename(module.params["source"]) or module.params["source"])
+    if install.is_url(params["source"]):
+        params["_shown"] = params["source"]
+    try:
+        if params["state"] == "tried":
+            result = tried(local_runner, params)
+        else:
+            for problem, remedy in install.source_problems(params["source"], params["checksum"]):
+                raise HubError("%s: %s" % (problem, remedy))
+            result = present(local_runner, params, module.check_mode)
+    except HubError as error:
+        fail(module, error)
+    except OSError as error:
+        module.fail_json(msg="the package file cannot be kept: %s" % error)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
