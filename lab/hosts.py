@@ -16,6 +16,8 @@ from lab.shell import LabError, run, stage, wait_for
 
 BOOT_SECONDS = 90
 DEFAULT_HOSTS = "hub1,hub2,client1,client2"
+# Of the lab's own commands on hosts; Enterprise's package has psql where nobody's PATH has it.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/var/cfengine/bin"
 
 
 def plan(text, kinds=images.KINDS):
@@ -72,7 +74,7 @@ def _create(suite, host, kind):
     podman.write(root, "/root/.ssh/authorized_keys", ssh_key(), 0o600)
     podman.podman(
         "create", "--name=" + host, "--hostname=" + host, "--systemd=always", "--network=ns:/run/netns/" + host,
-        *podman.common_options(), podman.repository_option(suite), "--stop-signal=SIGRTMIN+3",
+        "--env=PATH=" + PATH, *podman.common_options(), *podman.repository_options(suite), "--stop-signal=SIGRTMIN+3",
         "--rootfs", str(root), "/sbin/init")
     names = [host] + [network.address(host, net) for net in network.NETWORKS]
     return "%s %s" % (",".join(names), " ".join(public))

@@ -9,12 +9,14 @@ import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import hosts, network, paths, podman
+from lab import hosts, images, network, paths, podman
 from lab.shell import LabError, stage, wait_for
 
 WORK = "/var/lib/cfengine3"
 PGDATA = WORK + "/state/pg/data"
 DAEMONS = ("cf-serverd.service", "cf-execd.service", "cf-monitord.service")
+ENTERPRISE = "/var/cfengine"  # the work directory with the stand-in for Enterprise's package
+PORTAL_DAEMONS = ("cf-hub.service", "cf-apache.service", "cf-reactor.service", "cf-php-fpm.service")
 
 # What an operator has put there over the years: an upgrade must keep every key of it.
 OPERATOR_DEF_JSON = {
@@ -57,6 +59,16 @@ def operator_def_json(strict_trust=False):
     return dict(OPERATOR_DEF_JSON, vars=dict(OPERATOR_DEF_JSON["vars"], **added))
 
 
+def enterprise(host):
+    """True for a host that has, or is to get, the stand-in for Enterprise's package."""
+    return hosts.planned()["hosts"].get(host) in images.ENTERPRISE
+
+
+def work(host):
+    """CFEngine's work directory on *host*."""
+    return ENTERPRISE if enterprise(host) else WORK
+
+
 def chosen(names, states):
     """The clients to bootstrap, from "client1,client3" (None: all that run): sorted list (pure).
 
@@ -88,10 +100,12 @@ def seed(host="hub1", prepared=False, with_def_json=False, strict_trust=False, c
     """
     podman.need(host)
     kind = hosts.planned()["hosts"].get(host)
-    if kind != "single":
-        raise LabError("%s was started from the image %s, and only the image single can become a live hub. "
+    if kind not in ("single", "enterprise"):
+        raise LabError("%s was started from the image %s, and only single and enterprise can become a live hub. "
                        "Start it so: python3 -m lab reset --hosts %s=single,..." % (host, kind, host))
     clients = chosen(clients, podman.containers())
+    if kind == "enterprise":
+        _install_again(host)
     # Bootstrapping restarts every unit of CFEngine, cf-postgres.service among them: database after policy.
     _policy(host, operator_def_json(strict_trust) if with_def_json or strict_trust else None)
     with ThreadPoolExecutor(4) as pool:
@@ -111,7 +125,7 @@ def _database(host, prepared):
     with stage("%s: PostgreSQL under cf-postgres.service" % host):
         if prepared:
             # As if the operator had restarted PostgreSQL with these in the last maintenance window.
-            podman.execute(host, ["sh", "-c", "cat >>%s/postgresql.conf" % PGDATA],
+            podman.execute(host, ["sh", "-c", "cat >>%s/state/pg/data/postgresql.conf" % work(host)],
                            stdin="listen_addresses = '*'\nwal_log_hints = on\n")
         podman.execute(host, ["systemctl", "enable", "cf-postgres.service"])
         podman.execute(host, ["systemctl", "restart" if prepared else "start", "cf-postgres.service"],
@@ -121,13 +135,26 @@ def _database(host, prepared):
                    "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password())
 
 
+def _install_again(host):
+    """The package's maintainer scripts give the host its own keys, certificate and secrets; then what operators add."""
+    with stage("%s: the stand-in for Enterprise's package, once more" % host):
+        podman.execute(host, ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--reinstall", "install",
+                              "cfengine-nova-hub"], timeout=120)
+        digest = public_key(host)[0]
+        for path, text, mode in (
+                ("%s/licenses/%s.dat" % (ENTERPRISE, digest), "a licence of the lab for this hub\n", "0600"),
+                ("/opt/cfengine/notification_scripts/call_ops.sh", "#!/bin/sh\nexit 0\n", "0770")):
+            podman.execute(host, ["sh", "-c", 'cat >"$1" && chmod "$2" "$1"', "sh", path, mode], stdin=text)
+
+
 def _policy(host, def_json):
     with stage("%s: CFEngine, bootstrapped to itself" % host):
         if def_json:
-            podman.execute(host, ["install", "-d", "-m", "0700", WORK + "/masterfiles/services/our_own"])
-            for name, text in (("def.json", json.dumps(def_json, indent=2) + "\n"),
+            folder = work(host) + "/masterfiles"
+            podman.execute(host, ["install", "-d", "-m", "0700", folder + "/services/our_own"])
+            for name, text in (("def.json", json.dumps(def_json, indent=2).replace(WORK, work(host)) + "\n"),
                                ("services/our_own/main.cf", OPERATOR_POLICY)):
-                podman.execute(host, ["sh", "-c", "umask 077; cat >%s/masterfiles/%s" % (WORK, name)], stdin=text)
+                podman.execute(host, ["sh", "-c", "umask 077; cat >%s/%s" % (folder, name)], stdin=text)
         _bootstrap(host, host)
         _start_daemons(host)
         wait_for("cf-serverd on %s" % host, lambda: _listens(host, 5308), 30)
@@ -135,19 +162,23 @@ def _policy(host, def_json):
 
 def _client(client, host):
     with stage("%s: bootstrapped to %s" % (client, host)):
+        if enterprise(client):
+            # The hub's package with the agent alone; elsewhere each host makes its own key at its first boot.
+            podman.execute(client, ["systemctl", "mask", "cf-postgres.service", *PORTAL_DAEMONS])
+            podman.execute(client, ["cf-key"])
         # Keys first, by a way that is safe already (the operator's SSH, in the lab podman): then neither has to
         # believe the network.
         trust(host, client)
         trust(client, host)
         # The stock policy serves this folder, but only when it is there as cf-serverd reads its policy.
-        podman.execute(client, ["install", "-d", "-m", "0700", WORK + "/data"])
+        podman.execute(client, ["install", "-d", "-m", "0700", work(client) + "/data"])
         _bootstrap(client, host)
         _start_daemons(client)
 
 
 def public_key(host):
     """A host's CFEngine key: (digest, text of the public key's file)."""
-    path = WORK + "/ppkeys/localhost.pub"
+    path = work(host) + "/ppkeys/localhost.pub"
     digest = podman.execute(host, ["cf-key", "-p", path]).stdout.strip()
     return digest, podman.execute(host, ["cat", path]).stdout
 
@@ -155,7 +186,7 @@ def public_key(host):
 def trust(host, other):
     """Have *host* trust the CFEngine key of *other*: the public key under the name that its digest gives it."""
     digest, text = public_key(other)
-    podman.execute(host, ["sh", "-c", 'umask 077; cat >"$1"', "sh", "%s/ppkeys/root-%s.pub" % (WORK, digest)],
+    podman.execute(host, ["sh", "-c", 'umask 077; cat >"$1"', "sh", "%s/ppkeys/root-%s.pub" % (work(host), digest)],
                    stdin=text)
 
 
@@ -200,8 +231,9 @@ def _bootstrap(host, hub):
 
 
 def _start_daemons(host):
-    podman.execute(host, ["systemctl", "enable", "cfengine3.service", *DAEMONS])
-    podman.execute(host, ["systemctl", "restart", *DAEMONS], timeout=60)
+    daemons = DAEMONS + (PORTAL_DAEMONS if enterprise(host) and host.startswith("hub") else ())
+    podman.execute(host, ["systemctl", "enable", "cfengine3.service", *daemons])
+    podman.execute(host, ["systemctl", "restart", *daemons], timeout=60)
 
 
 def _listens(host, port):

@@ -2,6 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The images of the hosts, built from Debian packages: blank, client (CFEngine), single (a hub).
 
+Besides, on one suite: vendor (blank, with a package source that has the stand-in for CFEngine Enterprise's hub
+package), enterprise (a hub of that package).
+
 Two halves: ``fetch`` needs the machine's network (mmdebstrap makes the base system and fetches
 all packages), ``build`` runs inside the lab's namespace and installs from those packages only.
 Each image is rebuilt only when its recipe has changed.
@@ -16,10 +19,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from lab import layers, paths, podman
+from lab.enterprise import package
 from lab.shell import LabError, run, say, stage
 
 SUITES = ("trixie", "bookworm")
-KINDS = ("blank", "client", "single")  # each is built on the one before
+BASES = {"blank": None, "client": "blank", "single": "client", "vendor": "blank", "enterprise": "vendor"}
+KINDS = tuple(BASES)  # in building order
+ENTERPRISE = ("vendor", "enterprise")
+ENTERPRISE_SUITES = ("trixie",)
 
 BASE = ("systemd", "systemd-sysv", "dbus", "python3", "python3-apt", "iproute2", "openssh-server", "iputils-ping",
         "procps", "ca-certificates", "tzdata", "less", "nftables", "rsync", "openssl")
@@ -55,8 +62,13 @@ def recipes(suite):
                     *text("image/packages.sh", "image/blank.sh", "repo.py")])
     client = digest(["client", blank, *text("image/client.sh")])
     sql = sorted(path.name for path in (paths.CODE / "sql").glob("*.sql"))
-    single = digest(["single", client, *text("image/single.sh", "image/keys.py", *["sql/" + name for name in sql])])
-    return {"blank": blank, "client": client, "single": single}
+    data = text("image/keys.py", *["sql/" + name for name in sql])
+    single = digest(["single", client, *text("image/single.sh"), *data])
+    found = {"blank": blank, "client": client, "single": single}
+    if suite in ENTERPRISE_SUITES:
+        found["vendor"] = digest(["vendor", blank, *text("image/vendor.sh"), *package.recipe()])
+        found["enterprise"] = digest(["enterprise", found["vendor"], *text("image/enterprise.sh"), *data])
+    return found
 
 
 def tree(suite, kind):
@@ -66,7 +78,20 @@ def tree(suite, kind):
 
 def chain(suite, kind):
     """The folders that make an image, uppermost first (list)."""
-    return [tree(suite, each) for each in reversed(KINDS[:KINDS.index(kind) + 1])]
+    found = []
+    while kind:
+        found.append(tree(suite, kind))
+        kind = BASES[kind]
+    return found
+
+
+def standing_on(kinds):
+    """The images of *kinds* and all that are built on them, in building order (list)."""
+    found = []
+    for kind in KINDS:
+        if kind in kinds or BASES[kind] in found:
+            found.append(kind)
+    return found
 
 
 def _stamp(suite, kind):
@@ -79,16 +104,16 @@ def missing(suite):
         raise LabError("There is no suite %r. The lab knows: %s." % (suite, ", ".join(SUITES)))
     wanted = recipes(suite)
     absent = []
-    for kind in KINDS:
+    for kind, digested in wanted.items():
         stamp = _stamp(suite, kind)
-        if absent or not stamp.exists() or stamp.read_text(encoding="utf-8").strip() != wanted[kind]:
+        if BASES[kind] in absent or not stamp.exists() or stamp.read_text(encoding="utf-8").strip() != digested:
             absent.append(kind)
     return absent
 
 
 def forget(suite, kinds=KINDS):
     """Remove images; those that stand on them are removed with them."""
-    for kind in KINDS[min(KINDS.index(each) for each in kinds):]:
+    for kind in standing_on(kinds):
         _stamp(suite, kind).unlink(missing_ok=True)
         if tree(suite, kind).exists():
             shutil.rmtree(tree(suite, kind))
@@ -139,14 +164,16 @@ def build(suite):
 def _add(suite, kind):
     worker = "build-%s-%s" % (suite, kind)
     log = paths.LOGS / (worker + ".log")
-    below = chain(suite, KINDS[KINDS.index(kind) - 1])
+    below = chain(suite, BASES[kind])
     with stage("%s: image %s" % (suite, kind), log):
         forget(suite, [kind])
         podman.remove(worker)
+        if kind == "vendor":
+            package.build(suite)
         with layers.mounted(below, tree(suite, kind), paths.TMP / worker) as root:
             try:
                 podman.podman("run", "--name=" + worker, "--network=none", "--hostname=build", *podman.common_options(),
-                              podman.repository_option(suite), "--volume=%s:/lab:ro" % paths.CODE,
+                              *podman.repository_options(suite), "--volume=%s:/lab:ro" % paths.CODE,
                               "--rootfs", str(root), "sh", "/lab/image/%s.sh" % kind, timeout=600, log=log)
             finally:
                 podman.remove(worker)
@@ -154,7 +181,8 @@ def _add(suite, kind):
 
 def describe():
     """What is built: {suite: {kind: "built" or "missing"}} (dict)."""
-    return {suite: {kind: "missing" if kind in missing(suite) else "built" for kind in KINDS} for suite in SUITES}
+    return {suite: {kind: "missing" if kind in missing(suite) else "built" for kind in recipes(suite)}
+            for suite in SUITES}
 
 
 def fetch_all(suites):

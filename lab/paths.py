@@ -48,3 +48,8 @@ def make():
 def repository(suite):
     """The folder with the suite's packages, mounted at /srv/packages in every host."""
     return SUITES / suite / "packages"
+
+
+def enterprise(suite):
+    """The folder with the stand-in for Enterprise's package, mounted at /srv/enterprise where it has been built."""
+    return SUITES / suite / "enterprise-packages"

@@ -66,9 +66,12 @@ def common_options():
             "--shm-size=512m", "--label=%s" % LABEL]
 
 
-def repository_option(suite):
-    """The option that mounts the suite's packages where every host looks for them."""
-    return "--volume=%s:/srv/packages:ro" % paths.repository(suite)
+def repository_options(suite):
+    """The options that mount the suite's packages where hosts look for them (list)."""
+    found = ["--volume=%s:/srv/packages:ro" % paths.repository(suite)]
+    if paths.enterprise(suite).exists():
+        found.append("--volume=%s:/srv/enterprise:ro" % paths.enterprise(suite))
+    return found
 
 
 def containers():

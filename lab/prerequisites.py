@@ -23,6 +23,7 @@ NEEDED = (
     ("util-linux", "unshare"),
     ("mount", "mount"),
     ("dpkg", "dpkg-deb"),
+    ("gcc", "gcc"),  # for the stand-in for CFEngine Enterprise's plug-in
     ("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 )
 

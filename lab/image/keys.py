@@ -1,9 +1,9 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Write public keys of hosts that report to a hub, named as CFEngine Community names them.
+"""Write public keys of hosts that report to a hub, named as CFEngine Community (MD5) or Enterprise (SHA) names them.
 
 Each is a well-formed RSA public key of 2048 bits to which nobody has a private key: making fifty
-real pairs would cost seconds, and nobody is to log in with them. Arguments: FOLDER, HOW MANY.
+real pairs would cost seconds, and nobody is to log in with them. Arguments: FOLDER, HOW MANY, MD5 (default) or SHA.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ def pem(modulus):
     return "-----BEGIN RSA PUBLIC KEY-----\n%s\n-----END RSA PUBLIC KEY-----\n" % "\n".join(lines)
 
 
-def main(folder, count):
+def main(folder, count, kind="MD5"):
     """Write *count* keys and have cf-key confirm the name of the last one."""
     name = path = ""
     for _number in range(count):
         modulus = bytearray(os.urandom(256))
         modulus[0] |= 0x80
         modulus[-1] |= 1
-        name = "MD5=" + hashlib.md5(bytes(modulus) + EXPONENT).hexdigest()
+        digest = hashlib.sha256 if kind == "SHA" else hashlib.md5
+        name = "%s=%s" % (kind, digest(bytes(modulus) + EXPONENT).hexdigest())
         path = os.path.join(folder, "root-%s.pub" % name)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as handle:
             handle.write(pem(bytes(modulus)))
@@ -51,4 +52,4 @@ def main(folder, count):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

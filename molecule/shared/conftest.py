@@ -17,7 +17,9 @@ import testinfra
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11", "client1": "192.168.100.21",
              "client2": "192.168.100.22", "client3": "192.168.100.23", "client4": "192.168.100.24"}
-WORK = "/var/lib/cfengine3"
+WORK = os.environ.get("HUB_WORK", "/var/lib/cfengine3")
+ENTERPRISE = WORK == "/var/cfengine"  # on the lab's stand-in for the vendor's package
+PSQL = WORK + "/bin/psql" if ENTERPRISE else "psql"
 SHARED = "192.168.100.100"
 BEGUN = time.time()  # when the tests began: the upgrade is over
 
@@ -60,7 +62,7 @@ def get_host(name):
 
 def sql(host, query, database="postgres"):
     """Rows (one string each) of a query through the local socket, as root."""
-    return host.run_expect([0], "psql -XAtq -d %s -c %s" % (database, shlex.quote(query))).stdout.splitlines()
+    return host.run_expect([0], "%s -XAtq -d %s -c %s" % (PSQL, database, shlex.quote(query))).stdout.splitlines()
 
 
 @contextmanager

@@ -21,7 +21,7 @@ import time
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    firewall_loader, platforms, rpm_loader, tls_files)
+    firewall_loader, platforms, portal, rpm_loader, tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
@@ -41,6 +41,8 @@ PASSING = ("the database system is starting up", "the database system is shuttin
 # Variables of the policy framework to which role hub adds its own.
 AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
+# With it the vendor's policy writes units of its own, in the place of the mask too, and starts cf-postgres.
+UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend",) + rpm_loader.LOCKS
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
@@ -402,8 +404,9 @@ def cfengine(run, layout, installed):
 
 
 def augments_facts(path):
-    """{"def_json_error", "policy_location", "sets_acl"}: why CFEngine's augments cannot be merged with, or None, where
-    they say that policy comes from, and whether they set acl. Their text stays here: operators keep secrets in it.
+    """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged with, or
+    None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall manage systemd's
+    units. Their text stays here: operators keep secrets in it.
     """
     try:
         text = read_text(path)
@@ -412,10 +415,11 @@ def augments_facts(path):
         if os.path.exists(os.path.join(os.path.dirname(path), "def_preferred.json")):
             raise ValueError("CFEngine reads def_preferred.json in its place; bring both together in def.json")
     except ValueError as error:
-        return {"def_json_error": str(error), "policy_location": None, "sets_acl": True}
+        return {"def_json_error": str(error), "policy_location": None, "sets_acl": True, "manages_units": False}
     place = augments.find(data, "mpf_update_policy_master_location")
     return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None,
-            "sets_acl": augments.find(data, "acl") is not None}
+            "sets_acl": augments.find(data, "acl") is not None,
+            "manages_units": hub_model.on_hubs(data.get("classes", {}), UNITS_CLASS)}
 
 
 def acl_in_policy(run, layout):
@@ -494,10 +498,11 @@ def tls(run, files, db_user):
 
 
 def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=(),
-            firewall=True, repository="", enable_repository=False):
+            firewall=True, repository="", enable_repository=False, shared=()):
     """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files;
     *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*: the
-    operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for enabled.
+    operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for enabled;
+    *shared*: addresses whose names Mission Portal's certificate should have.
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
@@ -525,10 +530,12 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
-            layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
+            layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
+        "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
+        "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
     }

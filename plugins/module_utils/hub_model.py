@@ -217,6 +217,16 @@ def cib_summary(xml_text):
             "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 
 
+def on_hubs(classes, name):
+    """Does the "classes" part of augments define the class on hubs? Unless each expression leaves them out, yes."""
+    for key, value in classes.items():
+        if key.rpartition(":")[2] == name:
+            value = value.get("class_expressions", []) if isinstance(value, dict) else value
+            texts = [value] if isinstance(value, str) else list(value)
+            return not texts or not all("!am_policy_hub" in text or "!policy_server" in text for text in texts)
+    return False
+
+
 def hub_list(text):
     """The list of hubs out of its file's text: {"hubs": {address: {"name", "key", "public"}}, ...}; None without one.
 

@@ -148,19 +148,18 @@ def check_host(host, info, infos, install, report):
     if cfengine["policy_server"] and not cfengine["am_policy_hub"] and cfengine["policy_server"] not in own:
         report.fail(host, "this host is a client: it gets its policy from %s" % cfengine["policy_server"],
                     "if it is to be a hub from now on, remove %s" % info["layout"]["policy_server"])
-    if info["packages"] is None and not cfengine["coming"]:
-        report.fail(host, "CFEngine is not installed here, and no package source offers it",
-                    "add the package source, or set hub_ha_package_source")
 
 
 def as_other(info):
-    """Facts of the hub that will be cloned: its package may come, and what that makes by itself is put aside."""
+    """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside when
+    it was noted before that there was none.
+    """
     info, cfengine = dict(info), info["cfengine"]
-    brings_all = info["layout"]["name"] == "enterprise" or info["packages"] is None
+    brings_all = info["layout"]["name"] == "enterprise"
     if not cfengine["installed"] and brings_all and cfengine["coming"]:
         info["layout_found"] = info["layout"]["name"]
         info["cfengine"] = dict(cfengine, version=cfengine["coming"])
-    if package_made(info):
+    if package_made(info) and info["package_marker"]:
         info["postgres"] = dict(info["postgres"], state="absent", server=None, control={}, pid=None, clone=False)
         info["ports"] = [port for port in info["ports"] if port != info["postgres"]["port"]]
     return info

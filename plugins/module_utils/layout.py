@@ -9,6 +9,8 @@ from __future__ import annotations
 
 
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
+# There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
+PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
 
 
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
@@ -37,6 +39,8 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "ha_dir": state + "/pg/hub_ha",
         "restored": state + "/pg/hub_ha/restored.json",  # which backup was put back on this hub
         "pg_log": "/var/log/postgresql.log",
+        # CFEngine's keys of all hubs, for clients; the vendor's policy fills it.
+        "hub_keys": work_dir + "/ppkeys_hubs",
         "db_user": "cfpostgres",
         "db_unit": "cf-postgres",
         "umbrella_unit": "cfengine3",
@@ -49,6 +53,12 @@ LAYOUTS = {
     "debian": _layout("debian", "/var/lib/cfengine3", "/usr/bin",
                       ["cfengine3"], ["/usr/lib/postgresql/*/bin"]),
 }
+
+
+# Owner of the database's directory, owner of what only root needs to read there, and modes. The vendor's policy gives
+# everything below state/pg to the database's user and takes it from all others, at each run of the agent.
+LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cfpostgres", ha_mode="0700", public_mode="0600")
+LAYOUTS["debian"].update(pg_owner="root", pg_mode="0750", ha_owner="root", ha_mode="0750", public_mode="0644")
 
 
 def detect(exists):

@@ -13,7 +13,8 @@ import ipaddress
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    cib_model, corosync, firewall_model, hub_model, install, platforms)
+    cib_model, corosync, firewall_model, hub_model, install, platforms, portal)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -23,6 +24,7 @@ RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvir
                 "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
 DEVICE_KEYS = ("id", "agent", "hub", "params", "password")  # of a fencing device; the first three must be there
 INCLUDE_FILE = "hub_ha.conf"
+VENDOR_PACKAGES = tuple(LAYOUTS["enterprise"]["cfengine_packages"])
 SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
 # Oldest versions that can work: corosync-cfgtool that tells each link's state; role names Promoted and Unpromoted; an
 # agent that reads this pacemaker's crm_mon; the first CFEngine with a supported PostgreSQL.
@@ -200,7 +202,7 @@ def needed_packages(infos, settings, active, passive):
     unless the pair is made from nothing.
     """
     layout, new = infos[active]["layout"], settings.get("install")
-    hub = list(layout["cfengine_packages"]) if layout["name"] == "debian" or new else []
+    hub = list(layout["cfengine_packages"])
     major = pg_major(infos[active])
     if layout["name"] == "debian" and major:
         hub.append("postgresql-%d" % major)
@@ -241,16 +243,20 @@ def check_selinux(infos, settings, report):
                         % (off[0], off[0]))
 
 
-def check_offered(host, info, names, settings, report):
+def check_offered(host, info, names, active, settings, report):
     """Whatever is not installed must be on offer. With dnf one repository brings most of it."""
     lacking = [name for name in names if not info["packages"].get(name, {}).get("installed")
                and not info["packages"].get(name, {}).get("candidate")]
     repository = (info["platform"] or {}).get("repository")
-    if not repository:
-        for name in lacking:
-            report.fail(host, "package %s is not installed and no package source offers it" % name,
-                        "add or repair the package source, then check with: apt-cache policy %s" % name)
-    elif lacking:
+    ask = "apt-cache policy" if not repository else "dnf repoquery"
+    for name in [name for name in lacking if name in VENDOR_PACKAGES or not repository]:
+        report.fail(host, "package %s is not installed and no package source offers it" % name,
+                    "add or repair the package source, then check with: %s %s%s" % (
+                        ask, name, "" if name not in VENDOR_PACKAGES else
+                        "; or install the vendor's file of it by hand, with the version that %s has, stop it, and "
+                        "move its own database aside" % active))
+    lacking = [name for name in lacking if name not in VENDOR_PACKAGES]
+    if repository and lacking:
         report.fail(host, "not installed, and offered by no package source%s: %s" % (
             ", not even with the repository %s" % repository if settings.get("enable_repository") else "",
             ", ".join(lacking)),
@@ -266,7 +272,7 @@ def check_versions(infos, needed, active, passive, settings, report, same=SAME_V
             continue
         if info["packager_interrupted"]:
             report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
-        check_offered(host, info, needed[host], settings, report)
+        check_offered(host, info, needed[host], active, settings, report)
     check_programs(infos, report)
     for name in same:
         versions = dict((host, component_version(info, name)) for host, info in infos.items())
@@ -419,6 +425,26 @@ def check_databases(infos, active, passive, report):
     check_passive_database(infos, active, passive, report)
 
 
+def packaged_database(passive, active):
+    """Is the passive hub's database the empty one that the vendor's package makes, which this collection has installed?
+
+    Noted before the package was installed, on a hub without a database; and it has never been in use since.
+    """
+    mine, wanted = passive["postgres"], hub_model.system_identifier(active["postgres"])
+    return bool(passive.get("package_marker") and mine["state"] == "stopped" and not mine["lock"] and wanted
+                and not mine["standby_signal"] and mine["control"].get("state") == "shut down"
+                and mine["control"].get("timeline") == 1 and hub_model.system_identifier(mine) != wanted)
+
+
+def check_package_on_a_pair(infos, missing, report):
+    """The vendor's maintainer scripts stop and start PostgreSQL for themselves: never where pacemaker has it."""
+    for host, info in infos.items():
+        if info["cluster"]["has_database"] and set(missing[host]) & set(VENDOR_PACKAGES):
+            report.fail(host, "the hub package is missing here, and pacemaker has this hub's database: the package's scripts "
+                              "would stop and start PostgreSQL behind its back",
+                        "take this hub out of the cluster first (systemctl stop pacemaker corosync), then install the package")
+
+
 def check_passive_database(infos, active, passive, report):
     mine, theirs = infos[passive]["postgres"], infos[active]["postgres"]
     state = mine["state"]
@@ -429,6 +455,8 @@ def check_passive_database(infos, active, passive, report):
                     "move them away; the clone goes there")
     identifier, wanted = hub_model.system_identifier(mine), hub_model.system_identifier(theirs)
     aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
+    if packaged_database(infos[passive], infos[active]):
+        return  # it is moved aside
     if state in ("stopped", "standby", "primary") and identifier and wanted and identifier != wanted:
         report.fail(passive, "this hub has a database of its own (system %s; the hub to be upgraded is %s)"
                     % (identifier, wanted), aside)
@@ -813,7 +841,20 @@ def ha_info(infos, client):
     return found
 
 
-def hub_list(infos, client, virtual_ips, nodes, settings):
+def portal_plan(infos, active, passive, addresses, virtual_ips, settings, report):
+    """{"secrets": see portal.secrets_plan, "certificates": {host: arguments for module hub_certificate, or None}}."""
+    certificates = {}
+    for host, info in infos.items():
+        own = [network[host] for network in addresses]
+        certificates[host], warnings = portal.certificate_plan(info.get("portal"), own, virtual_ips, settings,
+                                                               info["clock"]["end"])
+        for text in warnings:
+            report.warn(host, text)
+    return {"secrets": portal.secrets_plan(infos[active].get("portal"), infos[passive].get("portal")),
+            "certificates": certificates}
+
+
+def hub_list(infos, client, virtual_ips, nodes, settings, layout):
     """What hubs and clients must know of each other, as services/hub_ha.json; see roles/hub/files/hub_ha.cf. None
     until both hubs have a key.
     """
@@ -821,7 +862,7 @@ def hub_list(infos, client, virtual_ips, nodes, settings):
         return None
     vendor = any(info["cfengine"]["edition"] == "enterprise" for info in infos.values())
     # The counterparts of its secrets are in the replicated database; the vendor's policy leaves it out.
-    portal = [list(infos.values())[0]["layout"]["work_dir"] + "/httpd/secrets.ini"] if vendor else []
+    secrets = [layout["work_dir"] + "/httpd/secrets.ini"] if vendor else []
     return {
         "version": 1, "vendor": vendor, "shared": list(virtual_ips),
         "hubs": dict((client["addresses"][host], {
@@ -829,7 +870,7 @@ def hub_list(infos, client, virtual_ips, nodes, settings):
             for host, info in infos.items()),
         "revoked": as_list(settings.get("revoked_keys")),
         "sync": {"policy": bool(settings.get("sync_policy", True)),
-                 "paths": portal + as_list(settings.get("shared_paths"))},
+                 "paths": secrets + as_list(settings.get("shared_paths"))},
     }
 
 
@@ -890,6 +931,10 @@ def check_policy(infos, active, settings, report):
         report.warn(active, "%s is not CFEngine's masterfiles policy framework, which reads def.json: have your policy "
                             "read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update, or clients "
                             "learn of the other hub from playbooks/clients.yml only" % info["layout"]["masterfiles"])
+    if info["cfengine"].get("manages_units") and info["cfengine"]["edition"] == "enterprise":
+        report.fail(active, "def.json defines mpf_enable_cfengine_systemd_component_management, with which the vendor's policy "
+                            "writes cf-postgres.service, where the mask is, and starts PostgreSQL on both hubs",
+                    "take that class out of def.json, or leave the hubs out: \"any.!am_policy_hub::\"")
     links = info["cfengine"].get("policy_links")
     if links and settings.get("sync_policy", True):
         report.warn(active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries them as what they "
@@ -943,6 +988,9 @@ def make_plan(results, settings, probes=None):
     check_hub_list(infos, active, settings, report)
     check_policy(infos, active, settings, report)
     check_acl(infos, active, report)
+    missing = missing_packages(infos, needed)
+    check_package_on_a_pair(infos, missing, report)
+    portal.check(infos, active, passive, report)
     check_shared_paths(infos, active, settings, report)
     check_revoked(settings, report)
     check_cluster(infos, settings, report)
@@ -980,14 +1028,16 @@ def make_plan(results, settings, probes=None):
         "pg_size": (postgres["server"] or {}).get("size_bytes"),
         "pg_socket": ((postgres["server"] or {}).get("settings") or {}).get("unix_socket_directories", {}),
         "system_identifier": hub_model.system_identifier(postgres),
-        "packages": missing_packages(infos, needed),
+        "packages": missing,
+        "packaged_database": packaged_database(infos[passive], infos[active]),
+        "portal": portal_plan(infos, active, passive, [net["addresses"] for net in networks], virtual_ips, settings, report),
         "db_user": infos[active]["db_user"],
         "include": wanted["include"], "restart": wanted["restart"],
         "reload": [host for host, info in infos.items()
                    if (info["postgres"]["server"] or {}).get("reload_pending")],
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),
         "ha_info": ha_info(infos, clients),
-        "hub_list": hub_list(infos, clients, virtual_ips, nodes, settings),
+        "hub_list": hub_list(infos, clients, virtual_ips, nodes, settings, layout),
         "adopted": adopted, "platform": infos[active]["platform"],
         "firewalls": firewalls, "closed": closed,
         "stock_clusters": stock_clusters(infos),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_certificate
-short_description: A hub's own TLS key and certificate for its PostgreSQL
+short_description: A hub's own TLS key and certificate, for its PostgreSQL or Mission Portal
 version_added: "1.0.0"
 description:
   - Makes a key (P-256) and a self-signed certificate with the given names and addresses, once.
@@ -47,6 +47,14 @@ options:
     description: Group of both files.
     type: str
     default: root
+  key_mode:
+    description: Permissions of the key, octal, as text.
+    type: str
+    default: "0600"
+  certificate_mode:
+    description: Permissions of the certificate, octal, as text.
+    type: str
+    default: "0644"
   days:
     description: How many days the certificate is valid.
     type: int
@@ -149,8 +157,8 @@ def make(run, params):
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-sha256", "-days", str(params["days"]), "-subj", "/CN=%s" % params["common_name"],
              "-addext", "subjectAltName=" + san, "-keyout", key, "-out", certificate])
-        own(key, params, 0o600)
-        own(certificate, params, 0o644)
+        own(key, params, int(params["key_mode"], 8))
+        own(certificate, params, int(params["certificate_mode"], 8))
         os.rename(key, params["key"])
         os.rename(certificate, params["certificate"])
 
@@ -170,6 +178,8 @@ def main():
             addresses=dict(type="list", elements="str", default=[]),
             owner=dict(type="str", default="root"),
             group=dict(type="str", default="root"),
+            key_mode=dict(type="str", default="0600", no_log=False),
+            certificate_mode=dict(type="str", default="0644"),
             days=dict(type="int", default=3650),
             renew_days=dict(type="int", default=60),
         ),
@@ -178,13 +188,17 @@ def main():
     params = module.params
     if not re.match(r"^[A-Za-z0-9._-]+$", params["common_name"]):
         module.fail_json(msg="%r is no host name" % params["common_name"])
+    for name in ("key_mode", "certificate_mode"):
+        if not re.match("^[0-7]{3,4}$", params[name]):
+            module.fail_json(msg="%s %r is not an octal number such as 0600" % (name, params[name]))
     try:
         why = problem(local_runner, params)
         changed = anew = why is not None
         if why and not module.check_mode:
             make(local_runner, params)
         if not why:
-            for path, mode in ((params["key"], 0o600), (params["certificate"], 0o644)):
+            for path, mode in ((params["key"], int(params["key_mode"], 8)),
+                               (params["certificate"], int(params["certificate_mode"], 8))):
                 if loose(path, params["owner"], params["group"], mode):
                     changed, why = True, "owned or readable by others"
                     if not module.check_mode:

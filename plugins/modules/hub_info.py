@@ -53,6 +53,11 @@ options:
       - On a host with CFEngine the layout is found out and this is ignored.
     type: str
     choices: [enterprise, debian]
+  shared:
+    description: Shared addresses, whose names Mission Portal's certificate should have; they are looked up on the hub.
+    type: list
+    elements: str
+    default: []
   packager_wait:
     description: Seconds to wait for the end of a package transaction that is under way; V(-1) is not to look for one.
     type: int
@@ -130,6 +135,11 @@ hub:
         What is wrong with O(tls), when the certificate expires, a digest of the authorities, and which of the files the
         database's user cannot read; null when nothing is given or a file lacks.
       type: dict
+    portal:
+      description: >-
+        Mission Portal's certificate, licence files, the names of O(shared), and owner, mode and digest of its secrets; null
+        on a hub without it.
+      type: dict
     space:
       description: Free and total bytes of the file system that holds the database.
       type: dict
@@ -167,6 +177,7 @@ def main():
             packages=dict(type="list", elements="str", default=[]),
             tls=dict(type="list", elements="path", default=[]),
             layout=dict(type="str", choices=["enterprise", "debian"]),
+            shared=dict(type="list", elements="str", default=[]),
             packager_wait=dict(type="int", default=300),
             firewall=dict(type="bool", default=True),
             repository=dict(type="str", default=""),
@@ -179,7 +190,8 @@ def main():
                                  module.params["layout"], module.params["packager_wait"],
                                  files=module.params["tls"], firewall=module.params["firewall"],
                                  repository=module.params["repository"],
-                                 enable_repository=module.params["enable_repository"])
+                                 enable_repository=module.params["enable_repository"],
+                                 shared=module.params["shared"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

@@ -8,7 +8,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
-from conftest import BEGUN, ROOT, SHARED, WORK, report, lab, sql
+from conftest import BEGUN, ENTERPRISE, ROOT, SHARED, WORK, report, lab, sql
 
 sys.path.insert(0, str(ROOT))
 from lab.hub import OPERATOR_DEF_JSON  # noqa: E402
@@ -143,7 +143,7 @@ def test_file_modes(hub):
     for path, user, mode in (("/etc/corosync/authkey", "root", 0o400),
                              (HA_DIR + "/pgpass", "cfpostgres", 0o600),
                              (HA_DIR + "/server.key", "cfpostgres", 0o600),
-                             (HA_DIR + "/replication.password", "root", 0o600),
+                             (HA_DIR + "/replication.password", "cfpostgres" if ENTERPRISE else "root", 0o600),
                              (DATA, "cfpostgres", 0o700),
                              (WORK + "/ppkeys/localhost.priv", "root", 0o600),
                              ("/var/backups/cfengine-hub-ha", "root", 0o700)):
@@ -177,10 +177,12 @@ def test_ha_info_is_strict_and_true(hub, hub1, hub2):
 
 def test_def_json_keeps_what_was_there(hub):
     data = json.loads(hub.file(WORK + "/masterfiles/def.json").content_string)
-    kept = dict(OPERATOR_DEF_JSON["vars"], acl=OPERATOR_DEF_JSON["vars"]["acl"] + ["192.168.100.10", "192.168.100.11"])
+    operators = json.loads(json.dumps(OPERATOR_DEF_JSON).replace("/var/lib/cfengine3", WORK))
+    kept = dict(operators["vars"], acl=OPERATOR_DEF_JSON["vars"]["acl"] + ["192.168.100.10", "192.168.100.11"])
     assert dict((name, data["vars"][name]) for name in kept) == kept
-    assert data["classes"] == OPERATOR_DEF_JSON["classes"], "the vendor's policy stays off on the Community edition"
-    assert data["inputs"] == OPERATOR_DEF_JSON["inputs"] + ["services/hub_ha.cf"]
+    vendors = {"enable_cfengine_enterprise_hub_ha": ["any::"]} if ENTERPRISE else {}  # off on the Community edition
+    assert data["classes"] == dict(operators["classes"], **vendors)
+    assert data["inputs"] == operators["inputs"] + ["services/hub_ha.cf"]
 
 
 def test_operators_access_rule_survives(hub):

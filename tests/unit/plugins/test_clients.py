@@ -214,7 +214,7 @@ def test_def_json_that_cannot_be_added_to_is_told_before_anything_is_changed(tmp
     assert found["def_json_error"] == 'the variable "acl" is no list of texts'
     path.write_text('{"vars": {"mpf_update_policy_master_location": "/srv"}}', encoding="utf-8")
     found = hub_loader.augments_facts(str(path))
-    assert found == {"def_json_error": None, "policy_location": "/srv", "sets_acl": False}
+    assert found == {"def_json_error": None, "policy_location": "/srv", "sets_acl": False, "manages_units": False}
     (tmp_path / "def_preferred.json").write_text("{}", encoding="utf-8")
     assert "CFEngine reads def_preferred.json in its place" in hub_loader.augments_facts(str(path))["def_json_error"]
 

@@ -130,6 +130,17 @@ def test_loose_permissions_are_mended_without_a_new_key(make, folder):
     assert make()["changed"] is False
 
 
+def test_other_permissions_on_request(make, folder):
+    modes = {"key_mode": "0440", "certificate_mode": "0444"}
+    assert make(**modes)["changed"]
+    assert [files(folder)[name][1] for name in ("server.crt", "server.key")] == [0o444, 0o440]
+    assert not make(**modes)["changed"]
+    key = files(folder)["server.key"][0]
+    assert make(certificate_mode="0600")["changed"]
+    assert files(folder)["server.key"] == (key, 0o600) and files(folder)["server.crt"][1] == 0o600
+    assert "key_mode 'rw' is not an octal number" in make(key_mode="rw")["msg"]
+
+
 def test_owner(make, folder):
     make(owner="daemon", group="games")
     assert not hub_certificate.loose(str(folder / "server.key"), "daemon", "games", 0o600)

@@ -9,7 +9,7 @@ import copy
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import install, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import install, plan, platforms
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -244,6 +244,15 @@ def test_enterprise_with_its_package_installed():
     infos = enterprise_blanks(installed=True)
     infos["hub1"]["packages"]["cfengine-nova-hub"] = infos["hub2"]["packages"]["cfengine-nova-hub"] = {
         "installed": "3.24.1-1", "candidate": "3.24.1-1"}
+    assert "hub2: PostgreSQL runs as a primary on both hubs" in "".join(problems(make(infos)))
+    stopped = copy.deepcopy(infos)
+    stopped["hub2"]["postgres"].update(state="stopped", server=None, control={
+        "state": "shut down", "system_identifier": pair.OTHER_SYSTEM, "timeline": 1})
+    stopped["hub2"]["ports"] = [22]
+    assert [text for text in problems(make(stopped)) if text.startswith("hub2: this hub has a database of its own")], \
+        "nobody has noted that it is the package's, so it may be somebody's"
+    infos["hub2"]["package_marker"] = stopped["hub2"]["package_marker"] = True
+    assert problems(make(stopped)) == []
     found = make(infos)
     assert problems(found) == [], "the other hub's own database will be aside"
     assert (found["active"], found["pg_bin"], found["pg_major"]) == ("hub1", "/var/cfengine/bin", 16)
@@ -251,15 +260,20 @@ def test_enterprise_with_its_package_installed():
     assert "hub2: CFEngine 3.24.0 here and 3.24.1 on hub1" in problems(make(infos))
 
 
-def test_enterprise_where_apt_is_not_the_packager():
+def test_enterprise_where_dnf_is_the_packager():
     infos = enterprise_blanks()
     for info in infos.values():
-        info["packages"], info["cluster"]["corosync_installed"] = None, True
-        info["cluster"].update(pacemaker_installed=True, agents={"ocf:heartbeat:pgsql": True})
+        info["os"] = {"id": "rocky", "version": "9.4", "name": "Rocky Linux 9.4", "machine": "x86_64"}
+        info["platform"] = platforms.resolve(info["os"])
+        info["packages"] = dict((name, {"installed": "3.1.8-1", "candidate": "3.1.8-1"})
+                                for name in info["platform"]["cluster_packages"])
+        info["packages"]["resource-agents"]["installed"] = "4.10.0-71"
     of = dict((host, tried({"cfengine-nova-hub": "3.24.1-1.el9"})) for host in infos)
-    assert problems(make(infos, of=of)) == []
-    assert "hub1: CFEngine is not installed here, and no package source offers it" in problems(
-        make(infos, of={"hub1": tried({}), "hub2": of["hub2"]}))
+    found = make(infos, of=of, cluster_packages=[])
+    assert problems(found) == []
+    assert found["packages"] == {"hub1": ["cfengine-nova-hub"], "hub2": ["cfengine-nova-hub"]}
+    assert "hub1: package cfengine-nova-hub is not installed and no package source offers it" in problems(
+        make(infos, of={"hub1": tried({}), "hub2": of["hub2"]}, cluster_packages=[]))
 
 
 def test_layout_of_a_package():

@@ -21,11 +21,54 @@ DEVICES = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "param
             "password": "p"} for hub in ("hub1", "hub2")]
 
 
+def enterprise(results):
+    """hub1 has the vendor's package, and hub2's package source has it too."""
+    results["hub1"]["hub"].update(layout=copy.deepcopy(LAYOUTS["enterprise"]), layout_found="enterprise")
+    results["hub1"]["hub"]["cfengine"]["edition"] = "enterprise"
+    for name, installed in (("hub1", "3.24.2-1"), ("hub2", "")):
+        results[name]["hub"]["packages"]["cfengine-nova-hub"] = {"installed": installed, "candidate": "3.24.2-1"}
+    return results
+
+
 def make(results=None, probes=None, **settings):
     return plan.make_plan(results or pair.results(), pair.settings(**settings), probes)
 
 
 # --- what is decided ---------------------------------------------------------------------------------------------
+
+def test_the_vendors_package_is_installed_where_it_lacks_and_never_on_the_active_hub():
+    results = enterprise(pair.results())
+    results["hub1"]["hub"]["packages"]["cfengine-nova-hub"]["candidate"] = "3.24.3-1"
+    found = make(results)
+    assert found["failures"] == []
+    assert "cfengine-nova-hub" in found["packages"]["hub2"] and "postgresql-17" not in found["packages"]["hub2"]
+    assert "cfengine-nova-hub" not in found["packages"]["hub1"]
+    assert not found["packaged_database"]
+
+
+PACKAGED = {"state": "stopped", "data_dir_state": "database", "data_version": "17",
+            "control": {"state": "shut down", "system_identifier": pair.OTHER_SYSTEM, "timeline": 1}}
+
+
+def test_the_database_that_the_package_made_is_moved_aside():
+    results = enterprise(pair.results())
+    results["hub2"]["hub"]["postgres"].update(copy.deepcopy(PACKAGED))
+    assert "database of its own" in make(results)["failures"][0]["problem"], "nobody has noted that it is the package's"
+    results["hub2"]["hub"]["package_marker"] = True
+    found = make(results)
+    assert found["failures"] == [] and found["packaged_database"]
+
+
+@pytest.mark.parametrize("change", [
+    {"control": dict(PACKAGED["control"], timeline=2)}, {"control": dict(PACKAGED["control"], state="in production")},
+    {"lock": True}, {"standby_signal": True}])
+def test_a_database_that_was_in_use_is_never_taken_for_the_packages(change):
+    results = enterprise(pair.results())
+    results["hub2"]["hub"]["postgres"].update(copy.deepcopy(PACKAGED), **change)
+    results["hub2"]["hub"]["package_marker"] = True
+    found = make(results)
+    assert len(found["failures"]) == 1 and not found["packaged_database"]
+
 
 def test_live_hub_and_blank_hub():
     found = make()
@@ -390,11 +433,21 @@ CASES = [
     case("hub package lacks", "hub2", "CFEngine is not installed here", "same hub package as on hub1 (CFEngine 3.24.2)",
          lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(layout_found=None),
                           results["hub2"]["hub"]["cfengine"].update(installed=False, version=None))),
-    case("hub package lacks and apt could offer it", "hub2", "CFEngine is not installed here", "same hub package",
-         lambda results: (
-             results["hub1"]["hub"].update(layout=copy.deepcopy(LAYOUTS["enterprise"]), layout_found="enterprise"),
-             results["hub2"]["hub"]["packages"].update({
-                 "cfengine-nova-hub": {"installed": "", "candidate": "3.24.2"}}))),
+    case("hub package lacks and no source has it", "hub2",
+         "cfengine-nova-hub is not installed and no package source offers",
+         "install the vendor's file of it by hand, with the version that hub1 has",
+         lambda results: results["hub1"]["hub"].update(layout=copy.deepcopy(LAYOUTS["enterprise"]),
+                                                       layout_found="enterprise")),
+    case("hub package lacks and apt offers another version", "hub2", "CFEngine 3.27.0 here and 3.24.2 on hub1",
+         "same version",
+         lambda results: (enterprise(results), results["hub2"]["hub"]["packages"].update({
+             "cfengine-nova-hub": {"installed": "", "candidate": "3.27.0-1"}}))),
+    case("the vendor's policy manages units", "hub1", "mpf_enable_cfengine_systemd_component_management",
+         "take that class out of def.json",
+         lambda results: enterprise(results)["hub1"]["hub"]["cfengine"].update(manages_units=True)),
+    case("hub package lacks on a hub of a pair", "hub2", "pacemaker has this hub's database",
+         "out of the cluster first",
+         lambda results: (enterprise(results), results["hub2"]["hub"]["cluster"].update(has_database=True))),
     case("no cluster programs and no apt", "hub2",
          "nor dnf is the packager: corosync, pacemaker, ocf:heartbeat:IPaddr2, ocf:heartbeat:pgsql, openssl",
          "package sources first", lambda results: (both(no_apt)(results), results["hub2"]["hub"].update(

@@ -54,7 +54,8 @@ def enterprise(results):
         result["hub"].update(layout=dict(LAYOUTS["enterprise"]))
         result["hub"]["packages"] = dict((name, {"installed": "3.1.8-1", "candidate": "3.1.8-1"}) for name in (
             "corosync", "perl-interpreter", "procps-ng", "openssl"))
-        for name, version in (("pacemaker", "2.1.7-5"), ("pacemaker-cli", "2.1.7-5"), ("resource-agents", "4.10.0-71")):
+        for name, version in (("pacemaker", "2.1.7-5"), ("pacemaker-cli", "2.1.7-5"), ("resource-agents", "4.10.0-71"),
+                              ("cfengine-nova-hub", "3.24.2-1.el9")):
             result["hub"]["packages"][name] = {"installed": version, "candidate": version}
     results["hub1"]["hub"]["layout_found"] = "enterprise"
     results["hub2"]["hub"].update(layout_found="enterprise")

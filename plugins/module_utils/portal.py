@@ -1,0 +1,153 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What of CFEngine Enterprise each hub has for itself: Mission Portal's secrets, certificate and licence.
+
+``look`` reads it on a hub; the rest are pure functions on what it returns.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import re
+import socket
+import time
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing
+
+SECRETS_OWNER, SECRETS_MODE = "cfapache", "0400"
+EXPIRY_WARNING = 30  # days
+
+
+def look(run, work_dir, summary, addresses=()):
+    """Facts of a hub with Mission Portal, or None on one without.
+
+    summary: callable path -> what lies there, in one line. addresses: shared ones, whose names are looked up.
+    """
+    httpd = work_dir + "/httpd"
+    if not os.path.isdir(httpd):
+        return None
+    name = full_name(run)
+    certificate, key = "%s/ssl/certs/%s.cert" % (httpd, name), "%s/ssl/private/%s.key" % (httpd, name)
+    licences = [work_dir + "/license.dat"] if os.path.exists(work_dir + "/license.dat") else []
+    for folder, dummy, files in os.walk(work_dir + "/licenses"):
+        licences += [os.path.join(folder, file) for file in files]
+    found = {"secrets": summary(httpd + "/secrets.ini"), "full_name": name, "certificate": certificate, "key": key,
+             "licences": sorted(licences), "names": dict((text, name_of(text)) for text in addresses), "tls": None}
+    if os.path.isfile(certificate) and os.path.isfile(key):
+        found["tls"] = parse(run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-issuer", "-enddate",
+                                  "-ext", "subjectAltName", "-nameopt", "RFC2253"], check=False).out)
+    return found
+
+
+def full_name(run):
+    """The hub's full name as its package and CFEngine's policy know it."""
+    try:
+        return run(["hostname", "-f"], check=False).out.strip() or socket.gethostname()
+    except CommandMissing:
+        return socket.getfqdn()
+
+
+def name_of(address):
+    """The name of an address, as this host's resolver has it, or None."""
+    try:
+        return socket.gethostbyaddr(address)[0]
+    except OSError:
+        return None
+
+
+def parse(text):
+    """{"subject", "issuer", "expires" (seconds since 1970), "names", "addresses"} out of `openssl x509`."""
+    found = {"subject": "", "issuer": "", "expires": None, "names": [], "addresses": []}
+    for name in ("subject", "issuer"):
+        match = re.search(r"(?m)^%s=\s*(.*)$" % name, text)
+        found[name] = match.group(1).strip() if match else ""
+    match = re.search(r"(?m)^notAfter=(.*) GMT$", text)
+    if match:
+        found["expires"] = calendar.timegm(time.strptime(match.group(1), "%b %d %H:%M:%S %Y"))
+    found["names"] = re.findall(r"DNS:([^,\s]+)", text)
+    found["addresses"] = re.findall(r"IP Address:([^,\s]+)", text)
+    return found
+
+
+def by_the_package(facts):
+    """True when the certificate is what the package makes: signed by itself, naming the host and nothing else."""
+    tls = facts["tls"]
+    name = facts["full_name"]
+    return bool(tls) and tls["subject"] == tls["issuer"] and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0])
+
+
+def wanted(facts, addresses, shared, names):
+    """{"names", "addresses"} that the certificate must have.
+
+    addresses: the hub's own. shared: the shared ones. names: the operator's for these; else those of the resolver.
+    """
+    full = facts["full_name"]
+    found = [full, full.split(".")[0], "localhost"]
+    found += names or [name for name in (facts["names"].get(text) for text in shared) if name]
+    return {"names": list(dict.fromkeys(found)), "addresses": list(dict.fromkeys(["127.0.0.1"] + addresses + shared))}
+
+
+def certificate_plan(facts, own_addresses, shared, settings, now):
+    """(arguments for module hub_certificate or None, [warnings]) for one hub.
+
+    settings: {"portal_certificate": auto, renew or keep, "portal_names": list}. now: seconds since 1970.
+    """
+    if facts is None:
+        return None, []
+    need = wanted(facts, own_addresses, shared, settings.get("portal_names") or [])
+    choice = settings.get("portal_certificate") or "auto"
+    if choice == "renew" or (choice == "auto" and (facts["tls"] is None or by_the_package(facts))):
+        return dict(need, key=facts["key"], certificate=facts["certificate"],
+                    common_name=facts["full_name"].split(".")[0]), []
+    if facts["tls"] is None:
+        return None, []
+    warnings = []
+    mine = set(facts["tls"]["names"] + facts["tls"]["addresses"])
+    missing = [text for text in shared if text not in mine]
+    missing += [text for text in need["names"] if text not in (facts["full_name"], facts["full_name"].split(".")[0],
+                                                               "localhost") and not covered(text, mine)]
+    if missing:
+        warnings.append("Mission Portal's certificate %s is your own and does not name %s: who checks it through the "
+                        "shared address will refuse it; have it issued anew with that, or set "
+                        "hub_ha_portal_certificate to renew" % (facts["certificate"], " and ".join(missing)))
+    if facts["tls"]["expires"] and facts["tls"]["expires"] - now < EXPIRY_WARNING * 86400:
+        warnings.append("Mission Portal's certificate %s is your own and expires in %d days"
+                        % (facts["certificate"], (facts["tls"]["expires"] - now) // 86400))
+    return None, warnings
+
+
+def covered(name, have):
+    """Is the name in the certificate, as it is or by a wildcard?"""
+    return name in have or "*." + name.partition(".")[2] in have
+
+
+def secrets_plan(active, passive):
+    """{"carry": the active hub's secrets must be brought to the passive one, "loose": owner or mode is wrong on the active
+    one}. active, passive: facts of the hubs, None where Mission Portal is not (yet).
+    """
+    if active is None or not active["secrets"].startswith("file "):
+        return {"carry": False, "loose": False}
+    differ = passive is not None and passive["secrets"].split()[-1] != active["secrets"].split()[-1]
+    return {"carry": differ or (passive is not None and not well_kept(passive["secrets"])),
+            "loose": not well_kept(active["secrets"])}
+
+
+def well_kept(summary):
+    """Is it a file of the web server's user that nobody else may read?"""
+    words = summary.split()
+    return words[0] == "file" and words[1].startswith(SECRETS_OWNER + ":") and words[2] == SECRETS_MODE
+
+
+def check(infos, active, passive, report):
+    """What Mission Portal lacks on a pair goes into the plan's report."""
+    mine, theirs = infos[active].get("portal"), infos[passive].get("portal")
+    if mine is None:
+        return
+    if not mine["secrets"].startswith("file "):
+        report.warn(active, "there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its counterparts are in the "
+                            "database, so nobody but a backup has it: the hubs' secrets are left as they are")
+    if mine["licences"] and not (theirs or {}).get("licences"):
+        report.warn(passive, "no licence here, and %s has one. It is for one hub's key, so it is never copied; without an own "
+                             "one this hub reports on 25 hosts only after a failover. Ask the vendor for one for the key %s"
+                    % (active, infos[passive]["cfengine"]["key_digest"] or "that the hub gets now (cf-key -p, see README)"))
