@@ -286,6 +286,9 @@ def postgres(run, layout):
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
         "server": None, "control": {}, "error": None,
+        # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
+        "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
+        "outside": read_text(layout["outside_conf"]), "history": hub_model.history(newest_history(data_dir)),
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
@@ -307,6 +310,12 @@ def postgres(run, layout):
             result["error"] = (done.err or done.out).strip()
     result["state"] = hub_model.postgres_state(result)
     return result
+
+
+def newest_history(data_dir):
+    """Text of the history file of the newest timeline, or None before the first promotion."""
+    found = sorted(glob.glob(data_dir + "/pg_wal/*.history"))
+    return read_text(found[-1]) if found else None
 
 
 def data_dir_state(path):

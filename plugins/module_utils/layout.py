@@ -35,6 +35,7 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "data_dir": state + "/pg/data",
         "tmp_dir": state + "/pg/tmp",
         "ha_dir": state + "/pg/hub_ha",
+        "outside_conf": state + "/pg/hub_ha/outside.conf",  # of a standby that pacemaker does not look after
         "pg_log": "/var/log/postgresql.log",
         "db_user": "cfpostgres",
         "db_unit": "cf-postgres",
