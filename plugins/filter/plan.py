@@ -186,6 +186,11 @@ def promote_verdict(facts, reached, confirmed):
     return third.promote_verdict(facts, reached, confirmed)
 
 
+def promote_stops(verdict, reached_here, hubs):
+    """See module_utils/third.py."""
+    return third.promote_stops(verdict, reached_here, hubs)
+
+
 def return_plan(results, settings, third_hub, wanted=None):
     """See module_utils/third.py."""
     return third.return_plan(results, settings, third_hub, wanted)
@@ -212,7 +217,8 @@ class FilterModule:
                 "client_plan": client_plan, "client_failures": client_failures,
                 "third_plan": third_plan, "third_obstacles": third_obstacles,
                 "third_diverged": third_diverged, "third_conninfo": third_conninfo,
-                "third_guard": third_guard, "promote_verdict": promote_verdict, "return_plan": return_plan,
+                "third_guard": third_guard, "promote_verdict": promote_verdict,
+                "promote_stops": promote_stops, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,

@@ -362,10 +362,30 @@ def client(run):
     return result
 
 
+def known_hubs():
+    """(layout of this host, the list of hubs that it has or None)."""
+    layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
+    return layout, hub_model.hub_list(read_text(layout["hub_list"]))
+
+
+def outside(run, layout):
+    """What is to be known of a hub outside of the cluster before it takes over, and no more: part of collect()."""
+    if os.geteuid() != 0:
+        raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
+    installed = layouts.detect(os.path.exists) is not None
+    cfengine_facts = dict(identity(run, layout, installed), edition=edition(layout))
+    return {"uname": platform.node(), "layout": layout, "postgres": postgres(run, layout), "cfengine": cfengine_facts}
+
+
+def edition(layout):
+    """Only Enterprise brings cf-hub."""
+    return "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
+
+
 def cfengine(run, layout, installed):
     """CFEngine's identity and state on this hub. Digests only; no private key is read."""
     result = identity(run, layout, installed)
-    result["edition"] = "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
+    result["edition"] = edition(layout)
     if not installed:
         return result
     public = layout["ppkeys"] + "/localhost.pub"

@@ -388,6 +388,15 @@ def promote_verdict(facts, reached, confirmed):
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
+def promote_stops(verdict, reached_here, hubs):
+    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: SSH answers there.
+
+    verdict: promote_verdict's. reached_here: signs of life that the controller sees. hubs: {name: address for SSH}.
+    """
+    ssh = [item["address"] for item in reached_here if item["port"] == 22 and item["how"] == "accepts"]
+    return [name for name, address in hubs.items() if verdict["do"] == "promote" and address in ssh]
+
+
 def failures_text(failures):
     """For people, as preflight's report."""
     return "\n".join("%2d. %s: %s\n      -> %s" % (number, item["host"], item["problem"], item["remedy"])
