@@ -83,7 +83,8 @@ def parser():
     sub.add_argument("--json", action="store_true")
     sub = add("probe", "The writer outside, through the shared address.")
     sub.add_argument("action", choices=("start", "stop", "report"))
-    sub.add_argument("--address", default=network.SHARED_ADDRESS)
+    sub.add_argument("--address", default=network.SHARED_ADDRESS, metavar="ADDRESS[,...]",
+                     help="of several the one that takes writes (default: %(default)s)")
     sub.add_argument("--python", default=None, help="a Python that has psycopg2 (default: the project's)")
     sub.add_argument("--read-from", metavar="HOST", help="report: count the rows on this host's database")
     sub.add_argument("--no-wait", action="store_true", help="start: don't wait for the first acknowledged write")

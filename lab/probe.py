@@ -43,7 +43,8 @@ def running():
 def start(address=network.SHARED_ADDRESS, python=None, deadline=0.5, need_ack=True):
     """Start the probe; returns its name.
 
-    address: where the database is expected.  deadline: seconds that an insert may take before it
+    address: where the database is expected, several with commas between are tried in turn.
+    deadline: seconds that an insert may take before it
     counts as failed.  need_ack: wait for the first acknowledged write.
     """
     if running():
@@ -53,11 +54,14 @@ def start(address=network.SHARED_ADDRESS, python=None, deadline=0.5, need_ack=Tr
     parameters = {"host": address, "port": 5432, "dbname": "cfdb", "user": "lab_writer", "sslmode": "require",
                   "password": hub.writer_password(), "application_name": "lab_probe", "gssencmode": "disable",
                   "tcp_user_timeout": 1000}
+    several = "," in address
+    if several:
+        parameters["target_session_attrs"] = "read-write"
     with open(ERRORS, "w", encoding="utf-8") as errors:
         process = subprocess.Popen(  # pylint: disable=consider-using-with  # it stays
             [python_with_psycopg2(python), str(paths.CODE / "guest" / "writer.py"), "--name=" + name, "--log=%s" % LOG,
              "--rate=20", "--retry=0.05", "--deadline=%g" % deadline,
-             "--connect-deadline=%g" % min(deadline, CONNECT_DEADLINE)],
+             "--connect-deadline=%g" % min(deadline, CONNECT_DEADLINE * (2 if several else 1))],
             stdin=subprocess.PIPE, stdout=errors, stderr=errors, start_new_session=True)
     PID.write_text("%d\n" % process.pid, encoding="utf-8")
     with process.stdin as handle:

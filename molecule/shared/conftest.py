@@ -15,7 +15,7 @@ import pytest
 import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
-ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11", "client1": "192.168.100.21",
+ADDRESSES = {"hub1": "192.168.100.10", "hub2": "192.168.100.11", "hub3": "192.168.100.12", "client1": "192.168.100.21",
              "client2": "192.168.100.22", "client3": "192.168.100.23", "client4": "192.168.100.24"}
 WORK = os.environ.get("HUB_WORK", "/var/lib/cfengine3")
 ENTERPRISE = WORK == "/var/cfengine"  # on the lab's stand-in for the vendor's package

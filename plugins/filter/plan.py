@@ -11,13 +11,13 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, full_backup, health, install, plan, scram, wayback)
+    clients, corosync, full_backup, health, install, plan, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
-def make_plan(infos, settings, probes=None):
-    """See module_utils/plan.py, make_plan."""
-    return plan.make_plan(infos, settings, probes)
+def make_plan(infos, settings, probes=None, third_hub=None):
+    """See module_utils/third.py, make_plan, and module_utils/plan.py."""
+    return third.make_plan(infos, settings, probes, third_hub)
 
 
 WORDS = {"int": "a whole number", "bool": "yes or no", "str": "a text", "path": "a path", "list": "a list",
@@ -165,6 +165,12 @@ def wayback_text(the_plan, verdict, cause, notes, backup):
     return wayback.text(the_plan, verdict, cause, notes, backup)
 
 
+def host_key(pair):
+    """[host, hub_info's facts of its CFEngine] as an item of module hub_keys."""
+    host, facts = pair
+    return {"host": host, "public": facts["key_public"], "digest": facts["key_digest"]}
+
+
 def passfile_line(fields):
     """[host, port, database, user, password] as one line of a libpq passfile."""
     return scram.passfile_line(*fields)
@@ -223,6 +229,56 @@ def restore_text(the_plan):
     return full_backup.restore_text(the_plan)
 
 
+def third_plan(the_plan):
+    """See module_utils/third.py, widen."""
+    return third.widen(the_plan)
+
+
+def third_obstacles(the_plan, infos):
+    """See module_utils/third.py, ready."""
+    return third.ready(the_plan, infos)
+
+
+def third_diverged(standby, primary):
+    """See module_utils/third.py, diverged."""
+    return third.diverged(standby, primary)
+
+
+def third_conninfo(the_plan, host, settings, sources=None):
+    """See module_utils/third.py, conninfo. settings: {"sslmode", "user"}."""
+    return third.conninfo(the_plan, host, settings["sslmode"], settings["user"], sources)
+
+
+def third_guard(the_plan, settings):
+    """See module_utils/third.py, guard. settings: {"sslmode", "user"}."""
+    return third.guard(the_plan, settings["sslmode"], settings["user"])
+
+
+def promote_verdict(facts, reached, confirmed):
+    """See module_utils/third.py."""
+    return third.promote_verdict(facts, reached, confirmed)
+
+
+def promote_stops(verdict, reached_here, hubs):
+    """See module_utils/third.py."""
+    return third.promote_stops(verdict, reached_here, hubs)
+
+
+def return_plan(results, settings, third_hub, wanted=None):
+    """See module_utils/third.py."""
+    return third.return_plan(results, settings, third_hub, wanted)
+
+
+def lead_plan(the_plan):
+    """See module_utils/third.py."""
+    return third.lead_plan(the_plan)
+
+
+def failures_text(failures):
+    """See module_utils/third.py."""
+    return third.failures_text(failures)
+
+
 class FilterModule:
     """Filters of cfengine.hub_ha."""
 
@@ -234,8 +290,13 @@ class FilterModule:
                 "full_backup_plan": full_backup_plan, "full_backup_text": full_backup_text,
                 "saved_paths": saved_paths, "restored_paths": restored_paths, "restored_exactly": restored_exactly,
                 "restore_plan": restore_plan, "restore_text": restore_text,
-                "passfile_line": passfile_line,
+                "passfile_line": passfile_line, "host_key": host_key,
                 "client_plan": client_plan, "client_failures": client_failures,
+                "third_plan": third_plan, "third_obstacles": third_obstacles,
+                "third_diverged": third_diverged, "third_conninfo": third_conninfo,
+                "third_guard": third_guard, "promote_verdict": promote_verdict,
+                "promote_stops": promote_stops, "return_plan": return_plan,
+                "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

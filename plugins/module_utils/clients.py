@@ -69,6 +69,14 @@ def check_client(host, facts, owners, ours, settings, failures):
              "if it is to move to this pair: hub_ha_client_adopt: true")
 
 
+def outside(facts, the_list):
+    """Address of a third hub that is active: no shared address leads there. None while the pair has an active hub."""
+    for address, hub in the_list["hubs"].items():
+        if hub.get("in_cluster") is False and hub["key"] == facts["key_digest"] and facts["role"] == "active":
+            return address
+    return None
+
+
 def client_plan(hub_results, client_results, settings):
     """What each client needs.
 
@@ -96,7 +104,8 @@ def client_plan(hub_results, client_results, settings):
     for host, facts in clients.items():
         check_client(host, facts, owners, ours, settings, failures)
     bad = set(item["host"] for item in failures)
-    address = (the_list["shared"] or list(the_list["hubs"]))[0]
+    address = outside(hubs[source], the_list) or (the_list["shared"] or list(the_list["hubs"]))[0]
+    served = the_list["shared"] if address in the_list["shared"] else [address]
     plan.update({
         "source": source, "list": the_list, "address": address,
         # what every client may read on a hub, and the hubs that answer, for the proof at the end
@@ -110,7 +119,7 @@ def client_plan(hub_results, client_results, settings):
         "clients": dict((host, {
             "bootstrap": not facts["policy_server"],
             # where the vendor's policy leads the clients, an address of a hub is its business
-            "redirect": bool(facts["policy_server"]) and facts["policy_server"] not in the_list["shared"]
+            "redirect": bool(facts["policy_server"]) and facts["policy_server"] not in served
             and not (the_list["vendor"] and facts["policy_server"] in the_list["hubs"]),
             "stale": facts["hub_list"] != the_list}) for host, facts in clients.items() if host not in bad),
     })

@@ -128,7 +128,8 @@ def pair_picture(cluster, plan, replication):
         columns.append(lines)
     width = max([27] + [len(line) for lines in columns for line in lines])
     columns = [box(lines, width) for lines in columns]
-    sender = ((replication.get(plan["active"]) or {}).get("senders") or [{}])[0]
+    senders = (replication.get(plan["active"]) or {}).get("senders") or []
+    sender = ([item for item in senders if item["application_name"] == plan["nodes"][plan["passive"]]] + [{}])[0]
     middle = [""] * len(columns[0])
     middle[4] = " --- %s --> " % ("WAL, TLS" if sender.get("ssl") else "WAL")
     middle[5] = " %s behind " % (human(sender.get("lag_bytes")))

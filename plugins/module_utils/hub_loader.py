@@ -310,6 +310,9 @@ def postgres(run, layout):
         "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None,
+        # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
+        "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
+        "outside": read_text(layout["outside_conf"]), "history": hub_model.history(newest_history(data_dir)),
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
@@ -331,6 +334,12 @@ def postgres(run, layout):
             result["error"] = (done.err or done.out).strip()
     result["state"] = hub_model.postgres_state(result)
     return result
+
+
+def newest_history(data_dir):
+    """Text of the history file of the newest timeline, or None before the first promotion."""
+    found = sorted(glob.glob(data_dir + "/pg_wal/*.history"))
+    return read_text(found[-1]) if found else None
 
 
 def data_dir_state(path):
@@ -375,10 +384,30 @@ def client(run):
     return result
 
 
+def known_hubs():
+    """(layout of this host, the list of hubs that it has or None)."""
+    layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
+    return layout, hub_model.hub_list(read_text(layout["hub_list"]))
+
+
+def outside(run, layout):
+    """What is to be known of a hub outside of the cluster before it takes over, and no more: part of collect()."""
+    if os.geteuid() != 0:
+        raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
+    installed = layouts.detect(os.path.exists) is not None
+    cfengine_facts = dict(identity(run, layout, installed), edition=edition(layout))
+    return {"uname": platform.node(), "layout": layout, "postgres": postgres(run, layout), "cfengine": cfengine_facts}
+
+
+def edition(layout):
+    """Only Enterprise brings cf-hub."""
+    return "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
+
+
 def cfengine(run, layout, installed):
     """CFEngine's identity and state on this hub. Digests only; no private key is read."""
     result = identity(run, layout, installed)
-    result["edition"] = "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
+    result["edition"] = edition(layout)
     if not installed:
         return result
     public = layout["ppkeys"] + "/localhost.pub"

@@ -109,12 +109,19 @@ def postmaster_pid(text):
 
 
 def controldata(text):
-    """{"state", "system_identifier", "timeline"} out of pg_controldata."""
+    """{"state", "system_identifier", "timeline", "checkpoint_lsn"} out of pg_controldata."""
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     timeline = fields.get("Latest checkpoint's TimeLineID", "").strip()
     return {"state": fields.get("Database cluster state", "").strip(),
             "system_identifier": fields.get("Database system identifier", "").strip(),
-            "timeline": int(timeline) if timeline.isdigit() else None}
+            "timeline": int(timeline) if timeline.isdigit() else None,
+            "checkpoint_lsn": fields.get("Latest checkpoint location", "").strip() or None}
+
+
+def history(text):
+    """[{"timeline", "lsn"}] of a timeline's history file: which timelines it came from, and where it left each."""
+    found = re.findall(r"(?m)^(\d+)\s+([0-9A-F]+/[0-9A-F]+)", text or "")
+    return [{"timeline": int(timeline), "lsn": lsn} for timeline, lsn in found]
 
 
 def postgres_state(facts):

@@ -38,6 +38,7 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "tmp_dir": state + "/pg/tmp",
         "ha_dir": state + "/pg/hub_ha",
         "restored": state + "/pg/hub_ha/restored.json",  # which backup was put back on this hub
+        "outside_conf": state + "/pg/hub_ha/outside.conf",  # of a standby that pacemaker does not look after
         "pg_log": "/var/log/postgresql.log",
         # CFEngine's keys of all hubs, for clients; the vendor's policy fills it.
         "hub_keys": work_dir + "/ppkeys_hubs",

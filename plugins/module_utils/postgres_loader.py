@@ -239,6 +239,13 @@ def postmaster_pid(data_dir):
     return pid if same else None
 
 
+def server_address(data_dir, port=None, socket_dir=None):
+    """{"port", "socket_dir"} of the running server: what is given, else lines 4 and 5 of postmaster.pid."""
+    lines = (read_text(os.path.join(data_dir, "postmaster.pid")) or "").splitlines() + [""] * 5
+    return {"port": port or (int(lines[3]) if lines[3].strip().isdigit() else None),
+            "socket_dir": socket_dir or lines[4].strip() or None}
+
+
 def processes_on(data_dir):
     """Pids of PostgreSQL processes whose working directory is *data_dir*, whatever the pid file says."""
     found = []

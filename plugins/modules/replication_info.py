@@ -180,15 +180,8 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, postmaster_pid, read_text)
+    Postgres, postmaster_pid, read_text, server_address)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
-
-
-def address(data_dir, params):
-    """socket_dir and port of the running server: the arguments, else lines 4 and 5 of postmaster.pid."""
-    lines = (read_text(os.path.join(data_dir, "postmaster.pid")) or "").splitlines() + [""] * 5
-    port = params["port"] or (int(lines[3]) if lines[3].strip().isdigit() else None)
-    return {"port": port, "socket_dir": params["socket_dir"] or lines[4].strip() or None}
 
 
 def gather(postgres, params):
@@ -203,7 +196,8 @@ def gather(postgres, params):
         return model.stopped(control, int(major) if major.strip().isdigit() else None,
                              os.path.exists(os.path.join(data_dir, "standby.signal")))
     try:
-        answer = postgres.info(database=params["database"], user=params["login_role"], **address(data_dir, params))
+        answer = postgres.info(database=params["database"], user=params["login_role"],
+                               **server_address(data_dir, params["port"], params["socket_dir"]))
     except CommandError as error:
         text = (error.completed.err or error.completed.out).strip()
         raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "

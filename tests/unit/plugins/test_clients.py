@@ -72,6 +72,22 @@ def test_where_the_vendors_policy_leads_an_address_of_a_hub_stays():
     assert not any(item["redirect"] for item in found["clients"].values())
 
 
+def test_clients_go_to_a_third_hub_that_is_active_and_come_back():
+    entry = {"name": "hub3", "key": KEYS["other"], "public": "PEM of other", "in_cluster": False}
+    served = dict(LIST, hubs=dict(LIST["hubs"], **{"192.168.100.12": entry}))
+    hub3 = facts("other", uname="hub3", role="active", am_policy_hub=True, served_list=served)
+    client = {"client1": facts("client1", policy_server=SHARED, hub_list=served)}
+    gone = {"unreachable": True, "msg": "No route to host"}
+    found = clients.client_plan({"hub1": gone, "hub2": gone, "hub3": hub3}, client, {"keys": {}, "adopt": False})
+    assert not found["failures"] and found["address"] == "192.168.100.12"
+    assert found["clients"]["client1"]["redirect"]
+    hubs = dict((name, facts(name, served_list=served)) for name in ("hub1", "hub2"))
+    hub3["client"]["role"] = "passive"
+    client = {"client1": facts("client1", policy_server="192.168.100.12", hub_list=served)}
+    found = clients.client_plan(dict(hubs, hub3=hub3), client, {"keys": {}, "adopt": False})
+    assert not found["failures"] and found["address"] == SHARED and found["clients"]["client1"]["redirect"]
+
+
 def test_a_lost_hub_and_a_client_that_is_off_stop_nobody():
     found = decide(hub1=None, client2=None)
     assert found["failures"] == [] and found["source"] == "hub2" and found["hubs"] == ["hub2"]

@@ -145,8 +145,15 @@ def test_postmaster_pid():
 
 def test_controldata():
     assert hub_model.controldata(CONTROLDATA) == {
-        "state": "shut down in recovery", "system_identifier": "7441234567890123456", "timeline": 2}
-    assert hub_model.controldata("") == {"state": "", "system_identifier": "", "timeline": None}
+        "state": "shut down in recovery", "system_identifier": "7441234567890123456", "timeline": 2,
+        "checkpoint_lsn": "0/3000060"}
+    assert hub_model.controldata("") == {"state": "", "system_identifier": "", "timeline": None, "checkpoint_lsn": None}
+
+
+def test_history_of_a_timeline():
+    text = "1\t0/3000148\tno recovery target specified\n\n2\t0/50000A0\tno recovery target specified\n"
+    assert hub_model.history(text) == [{"timeline": 1, "lsn": "0/3000148"}, {"timeline": 2, "lsn": "0/50000A0"}]
+    assert hub_model.history(None) == []
 
 
 @pytest.mark.parametrize("pid, server, folder, state", [

@@ -1,0 +1,498 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The third hub: outside the cluster, on a site of its own, following whichever hub of the pair is active.
+
+Pure functions on plain data: the plan of the pair widened by the third hub, and what may be done in a disaster and on
+the way back. See plan.py for the plan itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import re
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
+
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
+ADD = "playbooks/third-hub.yml"
+RETURN = "playbooks/return-from-third-hub.yml"
+UPGRADE = "playbooks/upgrade-to-ha.yml"
+
+
+def make_plan(results, settings, probes=None, third=None):
+    """plan.make_plan, and what it is for the third hub.
+
+    third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
+    module hub_info there (or of an attempt that reached nobody), "address": that the operator gives or "",
+    "inventory_address": how Ansible reaches it}. The plan gets "third" (None without one), see describe().
+    """
+    hosts = (third or {}).get("hosts") or []
+    if hosts:
+        # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
+        accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
+        settings = dict(settings, accept_third=accepted, accept_hub_keys=accepted + [third_name(third)] + list(hosts))
+    plan = pair.make_plan(results, settings, probes)
+    plan["third"] = None
+    report = Kept(plan)
+    if third and third.get("both"):
+        report.fail(third["both"][0], "this hub is in the groups hubs and third_hub",
+                    "the third hub is outside the cluster: take it out of one of the two groups")
+    if len(hosts) > 1:
+        report.fail("all", "the group third_hub has %d hosts: %s" % (len(hosts), ", ".join(hosts)),
+                    "one third hub can follow a pair")
+    if hosts and plan["complete"] and plan["client"] and len(hosts) == 1 and not third.get("both"):
+        infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+        join(plan, infos, settings, third, report)
+    if plan["complete"]:
+        own_addresses(plan)
+    return plan
+
+
+class Kept(pair.Report):
+    """A report whose failures and warnings stand in a plan."""
+
+    def __init__(self, plan):
+        super().__init__()
+        self.failures, self.warnings = plan["failures"], plan["warnings"]
+
+
+def third_name(third):
+    """How the third hub calls itself, or the inventory's name of one that does not answer."""
+    hub = (third.get("result") or {}).get("hub")
+    return hub["uname"].lower() if hub else third["hosts"][0]
+
+
+def own_addresses(plan):
+    """plan["own_addresses"] {host: its addresses on the shared networks}: what its certificate holds."""
+    plan["own_addresses"] = dict((host, [net["addresses"][host] for net in plan["networks"]]) for host in plan["hubs"])
+    third = plan["third"]
+    if third:
+        plan["own_addresses"][third["host"]] = third["addresses"]
+
+
+def known_entry(infos, active):
+    """(address, entry) of the third hub in the list of hubs that the active hub has; (None, None) without one."""
+    hubs = (infos[active]["cfengine"].get("hub_list") or {}).get("hubs", {})
+    for address, entry in sorted(hubs.items()):
+        if entry.get("in_cluster") is False:
+            return address, entry
+    return None, None
+
+
+def join(plan, infos, settings, third, report):
+    """Puts the third hub into the plan; what stands against it into the report."""
+    address, entry = known_entry(infos, plan["active"])
+    info = (third.get("result") or {}).get("hub")
+    host = third["hosts"][0]
+    if info is None:
+        report.warn(host, "the third hub cannot be reached: what is known of it is left as it is")
+        if entry:
+            plan["third"] = unreachable(host, address, entry, infos, plan)
+            enter(plan)
+        return
+    networks(plan, info)
+    where = choose_address(plan, info, third)
+    if where is None:
+        report.fail(host, "which of its addresses (%s) clients and hubs reach the third hub under is not known"
+                    % ", ".join(item["address"] for item in info["addresses"]),
+                    "set hub_ha_third_hub_address for it")
+        return
+    check(plan, infos, info, where, host, settings, entry, report)
+    plan["third"] = describe(plan, info, host, where)
+    enter(plan)
+
+
+def networks(plan, info):
+    """Shared addresses are no addresses of the third hub's own."""
+    shared = [item["ip"] for item in plan["virtual_ips"]]
+    info["addresses"] = [item for item in info["addresses"] if item["address"] not in shared]
+
+
+def choose_address(plan, info, third):
+    """The address under which clients and hubs reach the third hub; None when it cannot be known."""
+    if third.get("address"):
+        return str(pair.parse_ip(third["address"]) or "") or None
+    own = [item["address"] for item in info["addresses"]]
+    on_client_net = [item["address"] for item in info["addresses"]
+                     if plan["client"] and item["network"] == plan["client"]["network"]]
+    given = [third.get("inventory_address")] if third.get("inventory_address") in own else []
+    alone = own if len(own) == 1 else []
+    return (on_client_net + given + alone + [None])[0]
+
+
+def check(plan, infos, info, where, host, settings, entry, report):
+    """What stands against this third hub, which is reached under the address *where*."""
+    active = infos[plan["active"]]
+    if info["uname"].lower() in plan["nodes"].values():
+        report.fail(host, "the third hub has the name of a hub of the pair (%s)" % info["uname"],
+                    "give each hub its own host name: hostnamectl set-hostname NAME")
+    cluster = info["cluster"]
+    if cluster["cib_resources"] or info["units"].get("pacemaker", {}).get("active") == "active":
+        report.fail(host, "pacemaker runs on the third hub, which must be outside the cluster",
+                    "take it out of its cluster: systemctl disable --now pacemaker corosync")
+    now = info["cfengine"]["key_digest"]
+    if entry and now and now != entry["key"] and entry["name"] not in settings.get("accept_third", []):
+        report.fail(host, "the host key was %s and is %s now, which no client trusts" % (entry["key"], now),
+                    "bring the old key back (ppkeys/localhost.* from the last backup); if the change is meant: "
+                    "-e hub_ha_accept_hub_keys=%s" % entry["name"])
+    check_versions(plan, active, info, host, report)
+    check_database(plan, active, info, host, report)
+    if not active["cfengine"].get("sets_acl"):
+        inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
+        if pair.parse_ip(where) not in inside:
+            report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name the "
+                              "clients' networks in vars.acl of def.json, or the third hub refuses them")
+
+
+def check_versions(plan, active, info, host, report):
+    """Same CFEngine, same PostgreSQL, same layout as the pair, installed or as the package source offers it."""
+    if info["packager_interrupted"]:
+        report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
+    for name in needed(plan):
+        state = (info["packages"] or {}).get(name, {})
+        if info["packages"] is not None and not state.get("installed") and not state.get("candidate"):
+            report.fail(host, "package %s is not installed and no package source offers it" % name,
+                        "add or repair the package source, then check with: apt-cache policy %s" % name)
+    wanted, have = active["cfengine"]["version"], info["cfengine"]["version"]
+    if not have and not needed(plan):
+        report.fail(host, "CFEngine is not installed here",
+                    "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
+                    % (plan["active"], wanted))
+    for name in [] if have else plan["layout"]["cfengine_packages"]:
+        have = hub_model.first_version((info["packages"] or {}).get(name, {}).get("candidate") or "")
+    if wanted and have and wanted != have:
+        report.fail(host, "CFEngine %s here and %s on %s" % (have, wanted, plan["active"]),
+                    "install the same version on all three hubs")
+    bins = info["postgres"]["bins"]
+    if bins and str(plan["pg_major"]) not in bins and not needed(plan):
+        report.fail(host, "PostgreSQL %s here and %s on %s" % (", ".join(sorted(bins)), plan["pg_major"],
+                                                              plan["active"]),
+                    "install the same version on all three hubs")
+    if info["layout_found"] and info["layout_found"] != plan["layout"]["name"]:
+        report.fail(host, "the hubs differ in layout: %s here, %s on %s"
+                    % (info["layout_found"], plan["layout"]["name"], plan["active"]),
+                    "all three hubs must run the same edition from the same kind of package")
+
+
+def needed(plan):
+    """Packages that the third hub needs; the cluster's are not among them."""
+    if plan["layout"]["name"] != "debian":
+        return []
+    return list(plan["layout"]["cfengine_packages"]) + ["postgresql-%d" % plan["pg_major"]] * bool(plan["pg_major"])
+
+
+def check_database(plan, active, info, host, report):
+    """No database but a copy of the pair's is ever touched."""
+    mine, theirs = info["postgres"], active["postgres"]
+    state, wanted = mine["state"], plan["system_identifier"]
+    identifier = hub_model.system_identifier(mine)
+    aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
+    if state == "primary" and identifier == wanted:
+        report.fail(host, "the third hub is active: its PostgreSQL takes writes (timeline %s)"
+                    % (mine["control"].get("timeline") or "?"),
+                    "if it was promoted in a disaster, the way back is %s" % RETURN)
+    elif state in ("primary", "standby", "stopped") and identifier and wanted and identifier != wanted:
+        report.fail(host, "the third hub has a database of its own (%s, system %s; the pair's is %s)"
+                    % (state, identifier, wanted), aside)
+    elif state == "unreachable":
+        report.fail(host, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
+                    aside)
+    elif state == "foreign":
+        report.fail(host, "%s holds files that are no database" % mine["data_dir"],
+                    "move them away; the clone goes there")
+    elif state == "stopped" and not mine.get("clone") and not may_follow(mine["control"], theirs):
+        report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair lacks"
+                    % mine["control"].get("state", "stopped"), "save it, then move %s aside" % mine["data_dir"])
+    elif state == "absent" and 5432 in info["ports"]:
+        report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
+    size = (theirs["server"] or {}).get("size_bytes")
+    check_space(info, size if state == "absent" else None, host, report)
+
+
+def check_space(info, size, host, report):
+    """Room for a copy of *size* bytes (None: no copy is made)."""
+    need = int(size * 1.1) + (64 << 20) if size else 0
+    if info["space"]["free_bytes"] < need:
+        report.fail(host, "%s free in %s, the copy needs %s"
+                    % (pair.human_bytes(info["space"]["free_bytes"]), info["space"]["path"], pair.human_bytes(need)),
+                    "make room or mount a larger file system there")
+
+
+def may_follow(control, primary):
+    """True when a former primary that was shut down cleanly holds nothing that *primary* lacks.
+
+    control: of its data directory. primary: facts["postgres"] of the running primary. Its last record must lie before
+    the place where the primary's history leaves that timeline.
+    """
+    if control.get("state") != "shut down" or not control.get("checkpoint_lsn"):
+        return False
+    if control.get("system_identifier") != hub_model.system_identifier(primary):
+        return False
+    forks = dict((item["timeline"], item["lsn"]) for item in primary.get("history") or [])
+    fork = forks.get(control["timeline"])
+    return bool(fork) and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
+
+
+def diverged(standby, primary):
+    """True when a standby has more of an old timeline than the primary's history holds: it can never follow.
+
+    standby: result of replication_info, or of a task that was skipped. primary: facts["postgres"] of the primary.
+    """
+    if standby.get("role") not in ("standby", "stopped") or (standby.get("receiver") or {}).get("status") == "streaming":
+        return False
+    if standby.get("system_identifier") != hub_model.system_identifier(primary):
+        return False
+    forks = dict((item["timeline"], lsn_to_int(item["lsn"])) for item in primary.get("history") or [])
+    position = max(lsn_to_int(standby.get(name)) or 0 for name in ("receive_lsn", "replay_lsn", "current_lsn"))
+    return standby["timeline"] in forks and position > forks[standby["timeline"]]
+
+
+def describe(plan, info, host, address):
+    """plan["third"] of a third hub that answers."""
+    own = [item["address"] for item in info["addresses"]]
+    replication = plan["replication"] or {}
+    near = [item["address"] for item in info["addresses"] if item["network"] == replication.get("network")]
+    states = info["packages"] or {}
+    return {
+        "host": host, "name": info["uname"].lower(), "reachable": True, "address": address,
+        "addresses": own + ([] if address in own else [address]),
+        # How it reaches the pair's hubs, and how they reach it.
+        "sources": dict((hub, (replication if near else plan["client"])["addresses"][hub]) for hub in plan["hubs"]),
+        "replication_address": near[0] if near else address,
+        "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
+        "certificate": info["postgres"].get("certificate"),
+        "slot": pair.slot_name("hub_ha", info["uname"].lower()),
+        "packages": [name for name in needed(plan) if info["packages"] is not None
+                     and not states.get(name, {}).get("installed")],
+    }
+
+
+def unreachable(host, address, entry, infos, plan):
+    """plan["third"] of one that does not answer, from what the active hub knows: nothing of it is taken away."""
+    own = [info["postgres"].get("certificate") for info in infos.values()]
+    trusted = PEM.findall(infos[plan["active"]]["postgres"].get("trusted") or "")
+    return {"host": host, "name": entry["name"], "reachable": False, "address": address,
+            "addresses": entry.get("addresses") or [address], "sources": {}, "replication_address": address,
+            "key": entry["key"], "public": entry["public"],
+            "certificate": "".join(text for text in trusted if text not in own) or None,
+            "slot": pair.slot_name("hub_ha", entry["name"]), "packages": []}
+
+
+def enter(plan):
+    """What the pair's own files must say of the third hub."""
+    third = plan["third"]
+    plan["slots"][third["host"]] = third["slot"]
+    plan["hba_addresses"] = plan["hba_addresses"] + [
+        "%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in third["addresses"]]
+    if not third["key"] or plan["hub_list"] is None:
+        return
+    plan["ha_info"][third["address"]] = {"sha": third["key"].split("=", 1)[1], "internal_ip": third["address"],
+                                         "is_in_cluster": False}
+    plan["hub_list"]["hubs"][third["address"]] = {
+        "name": third["name"], "key": third["key"], "public": third["public"], "in_cluster": False,
+        "addresses": third["addresses"]}
+    plan["hub_list"]["third"] = {
+        "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql", "port": str(plan["pg_port"])}
+
+
+def widen(plan):
+    """The plan as the roles need it to work on all three hubs: the third one takes the passive hub's place."""
+    third, wide = plan["third"], copy.deepcopy(plan)
+    host = third["host"]
+    wide["hubs"] = plan["hubs"] + [host]
+    wide["passive"] = host
+    wide["nodes"][host] = third["name"]
+    wide["client"]["addresses"][host] = third["address"]
+    wide["replication"]["addresses"] = dict(third["sources"], **{host: third["replication_address"]})
+    # Mission Portal's certificate on the third hub stays the package's; its secrets are in the replicated database.
+    wide["portal"]["certificates"][host] = None
+    wide["portal"]["secrets"]["carry"] = plan["edition"] == "enterprise"
+    wide["packages"] = dict((name, []) for name in plan["hubs"])
+    wide["packages"][host] = third["packages"]
+    return wide
+
+
+def ready(plan, infos):
+    """What keeps a third hub from being added, beside the plan's own failures: sentences.
+
+    infos: {host: facts} of the pair's hubs.
+    """
+    found = []
+    if not plan["third"] or not plan["third"]["reachable"]:
+        found.append("the third hub cannot be reached: check address, network and SSH key with: ansible -m ping third_hub")
+    if not plan["adopted"] or plan["restart"] or plan["maintenance_ours"]:
+        found.append("the hubs are no pair yet, or wait for a restart: run %s first" % UPGRADE)
+    for host, state in ((plan["active"], "primary"), (plan["passive"], "standby")):
+        if infos[host]["postgres"]["state"] != state:
+            found.append("PostgreSQL on %s is %s, not %s: make the pair healthy first, with %s"
+                         % (host, infos[host]["postgres"]["state"], state, UPGRADE))
+    return found
+
+
+def conninfo(plan, host, sslmode, user, sources=None):
+    """primary_conninfo of a standby outside of pacemaker's hands. Only who takes writes is followed, whoever that is.
+
+    sources: addresses, the pair's as the third hub reaches them when not given. No password: the passfile has it.
+    """
+    third = plan["third"]
+    addresses = sources or [third["sources"][hub] for hub in plan["nodes"] if hub in third["sources"]]
+    names = [("host", ",".join(addresses)), ("port", plan["pg_port"]), ("user", user),
+             ("application_name", plan["nodes"].get(host, third["name"])),
+             ("passfile", plan["layout"]["ha_dir"] + "/pgpass"), ("sslmode", sslmode),
+             ("sslrootcert", plan["layout"]["ha_dir"] + "/root.crt"),
+             # libpq knows `primary` from version 14 on; for 13 this is the same unless somebody forbids writes.
+             ("target_session_attrs", "primary" if (plan["pg_major"] or 0) >= 14 else "read-write"),
+             # The walreceiver heeds no connect_timeout: a silent host is given up by the kernel after this many ms.
+             ("tcp_user_timeout", 5000), ("keepalives_idle", 5), ("keepalives_interval", 3), ("keepalives_count", 3)]
+    return " ".join("%s=%s" % pair_ for pair_ in names)
+
+
+def guard(plan, sslmode, user):
+    """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes."""
+    third = plan["third"]
+    return ("host=%s port=%s user=%s dbname=replication replication=true target_session_attrs=read-write "
+            "connect_timeout=2 passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
+                third["replication_address"], plan["pg_port"], user, plan["layout"]["ha_dir"], sslmode,
+                plan["layout"]["ha_dir"]))
+
+
+def promote_verdict(facts, reached, confirmed):
+    """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures", "reached"}.
+
+    facts: hub_info's of the third hub. reached: [{"address", "port", "how", "from"}] of every sign of life of a hub of
+    the pair. confirmed: the operator takes it on himself; hubs that SSH reaches are stopped first then.
+    """
+    report = pair.Report()
+    host, postgres = facts["uname"], facts["postgres"]
+    known = (facts["cfengine"].get("hub_list") or {}).get("hubs", {})
+    mine = [entry for entry in known.values() if entry.get("in_cluster") is False
+            and entry["key"] == facts["cfengine"]["key_digest"]]
+    if postgres["state"] == "primary" and mine:
+        return {"do": "nothing", "failures": []}
+    if not mine:
+        report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
+                    "%s makes it one, while the pair lives" % ADD)
+    elif postgres["state"] == "stopped" and postgres["standby_signal"]:
+        report.fail(host, "PostgreSQL does not run here", "start it as the standby that it is: systemctl start %s"
+                    % facts["layout"]["db_unit"])
+    elif postgres["state"] != "standby":
+        report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
+                    "without a copy of the pair's database there is nothing to promote")
+    alive = sorted(set("%s (port %s %s, seen from %s)" % (item["address"], item["port"], item["how"], item["from"])
+                       for item in reached))
+    if alive and not confirmed:
+        report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
+                    "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
+                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; hubs that SSH reaches are stopped "
+                    "first then, and those that it does not reach you must switch off")
+    return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
+
+
+def promote_stops(verdict, reached_here, hubs):
+    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: SSH answers there.
+
+    verdict: promote_verdict's. reached_here: signs of life that the controller sees. hubs: {name: address for SSH}.
+    """
+    ssh = [item["address"] for item in reached_here if item["port"] == 22 and item["how"] == "accepts"]
+    return [name for name, address in hubs.items() if verdict["do"] == "promote" and address in ssh]
+
+
+def failures_text(failures):
+    """For people, as preflight's report."""
+    return "\n".join("%2d. %s: %s\n      -> %s" % (number, item["host"], item["problem"], item["remedy"])
+                     for number, item in enumerate(failures, 1))
+
+
+def return_plan(results, settings, third, wanted=None):
+    """The way back from a third hub that was promoted: the pair as it will be, and how far it is.
+
+    results, settings, third: as for make_plan. wanted: the hub that is to be active, the first one when not given.
+    Returns a plan with "failures" and "stage": "clone" (the pair's old data makes way), "switch" (the chosen hub streams
+    from the third one, or has all of it), "done" (a hub of the pair takes writes again); "active" is the chosen hub.
+    """
+    infos = dict((host, copy.deepcopy(result["hub"])) for host, result in results.items() if "hub" in result)
+    info = (third.get("result") or {}).get("hub")
+    missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])
+    if missing or len(infos) != 2:
+        report = pair.Report()
+        for host in missing:
+            report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: ansible -m ping "
+                        + host)
+        if not missing:
+            report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair")
+        return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
+    states = dict((host, item["postgres"]["state"]) for host, item in infos.items())
+    primaries = [host for host, state in states.items() if state == "primary"]
+    ours = hub_model.system_identifier(info["postgres"])
+    # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
+    copies = [host for host, item in infos.items() if states[host] == "standby" and item["postgres"].get("outside")
+              and hub_model.system_identifier(item["postgres"]) == ours]
+    target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
+    third_state = info["postgres"]["state"]
+    stage = "done" if primaries else "switch" if copies else "clone"
+    problems = pair.Report()
+    if wanted and wanted not in infos:
+        problems.fail("all", "hub_ha_return_to names %s, which is no hub of the pair" % wanted,
+                      "name one of %s, or leave it out" % " and ".join(infos))
+    if primaries and third_state == "primary":
+        problems.fail(primaries[0], "PostgreSQL takes writes on %s and on %s: both are active"
+                      % (" and ".join(primaries), third["hosts"][0]),
+                      "decide which writes you can do without, and stop pacemaker on the pair's hub if they are its own: "
+                      "systemctl stop pacemaker corosync; its data is kept aside then")
+    elif not primaries and third_state != "primary" and not (
+            stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
+        problems.fail(third["hosts"][0], "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
+                      "start it where it was active last; the way back begins at a third hub that is active")
+    for host, item in infos.items():
+        if stage == "clone" and states[host] == "unreachable":
+            continue  # starting, or stopping: it is stopped before its data is moved
+        if stage == "clone" and item["cluster"]["maintenance"] and not item.get("maintenance_marker") \
+                and not any(other.get("maintenance_marker") for other in infos.values()):
+            problems.fail(host, "the cluster is in maintenance mode, and no run of this collection has put it there",
+                          "end it first: crm_attribute --type crm_config --name maintenance-mode --delete")
+    for host, item in infos.items() if stage == "clone" else ():
+        check_space(item, (info["postgres"]["server"] or {}).get("size_bytes"), host, problems)
+    if stage != "done":
+        pretend(infos, info, target)
+    plan = make_plan(dict((host, {"hub": item}) for host, item in infos.items()), settings, None,
+                     dict(third, result={"hub": as_follower(info)}))
+    plan["failures"] = problems.failures + plan["failures"]
+    plan["stage"] = stage
+    plan["former"] = hub_model.system_identifier(info["postgres"])
+    return plan
+
+
+def pretend(infos, third, target):
+    """The pair's facts as they will be: the chosen hub has the third hub's database, the other one none yet."""
+    for host, info in infos.items():
+        mine = info["postgres"]
+        if host == target:
+            info["postgres"] = dict(copy.deepcopy(third["postgres"]), data_dir=mine["data_dir"], state="primary",
+                                    certificate=mine.get("certificate"), trusted=mine.get("trusted"))
+            if not info["postgres"]["server"]:
+                info["postgres"]["server"] = copy.deepcopy(mine["server"])
+        else:
+            info["postgres"] = dict(mine, state="absent", server=None, control={}, pid=None, lock=False)
+            info["ports"] = [port for port in info["ports"] if port != 5432]
+
+
+def as_follower(info):
+    """The third hub's facts as they will be, so that the plan takes it for what it is to be again."""
+    changed = copy.deepcopy(info)
+    if changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
+        changed["postgres"].update(state="stopped", clone=True)
+    return changed
+
+
+def lead_plan(plan):
+    """Of return_plan's plan the one for the time before the switch: the third hub leads, the chosen one follows it."""
+    lead, third = copy.deepcopy(plan), plan["third"]
+    lead["hubs"] = [third["host"]] + plan["hubs"]
+    lead["active"], lead["passive"] = third["host"], plan["active"]
+    lead["nodes"][third["host"]] = third["name"]
+    lead["client"]["addresses"][third["host"]] = third["address"]
+    lead["replication"]["addresses"] = dict(third["sources"], **{third["host"]: third["replication_address"]})
+    return lead

@@ -1,0 +1,163 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""takeover, replication_slot and what a third hub is configured with, on real servers on loopback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.modules import replication_slot, takeover
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
+
+ROLES = Path(__file__).parents[3] / "roles"
+PASSWORD = "loopback-only"
+
+
+@pytest.fixture
+def lab():
+    """A primary a, its standby b, and a third server c outside that follows whichever takes writes."""
+    made = Lab()
+    try:
+        a, b, c = made.primary, made.standby, made.third = [made.server(name) for name in "abc"]
+        a.create()
+        a.sql("CREATE TABLE t (i int); CREATE ROLE repl LOGIN REPLICATION PASSWORD '%s'" % PASSWORD)
+        made.passfile = made.file("pass", "*:*:*:*:%s\n" % PASSWORD)
+        for server, sources in ((b, [a]), (c, [a, b])):
+            made.owner(made.bin + "/pg_basebackup", "-D", server.data, "-c", "fast", "-d", conninfo(made, [a], "copy"))
+            made.file("%s/data/standby.signal" % os.path.basename(server.home), "")
+            name = os.path.basename(server.home)
+            slot(a, name, True)
+            server.start(primary_conninfo=conninfo(made, sources, name) + " target_session_attrs=primary",
+                         primary_slot_name=name)
+        wait(lambda: a.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "2")
+        yield made
+    finally:
+        made.close()
+
+
+def conninfo(lab, servers, name):
+    return "host=%s port=%s user=repl passfile=%s sslmode=require application_name=%s" % (
+        ",".join("127.0.0.1" for server in servers), ",".join(str(server.port) for server in servers), lab.passfile,
+        name)
+
+
+def slot(server, name, reserve):
+    server.sql(replication_slot.statement("create", name, reserve))
+
+
+def take(server, state, **params):
+    """One run of the module."""
+    wanted = {"state": state, "data_dir": server.data, "bin_dir": server.lab.bin, "owner": OWNER, "unit": None,
+              "after": None, "resources": [], "timeout": 10}
+    calls = []
+
+    def run(argv, **more):
+        calls.append(argv)
+        if argv[0] == "crm_resource":
+            return runner.Completed(argv, 0, "", "")
+        return runner.local_runner(argv, **more)
+
+    check = params.pop("check", False)
+    made = takeover.Takeover(dict(wanted, **params), run, check)
+    result = made.go()
+    result["crm"] = [argv for argv in calls if argv[0] == "crm_resource"]
+    return result
+
+
+def test_hand_over_and_back_without_losing_a_row(lab):
+    a, b, c = lab.primary, lab.standby, lab.third
+    slot(b, "c", False)
+    assert b.sql("SELECT restart_lsn IS NULL FROM pg_replication_slots") == "t", "on a standby it holds nothing"
+    a.sql("INSERT INTO t SELECT generate_series(1, 5000)")
+    assert take(a, "stopped", check=True)["changed"] and a.pid()
+    last = take(a, "stopped")
+    assert last["changed"] and not take(a, "stopped")["changed"]
+    assert take(b, "promoted", check=True)["changed"] and b.sql("SELECT pg_is_in_recovery()") == "t"
+    done = take(b, "promoted", after=last["lsn"], resources=["cfvirtip"])
+    assert done["changed"] and done["crm"] == [["crm_resource", "--force-start", "--resource", "cfvirtip"]]
+    assert not take(b, "promoted")["changed"]
+    b.sql("INSERT INTO t VALUES (5001)")
+    # c follows by itself, over the change of the timeline, through a slot that held nothing before
+    wait(lambda: c.sql("SELECT count(*) FROM t") == "5001")
+    assert b.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'c'") == "t"
+    # and a has nothing that b lacks: it only has to know that it is a standby
+    lab.file("a/data/standby.signal", "")
+    slot(b, "a", True)
+    a.start(primary_conninfo=conninfo(lab, [b], "a"), primary_slot_name="a")
+    wait(lambda: a.sql("SELECT count(*) FROM t") == "5001")
+
+
+def test_standby_that_lacks_the_last_record_is_not_promoted(lab):
+    b = lab.standby
+    with pytest.raises(PostgresError, match="rows would be lost"):
+        take(b, "promoted", after="0/FF000000", timeout=1)
+    assert b.sql("SELECT pg_is_in_recovery()") == "t"
+
+
+def test_what_is_no_primary_is_not_stopped(lab):
+    with pytest.raises(PostgresError, match="is a standby"):
+        take(lab.standby, "stopped")
+    lab.primary.kill()
+    with pytest.raises(PostgresError, match="did not end cleanly"):
+        take(lab.primary, "stopped")
+    with pytest.raises(PostgresError, match="does not run"):
+        take(lab.primary, "promoted")
+
+
+def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_path):
+    """The agent's wrapper with a stand-in for the distribution's agent."""
+    (tmp_path / "resource.d/heartbeat").mkdir(parents=True)
+    inner = tmp_path / "resource.d/heartbeat/pgsql"
+    inner.write_text("#!/bin/sh\necho inner $1\n", encoding="ascii")
+    inner.chmod(0o755)
+    guard = Path(lab.directory("hub_ha")) / "third_hub"
+    environment = dict(os.environ, OCF_ROOT=str(tmp_path), OCF_RESKEY_pgdata=lab.root + "/data", OCF_RESKEY_pgdba=OWNER,
+                       OCF_RESKEY_psql=lab.bin + "/psql")
+
+    def promote(action="promote"):
+        return subprocess.run(["sh", str(ROLES / "resources/files/pgsql"), action], env=environment, text=True,
+                              check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    assert promote().stdout == "inner promote\n", "a pair without a third hub"
+    rest = " dbname=replication replication=true target_session_attrs=read-write connect_timeout=2"
+    guard.write_text(conninfo(lab, [lab.third], "guard") + rest, encoding="ascii")
+    assert promote().stdout == "inner promote\n", "a third hub that follows"
+    guard.write_text(conninfo(lab, [lab.primary], "guard") + rest, encoding="ascii")
+    refused = promote()
+    assert refused.returncode == 1 and refused.stdout == "" and "third hub is active" in refused.stderr
+    assert promote("monitor").stdout == "inner monitor\n"
+    lab.primary.kill()
+    assert promote().stdout == "inner promote\n", "a third hub that is not there"
+
+
+SLOT = {"name": "hub_ha_hub3", "active": False, "restart_lsn": None, "wal_status": None}
+
+
+@pytest.mark.parametrize("slots, reserve, keep, expected", [
+    ([], False, None, [("create", "hub_ha_hub3")]),
+    ([SLOT], False, None, []),
+    ([dict(SLOT, restart_lsn="0/1")], False, None, [("drop", "hub_ha_hub3"), ("create", "hub_ha_hub3")]),
+    ([dict(SLOT, restart_lsn="0/1", active=True)], False, None, []),
+    ([SLOT], True, None, [("drop", "hub_ha_hub3"), ("create", "hub_ha_hub3")]),
+    ([dict(SLOT, restart_lsn="0/1", wal_status="lost")], True, None,
+     [("drop", "hub_ha_hub3"), ("create", "hub_ha_hub3")]),
+    ([dict(SLOT, name="hub_ha_hub1"), dict(SLOT, name="own")], True, ["hub_ha_hub3"],
+     [("drop", "hub_ha_hub1"), ("create", "hub_ha_hub3")]),
+])
+def test_slots(slots, reserve, keep, expected):
+    assert replication_slot.changes(slots, "hub_ha_hub3", reserve, keep, "hub_ha_") == expected
+
+
+def test_module_of_slots(lab, run_module):
+    arguments = {"name": "hub_ha_x", "reserve": False, "bin_dir": lab.bin, "data_dir": lab.primary.data}
+    predicted, made = run_module(replication_slot, check=True, **arguments), run_module(replication_slot, **arguments)
+    assert predicted == made and made["changed"] and made["actions"] == ["create hub_ha_x"]
+    assert not run_module(replication_slot, **arguments)["changed"]
+    gone = run_module(replication_slot, keep=[], bin_dir=lab.bin, data_dir=lab.primary.data)
+    assert gone["actions"] == ["drop hub_ha_x"]

@@ -1,0 +1,320 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The third hub: how it is added, when it may be promoted, and the way back, on facts as of module hub_info."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import third
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
+import pair  # noqa: E402
+
+KEY = "SHA=" + "c3" * 32
+CONTROL = {"state": "shut down", "system_identifier": pair.SYSTEM, "timeline": 3, "checkpoint_lsn": "0/5000028"}
+
+
+def blank(name="hub3", last=12):
+    return pair.blank_hub(name, last)
+
+
+def standby():
+    """A third hub that follows the pair."""
+    info = pair.live_hub("hub3", 12)
+    pair.install(info)
+    info["postgres"].update(state="standby", clone=True, standby_signal=True, certificate="cert 3", outside="x")
+    info["postgres"]["server"]["in_recovery"] = True
+    info["cfengine"].update(key_digest=KEY, key_public="public 3", policy_server="192.168.100.12", role="passive")
+    return info
+
+
+def entry():
+    """What the list of hubs says of it."""
+    return {"name": "hub3", "key": KEY, "public": "public 3", "in_cluster": False, "addresses": ["192.168.100.12"]}
+
+
+def promoted():
+    """A third hub that was promoted in a disaster."""
+    info = standby()
+    info["postgres"].update(state="primary", clone=False, standby_signal=False)
+    info["postgres"]["server"]["in_recovery"] = False
+    info["postgres"]["control"]["timeline"] = 3
+    info["cfengine"]["role"] = "active"
+    info["cfengine"]["hub_list"] = {"hubs": {"192.168.100.12": entry(), "192.168.100.10": {
+        "name": "hub1", "key": "SHA=" + "a1" * 32, "public": "p"}}, "shared": ["192.168.100.100"], "vendor": False}
+    return info
+
+
+def given(info, **more):
+    """What role know hands over."""
+    found = {"hosts": ["hub3"], "both": [],
+             "result": {"hub": info} if info else {"unreachable": True, "msg": "no route"},
+             "address": "", "inventory_address": "192.168.100.12"}
+    return dict(found, **more)
+
+
+def plan_for(info, results=None, **more):
+    return third.make_plan(results or pair.running_pair(), pair.settings(), {}, given(info, **more))
+
+
+def problems(plan):
+    return [item["problem"] for item in plan["failures"]]
+
+
+def test_without_a_group_nothing_is_different():
+    plan = third.make_plan(pair.running_pair(), pair.settings())
+    assert plan["third"] is None and len(plan["hub_list"]["hubs"]) == 2
+    assert plan["own_addresses"]["hub2"] == ["192.168.100.11", "192.168.0.11", "192.168.10.11"]
+
+
+def test_a_blank_one_gets_packages_but_not_those_of_the_cluster():
+    plan = plan_for(blank())
+    assert not plan["failures"], plan["failures"]
+    assert plan["third"]["packages"] == ["cfengine3", "postgresql-17"]
+    assert plan["third"]["address"] == "192.168.100.12" and plan["slots"]["hub3"] == "hub_ha_hub3"
+    assert "192.168.100.12/32" in plan["hba_addresses"]
+    assert len(plan["hub_list"]["hubs"]) == 2, "it has no key yet that anybody could trust"
+
+
+def test_pair_knows_a_third_hub_that_follows():
+    plan = plan_for(standby())
+    assert not plan["failures"], plan["failures"]
+    assert plan["hub_list"]["hubs"]["192.168.100.12"]["in_cluster"] is False
+    assert plan["ha_info"]["192.168.100.12"] == {"sha": KEY.split("=")[1], "internal_ip": "192.168.100.12",
+                                                 "is_in_cluster": False}
+    assert "is_in_cluster" not in plan["ha_info"]["192.168.100.10"]
+    assert plan["hubs"] == ["hub1", "hub2"] and sorted(plan["nodes"]) == ["hub1", "hub2"], "the cluster stays at two"
+
+
+def test_in_both_groups():
+    plan = plan_for(standby(), both=["hub3"])
+    assert problems(plan) == ["this hub is in the groups hubs and third_hub"]
+    assert plan["third"] is None
+
+
+def test_two_of_them():
+    assert "the group third_hub has 2 hosts: hub3, hub4" in problems(plan_for(standby(), hosts=["hub3", "hub4"]))
+
+
+def test_primary_of_its_own():
+    info = standby()
+    info["postgres"].update(state="primary")
+    info["postgres"]["server"]["system_identifier"] = pair.OTHER_SYSTEM
+    assert "the third hub has a database of its own (primary, system %s; the pair's is %s)" % (
+        pair.OTHER_SYSTEM, pair.SYSTEM) in problems(plan_for(info))
+
+
+def test_pair_is_left_alone_while_the_third_hub_is_active():
+    found = plan_for(promoted())["failures"]
+    assert any("is active: its PostgreSQL takes writes" in item["problem"]
+               and "return-from-third-hub" in item["remedy"] for item in found)
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda info: info["cfengine"].update(version="3.21.0"), "CFEngine 3.21.0 here and 3.24.2 on hub1"),
+    (lambda info: info["packages"].pop("postgresql-17"), "package postgresql-17 is not installed and no package"),
+    (lambda info: info.update(layout_found="enterprise"), "the hubs differ in layout"),
+    (lambda info: info.update(uname="hub2"), "the third hub has the name of a hub of the pair"),
+    (lambda info: info["cluster"].update(cib_resources={"cfpgsql": "x"}), "pacemaker runs on the third hub"),
+    (lambda info: info["postgres"].update(state="foreign"), "holds files that are no database"),
+    (lambda info: info["postgres"].update(state="unreachable", error="boom"), "does not answer: boom"),
+    (lambda info: info.update(packager_interrupted=True), "a package installation was cut off"),
+    (lambda info: info["postgres"].update(state="stopped", clone=False), "holds the data of a former primary"),
+])
+def test_refused(change, words):
+    info = standby()
+    change(info)
+    assert any(words in text for text in problems(plan_for(info))), problems(plan_for(info))
+
+
+def test_space_and_port_of_a_blank_one():
+    info = blank()
+    info["space"]["free_bytes"], info["ports"] = 1 << 20, [22, 5432]
+    found = problems(plan_for(info))
+    assert "something else listens on port 5432" in found and any("the copy needs" in text for text in found)
+
+
+def test_key_that_changed_needs_the_operators_word():
+    results = pair.running_pair()
+    results["hub1"]["hub"]["cfengine"]["hub_list"] = {"hubs": {"192.168.100.12": dict(entry(), key="SHA=" + "d" * 64)}}
+    assert any("the host key was" in text for text in problems(plan_for(standby(), results)))
+    accepted = third.make_plan(results, pair.settings(accept_hub_keys=["HUB3"]), {}, given(standby()))
+    assert not any("the host key was" in text for text in problems(accepted))
+
+
+def test_pair_does_without_a_third_hub_that_cannot_be_reached():
+    results = pair.running_pair()
+    known = {"hubs": {"192.168.100.12": entry()}}
+    results["hub1"]["hub"]["cfengine"]["hub_list"] = known
+    ours, theirs = ["-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n" % text for text in ("1", "3")]
+    results["hub1"]["hub"]["postgres"].update(certificate=ours, trusted=ours + theirs)
+    plan = plan_for(None, results)
+    assert not plan["failures"] and "cannot be reached" in plan["warnings"][-1]["problem"]
+    assert plan["hub_list"]["hubs"]["192.168.100.12"] == entry(), "nothing of it is taken away"
+    assert plan["third"]["certificate"] == theirs
+    assert third.ready(plan, dict((host, item["hub"]) for host, item in results.items()))
+
+
+def test_address_that_cannot_be_known():
+    info = standby()
+    info["addresses"] = [dict(item, network="10.%d.0.0/24" % number, address="10.%d.0.12" % number)
+                         for number, item in enumerate(info["addresses"])]
+    assert "is not known" in problems(plan_for(info))[0]
+    plan = plan_for(info, address="203.0.113.12")
+    assert plan["third"]["address"] == "203.0.113.12" and "203.0.113.12/32" in plan["hba_addresses"]
+    assert plan["third"]["sources"] == {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
+    assert plan_for(info, inventory_address="10.1.0.12")["third"]["address"] == "10.1.0.12"
+
+
+def test_widened_plan():
+    plan = plan_for(standby())
+    wide = third.widen(plan)
+    assert wide["hubs"] == ["hub1", "hub2", "hub3"] and wide["passive"] == "hub3" and wide["active"] == "hub1"
+    assert wide["packages"] == {"hub1": [], "hub2": [], "hub3": []}
+    assert plan["hubs"] == ["hub1", "hub2"], "the pair's plan is another one"
+    assert not third.ready(plan, dict((host, item["hub"]) for host, item in pair.running_pair().items()))
+
+
+def test_not_ready_without_a_healthy_pair():
+    results = pair.running_pair()
+    results["hub2"]["hub"]["postgres"]["state"] = "stopped"
+    found = third.ready(plan_for(standby(), results), dict((host, item["hub"]) for host, item in results.items()))
+    assert len(found) == 1 and "PostgreSQL on hub2 is stopped" in found[0]
+
+
+def test_conninfo_follows_whoever_takes_writes_and_holds_no_password():
+    plan = plan_for(standby())
+    text = third.conninfo(plan, "hub3", "verify-ca", "hub_ha_repl")
+    assert "host=192.168.10.10,192.168.10.11 " in text and "target_session_attrs=primary" in text
+    assert "application_name=hub3" in text and "password=" not in text.replace("passfile", "")
+    plan["pg_major"] = 13
+    assert "target_session_attrs=read-write" in third.conninfo(plan, "hub3", "verify-ca", "hub_ha_repl")
+    assert third.conninfo(plan, "hub1", "verify-ca", "r", ["192.168.10.12"]).startswith("host=192.168.10.12 ")
+
+
+@pytest.mark.parametrize("control, history, may", [
+    (CONTROL, [{"timeline": 3, "lsn": "0/50000A0"}], True),
+    (CONTROL, [{"timeline": 3, "lsn": "0/5000028"}], False),
+    (CONTROL, [{"timeline": 2, "lsn": "0/50000A0"}], False),
+    (CONTROL, None, False),
+    (dict(CONTROL, state="in production"), [{"timeline": 3, "lsn": "0/50000A0"}], False),
+    (dict(CONTROL, system_identifier=pair.OTHER_SYSTEM), [{"timeline": 3, "lsn": "0/50000A0"}], False),
+])
+def test_former_primary_may_follow_only_with_proof(control, history, may):
+    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": history}
+    assert third.may_follow(control, primary) is may
+
+
+@pytest.mark.parametrize("lsn, streaming, expected", [
+    ("0/6000000", False, True), ("0/4000000", False, False), ("0/6000000", True, False)])
+def test_standby_that_was_ahead_of_the_new_active_hub(lsn, streaming, expected):
+    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": [{"timeline": 1, "lsn": "0/5000000"}]}
+    state = {"role": "standby", "timeline": 1, "system_identifier": pair.SYSTEM, "receive_lsn": lsn,
+             "receiver": {"status": "streaming"} if streaming else None}
+    assert third.diverged(state, primary) is expected
+    assert third.diverged({"skipped": True}, primary) is False
+
+
+def test_promote():
+    info = promoted()
+    info["postgres"].update(state="standby", standby_signal=True)
+    assert third.promote_verdict(info, [], False)["do"] == "promote"
+    alive = [{"address": "192.168.100.10", "port": 22, "how": "accepts", "from": "hub3"}]
+    refused = third.promote_verdict(info, alive, False)
+    assert refused["do"] == "refuse"
+    assert "192.168.100.10 (port 22 accepts, seen from hub3)" in refused["failures"][0]["problem"]
+    assert "hub_ha_promote_confirm" in third.failures_text(refused["failures"])
+    assert third.promote_verdict(info, alive, True)["do"] == "promote"
+
+
+def test_promote_again_does_nothing_and_asks_nobody():
+    alive = [{"address": "192.168.100.10", "port": 22, "how": "refuses", "from": "hub3"}]
+    assert third.promote_verdict(promoted(), alive, False) == {"do": "nothing", "failures": []}
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda info: info["cfengine"].update(hub_list=None), "this is no third hub of a pair"),
+    (lambda info: info["postgres"].update(state="absent"), "PostgreSQL is no standby here (absent)"),
+    (lambda info: info["postgres"].update(state="stopped", standby_signal=True), "PostgreSQL does not run here"),
+])
+def test_promote_refused(change, words):
+    info = promoted()
+    info["postgres"].update(state="standby")
+    change(info)
+    assert words in third.promote_verdict(info, [], True)["failures"][0]["problem"]
+
+
+def lost_pair(**states):
+    """The pair after both hubs were lost and came back: stopped, with their old data."""
+    results = pair.running_pair()
+    for host, result in results.items():
+        result["hub"]["postgres"].update(state=states.get(host, "stopped"), clone=False, server=None, outside=None)
+        result["hub"]["cluster"]["promoted"] = None
+    return results
+
+
+def way_back(results, info=None, wanted=None):
+    return third.return_plan(results, pair.settings(), given(info or promoted()), wanted)
+
+
+def test_way_back_begins():
+    plan = way_back(lost_pair())
+    assert not plan["failures"], plan["failures"]
+    assert plan["stage"] == "clone" and plan["active"] == "hub1" and plan["passive"] == "hub2"
+    lead = third.lead_plan(plan)
+    assert lead["active"] == "hub3" and lead["passive"] == "hub1"
+    assert lead["replication"]["addresses"]["hub3"] == "192.168.10.12"
+    assert way_back(lost_pair(), wanted="hub2")["active"] == "hub2"
+    assert "hub_ha_return_to names hub9" in way_back(lost_pair(), wanted="hub9")["failures"][0]["problem"]
+
+
+def test_way_back_that_was_cut_off_after_the_clone():
+    results = lost_pair()
+    for state in ("primary", "stopped"):
+        info = promoted()
+        info["postgres"].update(state=state)
+        info["postgres"]["control"]["state"] = "in production" if state == "primary" else "shut down"
+        results["hub1"]["hub"]["postgres"].update(state="standby", outside="conf", server=copy.deepcopy(
+            promoted()["postgres"]["server"]))
+        plan = way_back(results, info)
+        assert (plan["stage"], plan["failures"]) == ("switch", [])
+
+
+def test_way_back_that_was_cut_off_after_the_switch():
+    results = pair.running_pair()
+    info = promoted()
+    info["postgres"].update(state="stopped", control=CONTROL)
+    results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 3, "lsn": "0/50000A0"}]
+    plan = way_back(results, info)
+    assert plan["stage"] == "done" and plan["active"] == "hub1" and not plan["failures"]
+
+
+def test_two_active_hubs():
+    found = way_back(pair.running_pair())["failures"]
+    assert "both are active" in found[0]["problem"] and "systemctl stop pacemaker" in found[0]["remedy"]
+
+
+def test_nobody_is_active():
+    info = promoted()
+    info["postgres"].update(state="standby")
+    assert "takes writes on no hub" in way_back(lost_pair(), info)["failures"][0]["problem"]
+
+
+def test_all_three_are_needed():
+    results = lost_pair()
+    results["hub2"] = {"unreachable": True, "msg": "no route"}
+    found = way_back(results)
+    assert found["stage"] == "refuse" and found["failures"][0]["host"] == "hub2"
+
+
+def test_operators_own_maintenance_is_not_taken_over():
+    results = lost_pair()
+    results["hub1"]["hub"]["cluster"]["maintenance"] = True
+    assert "maintenance mode" in way_back(results)["failures"][0]["problem"]
+    results["hub1"]["hub"]["maintenance_marker"] = True
+    assert not way_back(results)["failures"]
