@@ -11,13 +11,28 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, health, plan, scram, wayback)
+    clients, corosync, health, plan, removal, scram, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
 def make_plan(infos, settings, probes=None):
     """See module_utils/plan.py, make_plan."""
     return plan.make_plan(infos, settings, probes)
+
+
+def removal_plan(infos, settings, looks=None):
+    """See module_utils/removal.py."""
+    return removal.removal_plan(infos, settings, looks)
+
+
+def switch_problems(replication, keep, left, history):
+    """See module_utils/removal.py."""
+    return removal.switch_problems(replication, keep, left, history)
+
+
+def single_problems(the_plan, results):
+    """See module_utils/removal.py."""
+    return removal.single_problems(the_plan, results)
 
 
 WORDS = {"int": "a whole number", "bool": "yes or no", "str": "a text", "path": "a path", "list": "a list",
@@ -155,7 +170,8 @@ class FilterModule:
 
     def filters(self):
         """Name to function."""
-        return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
+        return {"removal_plan": removal_plan, "switch_problems": switch_problems, "single_problems": single_problems,
+                "make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
                 "option_problems": option_problems,
                 "passfile_line": passfile_line,
                 "client_plan": client_plan, "client_failures": client_failures,
