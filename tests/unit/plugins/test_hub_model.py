@@ -223,6 +223,6 @@ def test_unit_of_a_process(text, unit):
 
 
 def test_addresses_that_a_single_hub_keeps():
-    unit = "# ExecStart=/x 10.0.0.1/24\nExecStart=/usr/local/sbin/hub-ha-address 192.168.100.100/24 fd00::64/64\n"
+    unit = "# ExecStart=/x 10.0.0.1/24\nExecStart=/usr/bin/env python3 /x.py 192.168.100.100/24 fd00::64/64\n"
     assert hub_model.kept_addresses(unit) == [{"ip": "192.168.100.100", "prefix": 24}, {"ip": "fd00::64", "prefix": 64}]
     assert hub_model.kept_addresses(None) == hub_model.kept_addresses("") == []

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import ipaddress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout
 
@@ -26,9 +26,9 @@ LINKS = [
 
 @pytest.fixture(name="program")
 def fixture_program():
-    loader = importlib.machinery.SourceFileLoader("hub_ha_address", str(ROLE / "files" / "hub-ha-address"))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
-    loader.exec_module(module)
+    spec = importlib.util.spec_from_file_location("hub_ha_address", ROLE / "files" / "hub_ha_address.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -55,7 +55,6 @@ def test_the_announcement_is_a_gratuitous_arp_request(program):
 
 
 def test_the_unit_is_where_hub_info_looks_for_it():
-    import yaml
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
     assert variables["address_unit"] == layout.KEPT_UNIT
     unit = (ROLE / "templates" / "hub-ha-address.service.j2").read_text(encoding="utf-8")

@@ -1,9 +1,12 @@
-#!/usr/bin/env python3
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Adds the shared addresses that this hub has kept, and tells the neighbours of them. Arguments: ADDRESS/PREFIX ...
 
 Run at boot by hub-ha-address.service. The interface is the one with an address of the same network, whatever its name
 is today. An address that is there is left as it is. Managed by Ansible, role cfengine.hub_ha.address.
 """
+
+from __future__ import annotations
 
 import ipaddress
 import json
