@@ -7,7 +7,7 @@ VENV := .cache/venv
 STAMP := $(VENV)/.installed
 LINK := .cache/collections/ansible_collections/cfengine/hub_ha
 
-.PHONY: help demo demo-down test lint unit molecule venv clean
+.PHONY: help demo demo-down test lint unit molecule venv link clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -24,7 +24,7 @@ test: venv
 lint unit molecule: venv
 	@$(VENV)/bin/python tests/run.py $@
 
-venv: $(STAMP) $(LINK)
+venv: $(STAMP) link
 
 $(STAMP): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -35,9 +35,10 @@ $(STAMP): requirements.txt constraints.txt
 	@touch $@
 
 # The checkout is the collection: playbooks and tests see it where Ansible looks for collections.
-$(LINK):
-	@mkdir -p $(dir $@)
-	@ln -sfn $(CURDIR) $@
+link:
+	@mkdir -p $(dir $(LINK))
+	@test -L $(LINK) || rm -rf $(LINK)
+	@ln -sfn $(CURDIR) $(LINK)
 
 clean:
 	@$(PYTHON) -m lab clean

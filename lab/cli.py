@@ -36,7 +36,7 @@ def parser():
     sub = add("images", "Build the hosts' images, those whose recipe has changed.", inside=False)
     sub.add_argument("suites", nargs="*", metavar="SUITE", help="trixie (default), bookworm")
     sub.add_argument("--force", action="store_true", help="build again, with the newest packages")
-    sub = add("build", argparse.SUPPRESS)
+    sub = add("build", "What images does inside of the lab.")
     sub.add_argument("suites", nargs="+", choices=images.SUITES)
     sub = add("up", "Start fresh hosts (images are built first when run outside of the lab).", inside=False,
               changes=True)

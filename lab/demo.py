@@ -122,7 +122,10 @@ The lab stays up. hub1 is without power, hub2 is active.
    log in        python3 -m lab ssh hub2
    look          python3 -m lab exec hub2 -- crm_mon -1rAf
    power on      python3 -m lab power on hub1
-   tear down     make demo-down""")
+   playbook      python3 -m lab enter -- .cache/venv/bin/ansible-playbook -i inventories/lab/hosts.yml \\
+                     playbooks/upgrade-to-ha.yml --check --diff
+   tear down     make demo-down
+All from this directory; the hosts are reached from the lab's own network only.""")
     return 0
 
 

@@ -286,6 +286,8 @@ def postgres(run, layout):
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
+        "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
+        "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None,
     }
     if bin_dir and version:
@@ -496,7 +498,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
         "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
-            layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl")),
+            layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
+            layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
         "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),

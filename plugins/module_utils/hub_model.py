@@ -160,6 +160,19 @@ def key_digest(text):
     return match.group(0) if match else None
 
 
+def include_lines(text):
+    """Lines of a postgresql.conf that include another file, as they stand."""
+    return [line.strip() for line in text.splitlines() if re.match(r"include(_if_exists|_dir)?\b", line.strip())]
+
+
+def managed_blocks(text):
+    """{marker: [lines]} of what stands between "# BEGIN marker" and "# END marker", as ansible.builtin.blockinfile
+    writes it; a marker that stands there more than once is left out."""
+    found = re.findall(r"^# BEGIN (.*)\n((?:.*\n)*?)# END \1$", text, re.MULTILINE)
+    names = [name for name, _lines in found]
+    return dict((name, lines.splitlines()) for name, lines in found if names.count(name) == 1)
+
+
 def tree_digest(tree):
     """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
     text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))

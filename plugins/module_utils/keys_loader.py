@@ -8,7 +8,6 @@ import os
 import stat
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
 
@@ -92,9 +91,26 @@ def state(folder, name, wanted, there):
         return "added"
 
 
-def write(folder, name, key):
-    """Trust the Key under that name; a link or a file with other hard links gets a file of its own."""
-    replace_file(os.path.join(folder, name), keys_model.pem(key), 0o600, sync=False)
+def write(folder, keys):
+    """Trust the keys ({file name: Key}), each in one step; a link or a file with other hard links gets a file of its own.
+
+    One temporary name for all of them: with thousands, making up names would take longer than writing the files.
+    """
+    temporary = ".hub_ha.%d" % os.getpid()
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for name, key in keys.items():
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
+            try:
+                with os.fdopen(handle, "wb", 0) as stream:
+                    stream.write(keys_model.pem(key))
+                    os.fchown(handle, 0, 0)
+                os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            except BaseException:
+                os.unlink(temporary, dir_fd=directory)
+                raise
+    finally:
+        os.close(directory)
 
 
 def remove(folder, name):

@@ -138,8 +138,9 @@ def find_active(infos, report):
                     "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "
                     "directory aside: nothing here overwrites a primary")
     elif not primaries and cut_off:
-        report.fail(cut_off[0], "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had it in "
-                                 "maintenance mode to restart it",
+        report.fail(cut_off[0],
+                    "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had it in maintenance "
+                    "mode to restart it",
                     "if pg_ctl still runs there, wait; else start it in place, as docs/operate.md says under "
                     "\"Maintenance mode\"; then run this again: it ends the maintenance")
     elif not primaries and "unreachable" not in states.values():
@@ -809,7 +810,7 @@ def make_plan(results, settings, probes=None):
     for host, result in results.items():
         if "hub" not in result:
             report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        "check address, network and SSH key with: ansible -m ping %s" % host)
+                        "check address, network and SSH key with: ansible -i INVENTORY -m ping %s" % host)
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])

@@ -190,7 +190,7 @@ def main():
         result = {"changed": manifest is None or bool(differing), "path": path, "diff": {
             "before_header": path or "no backup", "after_header": "new backup",
             "before": "", "after": "".join("save %s\n" % name for name in differing if name in marks)
-            + "".join("gone since the last backup: %s\n" % name for name in differing if name not in marks)}}
+            + "".join("no more to be saved here: %s\n" % name for name in differing if name not in marks)}}
         if result["changed"] and not module.check_mode:
             result["path"], result["saved"] = save(params["directory"], expand(params["files"] + params["also"]),
                                                    cib, marks, [name for name in params["files"] if not expand([name])],

@@ -221,8 +221,7 @@ def trust(module):
                        % (folder, "\n".join(problems)), problems=problems)
     todo = actions["added"] + actions["rewritten"]
     if not module.check_mode:
-        for name in todo:
-            keys_loader.write(folder, name, wanted[name].key)
+        keys_loader.write(folder, dict((name, wanted[name].key) for name in todo))
     labels = dict((name, wanted[name].label) for name in todo)
     return {"changed": bool(todo), "added": actions["added"], "rewritten": actions["rewritten"],
             "present": len(actions["present"]), "own": own_count + len(own_labels), "count": len(wanted),

@@ -186,7 +186,7 @@ def test_firewall_drops_one_port(refused, hub2):
 def test_unreachable_hub(refused):
     with laboratory(["pause", "hub2"], ["unpause", "hub2"]):
         refused("1 thing(s) must be put right first", "hub2: cannot be reached:",
-                "-> check address, network and SSH key with: ansible -m ping hub2",
+                "-> check address, network and SSH key with: ansible -i INVENTORY -m ping hub2",
                 reachable=["hub1"], ANSIBLE_TIMEOUT="4")
 
 

@@ -32,8 +32,10 @@ def diffs(output):
 
 
 def running(hub):
-    """Process ids of what must go on running."""
-    return hub.check_output("pidof corosync"), hub.check_output("pidof pacemakerd")
+    """Process ids of what must go on running: of the daemons, not of a `pacemakerd --version` that somebody calls."""
+    found = hub.check_output("systemctl show --property MainPID --value corosync pacemaker").split()
+    assert len(found) == 2 and "0" not in found
+    return found
 
 
 def test_drift_is_shown_and_mended(hub1, hub2):

@@ -149,7 +149,7 @@ def test_a_file_that_goes_and_one_that_comes(hub):
     hub.conf.unlink()
     (hub.root / "etc" / "none").write_text("x")
     result = hub.save()
-    assert result["diff"]["after"] == "save %s\ngone since the last backup: %s\n" % (
+    assert result["diff"]["after"] == "save %s\nno more to be saved here: %s\n" % (
         hub.root / "etc" / "none", hub.conf)
     assert hub.save()["changed"] is False
 

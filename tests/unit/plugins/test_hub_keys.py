@@ -262,9 +262,11 @@ def test_own_key_that_is_damaged(keys, hub):
 
 
 def test_disk_that_takes_nothing(run_module, hub):
-    with mock.patch.object(hub_keys.keys_loader, "replace_file", side_effect=OSError(28, "No space left on device")):
+    before = state(hub)
+    with mock.patch.object(hub_keys.keys_loader.os, "rename", side_effect=OSError(28, "No space left on device")):
         done = run_module(hub_keys, path=str(hub), state="present", keys=[item(B)])
     assert done["failed"] and "cannot put the keys in %s right: " % hub in done["msg"] and "No space" in done["msg"]
+    assert state(hub) == before, "half of a file was left"
 
 
 # --- absent -------------------------------------------------------------------------------------------------------

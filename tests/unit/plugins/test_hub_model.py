@@ -170,6 +170,18 @@ def test_key_digest(text, digest):
     assert hub_model.key_digest(text) == digest
 
 
+def test_include_lines():
+    text = "port = 5432\n include_if_exists 'hub_ha.conf'  \n#include 'x'\ninclude_dir = 'conf.d'\nincluded = 1\n"
+    assert hub_model.include_lines(text) == ["include_if_exists 'hub_ha.conf'", "include_dir = 'conf.d'"]
+
+
+def test_managed_blocks():
+    text = "# BEGIN a: b\none\ntwo\n# END a: b\nlocal all\n# BEGIN c\n# END c\n# BEGIN open\n"
+    assert hub_model.managed_blocks(text) == {"a: b": ["one", "two"], "c": []}
+    assert hub_model.managed_blocks(text + "# BEGIN c\nx\n# END c\n") == {"a: b": ["one", "two"]}, "which one counts?"
+    assert hub_model.managed_blocks("") == {}
+
+
 def test_tree_digest():
     digest = hub_model.tree_digest({"a": "1", "b": "2"})
     assert digest == hub_model.tree_digest({"b": "2", "a": "1"})

@@ -347,7 +347,7 @@ CASES = [
          links=["10.0.0.0/24", "192.168.0.0/24", "192.168.10.0/24"]),
     # hubs
     case("unreachable", "hub2", "cannot be reached: Failed to connect to the host via ssh: Connection refused",
-         "ansible -m ping hub2", unreachable),
+         "ansible -i INVENTORY -m ping hub2", unreachable),
     case("one hub", "all", "has 1 hub", "exactly two", lambda results: results.pop("hub2")),
     case("three hubs", "all", "has 3 hubs", "exactly two", third_hub),
     case("equal names", "hub2", "both hubs answer to the name 'hub1'", "hostnamectl set-hostname", equal_names),
