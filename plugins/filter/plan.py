@@ -11,13 +11,28 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, full_backup, health, install, plan, scram, third, wayback)
+    clients, corosync, full_backup, health, install, plan, removal, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
 def make_plan(infos, settings, probes=None, third_hub=None):
     """See module_utils/third.py, make_plan, and module_utils/plan.py."""
     return third.make_plan(infos, settings, probes, third_hub)
+
+
+def removal_plan(infos, settings, looks=None):
+    """See module_utils/removal.py."""
+    return removal.removal_plan(infos, settings, looks)
+
+
+def switch_problems(replication, keep, left, history):
+    """See module_utils/removal.py."""
+    return removal.switch_problems(replication, keep, left, history)
+
+
+def single_problems(the_plan, results):
+    """See module_utils/removal.py."""
+    return removal.single_problems(the_plan, results)
 
 
 WORDS = {"int": "a whole number", "bool": "yes or no", "str": "a text", "path": "a path", "list": "a list",
@@ -284,7 +299,8 @@ class FilterModule:
 
     def filters(self):
         """Name to function."""
-        return {"make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
+        return {"removal_plan": removal_plan, "switch_problems": switch_problems, "single_problems": single_problems,
+                "make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
                 "option_problems": option_problems, "firewall_text": firewall_text,
                 "install_first": install_first, "package_layout": package_layout, "package_made": package_made,
                 "full_backup_plan": full_backup_plan, "full_backup_text": full_backup_text,

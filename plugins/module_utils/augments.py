@@ -8,7 +8,8 @@ What is wanted is a dict with any of
 * ``inputs``: [policy file], each in the list of inputs, after the operator's;
 * ``lists``: {variable: {"items": [text], "default": [text]}}, each item in the variable's list; "default" is what the
   policy framework takes while nobody sets the variable, and comes first when it has to be made;
-* ``defaults``: {variable: value}, set only while nobody has set it.
+* ``defaults``: {variable: value}, set only while nobody has set it;
+* ``absent``: {"classes": [class], "lists": {variable: [text]}}, classes and items of lists that must not be there.
 
 A variable may be spelt NAME, def.NAME or default:def.NAME, in "vars" or (with {"value": ...}) in "variables":
 reference of CFEngine 3.24, "Augments".
@@ -61,6 +62,14 @@ def add_to_list(data, name, items, default):
         holder[key] = new
 
 
+def take_from_list(data, name, items):
+    """The variable's list has none of the items; a variable that is no list is the operator's business."""
+    place = find(data, name)
+    if place and isinstance(place[0][place[1]], list):
+        holder, key = place
+        holder[key] = [item for item in holder[key] if item not in items]
+
+
 def merge(text, wanted):
     """The text of the augments with what is wanted in it; the very same text when it is all there.
 
@@ -78,6 +87,11 @@ def merge(text, wanted):
     for name, value in wanted.get("defaults", {}).items():
         if find(new, name) is None:
             new.setdefault("vars", {})[name] = value
+    absent = wanted.get("absent") or {}
+    for name in absent.get("classes", []):
+        new.get("classes", {}).pop(name, None)
+    for name, items in absent.get("lists", {}).items():
+        take_from_list(new, name, items)
     if text and new == data:
         return text
     return json.dumps(new, indent=2, ensure_ascii=False) + "\n"
@@ -88,9 +102,11 @@ def excerpt(text, wanted):
     if not text or not text.strip():
         return ""
     data = parse(text)
-    part = {"classes": dict((name, data.get("classes", {}).get(name)) for name in wanted.get("classes", {})),
+    absent = wanted.get("absent") or {}
+    classes = list(wanted.get("classes", {})) + list(absent.get("classes", []))
+    part = {"classes": dict((name, data["classes"][name]) for name in classes if name in data.get("classes", {})),
             "inputs": data.get("inputs", []) if wanted.get("inputs") else [], "vars": {}}
-    for name in list(wanted.get("lists", {})) + list(wanted.get("defaults", {})):
+    for name in list(wanted.get("lists", {})) + list(wanted.get("defaults", {})) + list(absent.get("lists", {})):
         place = find(data, name)
         part["vars"][name] = place[0][place[1]] if place else None
     part = dict((key, value) for key, value in part.items() if value)

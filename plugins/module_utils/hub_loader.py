@@ -301,6 +301,7 @@ def postgres(run, layout):
     result = {
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
+        "unit": hub_model.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if running_bin else None,
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
@@ -490,7 +491,8 @@ def cluster(run):
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
-        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_fencing": [],
+        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {},
+        "cib_fencing": [],
         "pgsql_status": {}, "promoted": None, "maintenance": False, "has_database": False,
         "cib_readable": False, "running_version": None, "corosync_version": None,
     }
@@ -567,6 +569,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
+        "kept_addresses": hub_model.kept_addresses(read_text(layouts.KEPT_UNIT)),
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

@@ -200,14 +200,14 @@ def cib_summary(xml_text):
     """
     root = ElementTree.fromstring(xml_text)
     nodes = [node.get("uname") for node in root.findall("configuration/nodes/node")]
-    resources, shared = {}, []
+    resources, shared = {}, {}
     for primitive in root.iter("primitive"):
         agent = ":".join(part for part in (primitive.get("class"), primitive.get("provider"), primitive.get("type"))
                          if part)
         resources[primitive.get("id")] = agent
         if primitive.get("id").startswith("cfvirtip"):
-            shared += [pair.get("value") for pair in primitive.findall("instance_attributes/nvpair")
-                       if pair.get("name") == "ip"]
+            shared.update((primitive.get("id"), pair.get("value"))
+                          for pair in primitive.findall("instance_attributes/nvpair") if pair.get("name") == "ip")
     constraints = set(item.get("id") for item in root.iter("rsc_location"))
     fencing = sorted(name for name, agent in resources.items()
                      if agent.startswith("stonith:") and name + "-not-on-target" in constraints)
@@ -219,7 +219,8 @@ def cib_summary(xml_text):
     promoted = [name for name, value in status.items() if value == "PRI"]
     maintenance = [pair.get("value", "").lower() for pair in root.findall("configuration/crm_config//nvpair")
                    if pair.get("name") == "maintenance-mode"]
-    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": shared, "cib_fencing": fencing,
+    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": list(shared.values()), "cib_ips": shared,
+            "cib_fencing": fencing,
             "pgsql_status": status, "promoted": promoted[0] if len(promoted) == 1 else None,
             "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 
@@ -259,3 +260,21 @@ def policy_list(show_vars, name):
         if match:
             return re.findall(r'"((?:[^"\\]|\\.)*)"', match.group(1))
     return None
+
+
+def unit_of(proc_cgroup):
+    """"cf-postgres.service" out of /proc/PID/cgroup: the unit or scope of systemd that a process is in, or None."""
+    for line in proc_cgroup.splitlines():
+        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if number == "0" or controllers == "name=systemd":
+            names = [name for name in path.split("/") if name.endswith((".service", ".scope"))]
+            if names:
+                return names[-1]
+    return None
+
+
+def kept_addresses(unit):
+    """[{"ip", "prefix"}] of the shared addresses that a single hub keeps, out of the unit that brings them up."""
+    return [{"ip": text.split("/")[0], "prefix": int(text.split("/")[1])}
+            for line in re.findall(r"(?m)^ExecStart=\S+(.*)$", unit or "")
+            for text in line.split() if re.fullmatch(r"[0-9a-fA-F.:]+/\d+", text)]

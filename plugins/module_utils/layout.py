@@ -11,6 +11,7 @@ from __future__ import annotations
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
 # There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
 PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
+KEPT_UNIT = "/etc/systemd/system/hub-ha-address.service"  # brings up the shared addresses that a single hub keeps
 
 
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):

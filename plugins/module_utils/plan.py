@@ -14,7 +14,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     cib_model, corosync, firewall_model, hub_model, install, platforms, portal)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -534,7 +534,8 @@ def to_probe(infos, addresses):
     stock = stock_clusters(infos)
     clusters = [host for host, info in infos.items()
                 if info["units"].get("corosync", {}).get("active") == "active" and host not in stock]
-    ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]]
+    ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]
+            + [kept["ip"] for kept in info.get("kept_addresses") or []]]
     return {"ports": [] if adopted else ["tcp"] if clusters else ["tcp", "udp"],
             "addresses": [text for text in addresses if text not in ours]}
 
@@ -742,6 +743,7 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
     # A pair's own resource may have put it there; nothing else may.
     own = dict((item["address"], host) for host, info in infos.items() for item in info["addresses"]
                if item["address"] in virtual_ips + as_list(replication_ip)
+               and item["address"] not in [kept["ip"] for kept in info.get("kept_addresses") or []]
                and not set(info["cluster"]["cib_resources"]) & set(RESOURCE_IDS))
     for text, host in own.items():
         report.fail(host, "the shared address %s is this hub's own address" % text,
@@ -917,6 +919,18 @@ def check_shared_paths(infos, active, settings, report):
                         "name files and directories that both hubs must have alike, and nothing of CFEngine's own state")
 
 
+def check_kept_addresses(infos, active, wanted, report):
+    """An address that a single hub has kept becomes the pair's; else two hubs might have it one day."""
+    for host, info in infos.items():
+        for kept in info.get("kept_addresses") or []:
+            if host != active or kept["ip"] not in wanted:
+                report.fail(host, "hub-ha-address.service brings up %s here, which is %s"
+                            % (kept["ip"], "no shared address of this pair" if host == active else "the passive hub"),
+                            "%s: systemctl disable hub-ha-address; rm %s"
+                            % ("name it in hub_ha_virtual_ip, or take the unit away" if host == active
+                               else "take the unit away, and the address if it is there", KEPT_UNIT))
+
+
 def check_revoked(settings, report):
     for digest in as_list(settings.get("revoked_keys")):
         if not re.match(r"(MD5=[0-9a-f]{32}|SHA=[0-9a-f]{64})\Z", str(digest)):
@@ -993,6 +1007,7 @@ def make_plan(results, settings, probes=None):
     portal.check(infos, active, passive, report)
     check_shared_paths(infos, active, settings, report)
     check_revoked(settings, report)
+    check_kept_addresses(infos, active, virtual_ips + as_list(replication_ip), report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
     networks = shared_networks(infos, set(virtual_ips + as_list(replication_ip)))
@@ -1043,6 +1058,7 @@ def make_plan(results, settings, probes=None):
         "stock_clusters": stock_clusters(infos),
         "probe": to_probe(infos, virtual_ips + as_list(replication_ip)),
         "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
+        "kept_addresses": [host for host, info in infos.items() if info.get("kept_addresses")],
         "new": bool(new), "complete": True,
     })
     return plan

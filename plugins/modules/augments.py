@@ -42,6 +42,10 @@ options:
         description: Variables that are set only while nobody has set them.
         type: dict
         default: {}
+      absent:
+        description: What must not be in it, C(classes) (a list of names) and C(lists) (variables with items).
+        type: dict
+        default: {}
 attributes:
   check_mode:
     description: Reports what a real run would change.
@@ -93,6 +97,7 @@ def main():
                 inputs=dict(type="list", elements="str", default=[]),
                 lists=dict(type="dict", default={}),
                 defaults=dict(type="dict", default={}),
+                absent=dict(type="dict", default={}),
             )),
         ),
         supports_check_mode=True,

@@ -19,9 +19,20 @@ options:
     type: str
     required: true
   password:
-    description: The password. Any characters except null and line breaks, which a password file cannot hold.
+    description:
+      - The password. Any characters except null and line breaks, which a password file cannot hold.
+      - Needed to make the role.
     type: str
-    required: true
+  state:
+    description: Whether the role is to be there.
+    type: str
+    choices: [present, absent]
+    default: present
+  slots:
+    description: Replication slots that go together with the role, with O(state=absent). Their standbys must be stopped.
+    type: list
+    elements: str
+    default: []
   database:
     description: Database to connect to.
     type: str
@@ -55,6 +66,12 @@ EXAMPLES = r"""
   cfengine.hub_ha.replication_role:
     name: cf_replication
     password: "{{ vault_replication_password }}"
+
+- name: Nobody replicates from here any more
+  cfengine.hub_ha.replication_role:
+    name: cf_replication
+    state: absent
+    slots: [hub_ha_hub2]
 """
 
 RETURN = r"""
@@ -73,6 +90,12 @@ password_changed:
   returned: success
   type: bool
   sample: true
+dropped:
+  description: What was, or in check mode would be, dropped.
+  returned: with O(state=absent)
+  type: list
+  elements: str
+  sample: [slot hub_ha_hub2, role cf_replication]
 """
 
 import json
@@ -147,17 +170,10 @@ def plan(role, name, password):
             "before": before, "after": after}
 
 
-def ensure(postgres, params, check_mode):
-    """Does it; returns the module's result. Raises HubError."""
-    connection = dict((key, params[key]) for key in ("database", "socket_dir", "port"))
-    connection["user"] = params["login_role"]
-    name, password = params["name"], params["password"]
+def ask(postgres, sql, params, connection):
+    """The primary's answer to a query that returns one JSON object. Raises HubError."""
     try:
-        scram.passfile_line("*", "*", "*", name, password)
-    except ValueError as error:
-        raise HubError("The name or the password of the replication role cannot be used: %s." % error)
-    try:
-        answer = json.loads(postgres.sql(query(name), **connection))
+        answer = json.loads(postgres.sql(sql, **connection))
     except CommandError as error:
         raise HubError("PostgreSQL cannot be asked about its roles as %s over the local socket: %s -- Check that the "
                        "server runs, and that the role %s may log in from here and is a superuser."
@@ -166,6 +182,46 @@ def ensure(postgres, params, check_mode):
     if answer["in_recovery"]:
         raise HubError("PostgreSQL on this host is a standby and cannot be written: run this on the primary, the "
                        "role then comes here by itself.")
+    return answer
+
+
+def connection_of(params):
+    """How to reach the server, as Postgres.sql takes it."""
+    return dict(((key, params[key]) for key in ("database", "socket_dir", "port")), user=params["login_role"])
+
+
+def remove(postgres, params, check_mode):
+    """Drops slots and role as far as they are there; returns the module's result. Raises HubError."""
+    connection = connection_of(params)
+    name = params["name"]
+    slots = ", ".join(literal(slot) for slot in params["slots"]) or "NULL"
+    answer = ask(postgres, """SELECT json_build_object('in_recovery', pg_is_in_recovery(),
+  'role', (SELECT count(*) FROM pg_roles WHERE rolname = %s),
+  'slots', (SELECT json_agg(slot_name ORDER BY slot_name) FROM pg_replication_slots WHERE slot_name IN (%s)));
+""" % (literal(name), slots), params, connection)
+    steps = [("slot " + slot, "SELECT pg_drop_replication_slot(%s);" % literal(slot)) for slot in answer["slots"] or []]
+    if answer["role"]:
+        steps.append(("role " + name, "DROP ROLE %s;" % identifier(name)))
+    if not check_mode:
+        for what, statement in steps:
+            try:
+                postgres.sql(statement, **connection)
+            except CommandError as error:
+                raise HubError("The %s could not be dropped: %s" % (what, (error.completed.err or "").strip()))
+    dropped = [what for what, statement in steps]
+    return {"changed": bool(steps), "name": name, "created": False, "password_changed": False, "dropped": dropped,
+            "diff": {"before": "".join(what + "\n" for what in dropped), "after": ""}}
+
+
+def ensure(postgres, params, check_mode):
+    """Does it; returns the module's result. Raises HubError."""
+    connection = connection_of(params)
+    name, password = params["name"], params["password"]
+    try:
+        scram.passfile_line("*", "*", "*", name, password)
+    except ValueError as error:
+        raise HubError("The name or the password of the replication role cannot be used: %s." % error)
+    answer = ask(postgres, query(name), params, connection)
     steps = plan(answer["role"], name, password)
     if steps["statements"] and not check_mode:
         try:
@@ -181,9 +237,11 @@ def ensure(postgres, params, check_mode):
 
 def main():
     """Entry point."""
-    module = AnsibleModule(supports_check_mode=True, argument_spec={
+    module = AnsibleModule(supports_check_mode=True, required_if=[("state", "present", ["password"])], argument_spec={
         "name": {"type": "str", "required": True},
-        "password": {"type": "str", "required": True, "no_log": True},
+        "password": {"type": "str", "no_log": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "slots": {"type": "list", "elements": "str", "default": []},
         "database": {"type": "str", "default": "postgres"},
         "bin_dir": {"type": "path"},
         "socket_dir": {"type": "path"},
@@ -191,7 +249,8 @@ def main():
         "login_role": {"type": "str", "default": "root"},
     })
     try:
-        result = ensure(Postgres(local_runner, module.params["bin_dir"] or ""), module.params, module.check_mode)
+        do = remove if module.params["state"] == "absent" else ensure
+        result = do(Postgres(local_runner, module.params["bin_dir"] or ""), module.params, module.check_mode)
     except HubError as error:
         fail(module, error)
     module.exit_json(**result)

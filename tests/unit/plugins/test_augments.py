@@ -55,6 +55,20 @@ def test_every_spelling_of_a_variable(part):
     assert not isinstance(entry, dict) or set(entry) >= set(list(part["variables"].values())[0])
 
 
+def test_what_is_not_wanted_goes_and_all_else_stays():
+    absent = {"absent": {"classes": ["ha", "nosuch"], "lists": {"acl": ["192.168.0.0/24"], "none": ["x"]}}}
+    new = model.merge(json.dumps(OPERATORS), absent)
+    assert json.loads(new) == dict(OPERATORS, classes={"b": ["c"]}, vars=dict(OPERATORS["vars"], acl=[]))
+    assert model.merge(new, absent) is new
+    assert "ha" in model.excerpt(json.dumps(OPERATORS), absent) and "ha" not in model.excerpt(new, absent)
+    assert "hunter2" not in model.excerpt(json.dumps(OPERATORS), absent)
+
+
+def test_a_variable_that_is_no_list_is_left_alone():
+    text = '{"vars": {"acl": "192.168.0.0/24"}}'
+    assert model.merge(text, {"absent": {"lists": {"acl": ["192.168.0.0/24"]}}}) is text
+
+
 def test_a_default_of_the_operators_stays():
     text = '{"vars": {"default:def.location": "elsewhere"}}'
     assert model.merge(text, {"defaults": {"location": "/masterfiles"}}) is text

@@ -213,6 +213,7 @@ def test_cib_summary_of_a_pair():
     assert found["cib_resources"] == {"fence-hub1": "stonith:fence_ipmilan", "cfvirtip": "ocf:heartbeat:IPaddr2",
                                       "cfpgsql": "ocf:heartbeat:pgsql"}
     assert found["cib_addresses"] == ["192.168.100.100"], "not those of fencing devices"
+    assert found["cib_ips"] == {"cfvirtip": "192.168.100.100"}
 
 
 def test_cib_summary_without_one_clear_primary():
@@ -220,7 +221,7 @@ def test_cib_summary_without_one_clear_primary():
     assert hub_model.cib_summary(text.replace('value="HS:async"', 'value="PRI"'))["promoted"] is None
     assert hub_model.cib_summary(text.replace('value="PRI"', 'value="HS:alone"'))["promoted"] is None
     assert hub_model.cib_summary("<cib><configuration/></cib>") == {
-        "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_fencing": [], "pgsql_status": {},
+        "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {}, "cib_fencing": [], "pgsql_status": {},
         "promoted": None, "maintenance": False}
 
 
@@ -241,3 +242,19 @@ def test_cib_summary_sees_maintenance_mode(value, on):
     ({"x": {"class_expressions": ["linux.!policy_server::"], "comment": "c"}}, False)])
 def test_whether_augments_define_a_class_on_hubs(classes, expected):
     assert hub_model.on_hubs(classes, "x") is expected
+
+
+@pytest.mark.parametrize("text, unit", [
+    ("0::/system.slice/cf-postgres.service\n", "cf-postgres.service"),
+    ("0::/system.slice/pacemaker.service\n", "pacemaker.service"),
+    ("0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
+    ("12:pids:/x\n1:name=systemd:/system.slice/cf-postgres.service\n", "cf-postgres.service"),
+    ("12:pids:/system.slice/other.service\n", None), ("0::/\n", None), ("", None)])
+def test_unit_of_a_process(text, unit):
+    assert hub_model.unit_of(text) == unit
+
+
+def test_addresses_that_a_single_hub_keeps():
+    unit = "# ExecStart=/x 10.0.0.1/24\nExecStart=/usr/bin/env python3 /x.py 192.168.100.100/24 fd00::64/64\n"
+    assert hub_model.kept_addresses(unit) == [{"ip": "192.168.100.100", "prefix": 24}, {"ip": "fd00::64", "prefix": 64}]
+    assert hub_model.kept_addresses(None) == hub_model.kept_addresses("") == []

@@ -153,3 +153,21 @@ def test_a_failing_statement_does_not_show_the_verifier(lab):
         ensure(lab, "secret", name="pg_reserved")
     assert "SCRAM" not in caught.value.message + json.dumps(caught.value.details)
     assert "reserved" in caught.value.message
+
+
+def test_role_and_slots_go(lab):
+    ensure(lab, "simple", name="leaves")
+    postgres = Postgres(runner.local_runner, lab.bin)
+    where = {"user": "root", "socket_dir": lab.primary.home, "port": lab.primary.port}
+    for slot in ("hub_ha_hub2", "theirs"):
+        postgres.sql("SELECT pg_create_physical_replication_slot('%s');" % slot, **where)
+    params = {"name": "leaves", "slots": ["hub_ha_hub1", "hub_ha_hub2"], "database": "postgres",
+              "socket_dir": lab.primary.home, "port": lab.primary.port, "login_role": "root"}
+    told = replication_role.remove(postgres, params, True)
+    done = replication_role.remove(postgres, params, False)
+    assert told == done and done["changed"] and done["dropped"] == ["slot hub_ha_hub2", "role leaves"]
+    again = replication_role.remove(postgres, params, False)
+    assert not again["changed"] and again["dropped"] == []
+    assert postgres.sql("SELECT slot_name FROM pg_replication_slots;", **where).split() == ["theirs"]
+    postgres.sql("SELECT pg_drop_replication_slot('theirs');", **where)
+    assert not replication_role.remove(postgres, dict(params, slots=[]), False)["changed"]

@@ -1,0 +1,400 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A pair becomes a single hub again: which hub stays, what goes, what forbids it. Pure functions on plain data.
+
+Input are the facts of module hub_info, and what cib_info and replication_info say of the hubs while their cluster runs.
+Output is a plan like that of plan.make_plan, under the same names, so that the roles of the upgrade can be used again.
+Everything is decided by what is there, so a removal that was cut off anywhere goes on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, plan
+
+RUNS = ("active", "activating", "reloading")
+ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
+# What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
+ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
+
+
+def removal_plan(results, settings, looks=None):
+    """The plan for hubs that are to be no pair any more.
+
+    results: {inventory name: result of module hub_info, or of an attempt that reached nobody}. settings: "keep",
+    "without" (inventory names or ""), "keep_address", "allow_restart" (bool), "virtual_ips" (list), "max_lag" (MB),
+    "replication_ips", "problems". looks: {"cluster": {host: result of cib_info}, "replication": {host: result of
+    replication_info}}, as far as hubs could be asked. Returns a dict with "failures" and "warnings" as make_plan does.
+    """
+    report = plan.Report()
+    report.failures.extend(settings.get("problems") or [])
+    infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+    found = {"hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
+    if len(results) != 2:
+        report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
+                    "name both hubs of the pair in it, also one that is gone for good")
+        return found
+    for name in ("keep", "without"):
+        if settings[name] and settings[name] not in results:
+            report.fail("all", "hub_ha_%s names %s, which is no hub of this inventory"
+                        % ("keep" if name == "keep" else "remove_without", settings[name]),
+                        "use the inventory's name of the hub: %s" % " or ".join(results))
+    check_reachable(results, infos, settings, report)
+    lost = [host for host in results if host not in infos]
+    if not infos or lost and (lost != [settings["without"]] or lost == [settings["keep"]]):
+        return found
+    if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
+        report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
+                    "check the inventory; playbooks/upgrade-to-ha.yml makes a pair")
+    serving = find_serving(infos, report)
+    keep = settings["keep"] or serving or list(infos)[0]
+    if keep not in infos:
+        return found
+    other = [host for host in results if host != keep][0]
+    check_kept(infos, keep, serving, report)
+    for host, info in infos.items():
+        check_resources(host, info, report)
+    looks = looks or {}
+    cluster = looks.get("cluster", {}).get(keep) or {}
+    if cluster.get("running"):
+        check_cluster(cluster, infos, keep, serving, report)
+        for name in lost:
+            check_lost(cluster, name, infos, keep, report)
+    if looks.get("replication") and serving and serving != keep:
+        check_replication(looks["replication"].get(serving), infos, keep, serving, settings["max_lag"], report)
+    found.update(decide(infos, keep, other, serving, settings, report))
+    return found
+
+
+def check_reachable(results, infos, settings, report):
+    """A hub that cannot be reached is given up only on the operator's word."""
+    for host, result in results.items():
+        if host in infos or host == settings["without"] and host != settings["keep"] and len(infos) == 1:
+            continue
+        why = " ".join(str(result.get("msg", "no answer")).split())
+        others = [name for name in infos if name != host]
+        report.fail(host, "cannot be reached: %s" % why,
+                    "switch it on and mend the connection. If it is lost for good and %s is to go on alone: "
+                    "-e hub_ha_remove_without=%s. It must not come back by itself then, because it still counts itself "
+                    "a hub and a member of the cluster" % (others[0], host) if others and host != settings["keep"]
+                    else "check address, network and SSH key with: ansible -m ping %s" % host)
+
+
+def find_serving(infos, report):
+    """The hub whose database takes writes, or took them until an earlier removal was cut off; None with a failure."""
+    states = dict((host, info["postgres"]["state"]) for host, info in infos.items())
+    primaries = [host for host, state in states.items() if state == "primary"]
+    if len(primaries) > 1:
+        report.fail("all", "PostgreSQL runs as a primary on both hubs",
+                    "decide which hub is the one to keep and stop PostgreSQL on the other one; docs/operate.md, "
+                    "\"Unplanned failover\"")
+        return None
+    names = dict((info["uname"].lower(), host) for host, info in infos.items())
+    if primaries:
+        for info in infos.values():
+            told = names.get((info["cluster"]["promoted"] or "").lower())
+            if told and told != primaries[0] and not info["cluster"]["maintenance"]:
+                report.fail(primaries[0], "its database is the primary, and the cluster says that of %s" % told,
+                            "a failover may be under way: wait for its end (crm_mon -1rA), then run this again")
+                break
+        return primaries[0]
+    cut_off = [host for host in infos if stopped_by_us(host, infos)]
+    if cut_off:
+        return cut_off[0]
+    report.fail("all", "no hub takes writes (PostgreSQL: %s)"
+                % ", ".join("%s %s" % (host, state) for host, state in states.items()),
+                "get the pair to serve first: docs/operate.md, \"After both were down\" and \"When an upgrade fails\"")
+    return None
+
+
+def stopped_by_us(host, infos):
+    """True for a hub whose clean database nobody runs, because a removal was cut off between stop and start."""
+    info = infos[host]
+    mine, cluster = info["postgres"], info["cluster"]
+    if not info["maintenance_marker"] or mine["state"] != "stopped" or mine["control"].get("state") != "shut down":
+        return False
+    idle = cluster["maintenance"] if cluster["cib_readable"] else not runs(info, "pacemaker")
+    newer = [other for other in infos if other != host
+             and (infos[other]["postgres"]["control"].get("timeline") or 0) > (mine["control"].get("timeline") or 0)]
+    return idle and not newer and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower()
+
+
+def runs(info, unit):
+    return info["units"].get(unit, {}).get("active") in RUNS
+
+
+def check_kept(infos, keep, serving, report):
+    """The hub that stays has a database of this pair that can be served."""
+    mine = infos[keep]["postgres"]
+    if mine["state"] in ("absent", "foreign"):
+        report.fail(keep, "there is no database in %s, so this hub cannot be the one that stays" % mine["data_dir"],
+                    "leave hub_ha_keep out, or name the other hub")
+    elif mine["state"] == "unreachable":
+        report.fail(keep, "PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
+                    "as root, `psql -d postgres` must work through the local socket")
+    elif serving and serving != keep:
+        theirs = infos[serving]
+        if mine["state"] != "standby":
+            report.fail(keep, "its PostgreSQL is %s, not a standby that could take over" % mine["state"],
+                        "mend the pair first (playbooks/upgrade-to-ha.yml), or keep %s" % serving)
+        elif plan.hub_model.system_identifier(mine) != plan.hub_model.system_identifier(theirs["postgres"]):
+            report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving)
+        if not theirs["cluster"]["cib_readable"] or not theirs["cluster"]["has_database"]:
+            report.fail(keep, "it is passive, and pacemaker, which could make it the active hub, does not run",
+                        "keep %s, or make the pair whole first: playbooks/upgrade-to-ha.yml" % serving)
+        elif theirs["cluster"]["maintenance"]:
+            report.fail(keep, "it is passive, and the cluster is in maintenance mode, so it cannot take over",
+                        "if you began it: crm_attribute --type crm_config --name maintenance-mode --delete; if a run "
+                        "that was cut off did: playbooks/upgrade-to-ha.yml ends it")
+    unit = infos[keep]["layout"]["db_unit"]
+    if infos[keep]["units"].get(unit, {}).get("load") == "not-found":
+        report.fail(keep, "there is no unit %s.service, under which PostgreSQL is to run" % unit,
+                    "install the package that brings it")
+
+
+def check_resources(host, info, report):
+    """The cluster ends as a whole, so nobody else may need it."""
+    cluster = info["cluster"]
+    ours = [name for name in cluster["cib_resources"] if name in ("cfpgsql", "cfvirtip", "cfvirtip_repl")
+            or re.fullmatch(r"cfvirtip_\d+", name)] + list(cluster["cib_fencing"])
+    foreign = sorted(set(cluster["cib_resources"]) - set(ours))
+    if foreign:
+        report.fail(host, "the cluster runs other resources too: %s" % ", ".join(foreign),
+                    "the cluster is stopped for good: move them to another one, or delete them if nobody needs them "
+                    "(crm_resource --resource ID --force --delete)")
+    try:
+        stock = not cluster["corosync_conf"] or corosync.summary(cluster["corosync_conf"])["stock"]
+        nodes = [] if stock else [name.lower() for name in corosync.summary(cluster["corosync_conf"])["nodes"]]
+    except ValueError as error:
+        report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away")
+        return
+    if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
+        report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
+                    "this playbook ends a pair only; check the inventory")
+
+
+def check_cluster(cluster, infos, keep, serving, report):
+    """The cluster of the hub that stays, as cib_info has it, is at rest; a healthy one is asked for only to switch."""
+    for node in cluster["nodes"]:
+        if node.get("unclean"):
+            report.fail(keep, "the cluster waits for %s to be fenced" % node["name"],
+                        "look at: stonith_admin --history '*'. If you have switched it off yourself and know that it "
+                        "is off: stonith_admin --confirm %s" % node["name"])
+        elif node.get("pending") and node.get("online"):
+            report.fail(keep, "%s is joining the cluster at this moment" % node["name"],
+                        "wait until crm_mon -1 shows it online, then run this again")
+    if not cluster.get("dc"):
+        report.fail(keep, "the cluster has no designated controller yet",
+                    "wait for it (crm_mon -1), then run this again")
+    if serving and serving != keep:
+        nodes = dict((node["name"], node) for node in cluster["nodes"])
+        name = infos[keep]["uname"].lower()
+        if not cluster.get("quorate"):
+            report.fail(keep, "the cluster has no quorum, so it cannot take over", "corosync-quorumtool -s")
+        node = nodes.get(name) or {}
+        if not node.get("online") or node.get("standby") or node.get("maintenance"):
+            report.fail(keep, "pacemaker may not run anything here: it is offline, in standby or in maintenance",
+                        "crm_mon -1rA; crm_standby --node %s --delete" % name)
+
+
+def check_lost(cluster, host, infos, keep, report):
+    """A hub that the operator gives up is really not there for the cluster either."""
+    known = infos[keep]["cfengine"].get("hub_list")
+    name = other_name(infos, keep, known)
+    for node in cluster.get("nodes") or []:
+        if node["name"] == name and node.get("online"):
+            report.fail(host, "it is not lost: the cluster on %s sees it online" % keep,
+                        "mend the connection from here to it (ansible -m ping %s), or switch it off" % host)
+
+
+def check_replication(primary, infos, keep, serving, max_lag, report):
+    """Before a switchover: the hub that stays streams from the other one and is up to date."""
+    name = infos[keep]["uname"].lower()
+    senders = [item for item in (primary or {}).get("senders") or [] if item["application_name"] == name]
+    if not senders or senders[0]["state"] != "streaming":
+        report.fail(keep, "it does not stream from %s, so rows would be lost with that one" % serving,
+                    "mend replication first (playbooks/upgrade-to-ha.yml says what is wrong), or keep %s" % serving)
+    elif (senders[0].get("lag_bytes") or 0) > max_lag << 20:
+        report.fail(keep, "it is %s behind %s" % (plan.human_bytes(senders[0]["lag_bytes"]), serving),
+                    "wait until it has caught up, or keep %s" % serving)
+
+
+def decide(infos, keep, other, serving, settings, report):
+    """Everything that the steps need to know; see removal_plan."""
+    mine, layout = infos[keep], infos[keep]["layout"]
+    server = mine["postgres"]["server"] or {}
+    known = mine["cfengine"].get("hub_list")
+    node = mine["uname"].lower()
+    other_node = infos[other]["uname"].lower() if other in infos else other_name(infos, keep, known) or other
+    # While a hub is still passive the address is with the other one.
+    shared = shared_addresses(infos, known, settings)
+    wanted = [item["ip"] for item in shared if item["id"] != "cfvirtip_repl"] if settings["keep_address"] else []
+    kept = kept_addresses(mine, wanted, keep, report)
+    conf = server.get("settings") or {}
+    stays = dict((name, conf[name]["setting"]) for name in ANSWERS if wanted and name in conf and ours(conf[name]))
+    restart = sorted(name for name, item in conf.items()
+                     if ours(item) and item["context"] == "postmaster" and name not in stays)
+    owned = mine["postgres"].get("unit") == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
+    if (restart or not owned) and not settings["allow_restart"]:
+        report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
+                    "allow it for this run: -e hub_ha_allow_restart=true")
+    slots = [plan.slot_name("hub_ha", name) for name in (node, other_node)]
+    more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
+    if more:
+        report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
+                    "take it away first; if it is gone: "
+                    "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0])
+    the_list = single_list(known, node, other_node, wanted)
+    addresses = dict((hub["name"], address) for address, hub in (known or {}).get("hubs", {}).items())
+    return {
+        "active": keep, "passive": other, "serving": serving, "there": list(infos),
+        "switch": bool(serving) and serving != keep, "resume": mine["postgres"]["state"] == "stopped",
+        "nodes": {keep: node, other: other_node}, "layout": layout,
+        "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
+        "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
+        "system_identifier": plan.hub_model.system_identifier(mine["postgres"]),
+        "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
+        "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
+        "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
+        "include": stays, "restart": restart, "owned": owned, "slots": slots, "keep_address": bool(wanted),
+        "addresses": kept, "release": released(infos, keep, shared, wanted),
+        "hub_list": the_list, "augments": single_augments(the_list, addresses.get(other_node)),
+        "stop": dict((host, hub_units(info)) for host, info in infos.items()),
+        "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
+        "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "complete": True,
+    }
+
+
+def ours(setting):
+    """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
+    return (setting.get("sourcefile") or "").endswith("/" + plan.INCLUDE_FILE)
+
+
+def other_name(infos, keep, known):
+    """Node name of a hub that cannot be asked, by what the one that stays knows of the pair; None if it knows none."""
+    mine = infos[keep]["uname"].lower()
+    names = [name.lower() for name in infos[keep]["cluster"]["cib_nodes"]]
+    names += [hub["name"] for hub in (known or {}).get("hubs", {}).values()]
+    return ([name for name in names if name != mine] + [None])[0]
+
+
+def shared_addresses(infos, known, settings):
+    """[{"id", "ip"}] of the pair's shared addresses, each once: as CIB, list of hubs and operator name them.
+
+    The list and the operator count too, because the CIB goes before the addresses do.
+    """
+    found = {}
+    for info in infos.values():
+        for name, text in sorted(info["cluster"].get("cib_ips", {}).items()):
+            found.setdefault(text, name)
+        for item in info.get("kept_addresses") or []:
+            found.setdefault(item["ip"], "cfvirtip")
+    for text in (known or {}).get("shared", []) + [str(plan.parse_ip(text)) for text in settings["virtual_ips"]
+                                                   if plan.parse_ip(text)]:
+        found.setdefault(text, "cfvirtip")
+    for text in settings.get("replication_ips") or []:
+        found[text] = "cfvirtip_repl"
+    return [{"id": name, "ip": text} for text, name in found.items()]
+
+
+def kept_addresses(info, wanted, keep, report):
+    """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
+    found = []
+    for text in wanted:
+        address = plan.parse_ip(text)
+        prefixes = [item["prefix"] for item in info["addresses"]
+                    if address in ipaddress.ip_network(item["network"]) and item["address"] != text]
+        if prefixes:
+            found.append("%s/%d" % (text, prefixes[0]))
+        else:
+            report.fail(keep, "the shared address %s cannot be kept: this hub has no address of its own in that subnet"
+                        % text, "give it one, or leave hub_ha_keep_address out")
+    return found
+
+
+def released(infos, keep, shared, wanted):
+    """{host: [{"address": "ADDRESS/PREFIX", "interface"}]} of shared addresses that a hub has and must not have."""
+    every = [item["ip"] for item in shared]
+    return dict((host, [{"address": "%s/%d" % (item["address"], item["prefix"]), "interface": item["interface"]}
+                        for item in info["addresses"]
+                        if item["address"] in every and not (host == keep and item["address"] in wanted)])
+                for host, info in infos.items())
+
+
+def single_list(known, node, gone, shared):
+    """The list of hubs (services/hub_ha.json) of a hub that is single: clients are led to the shared addresses that it
+    keeps, or to the hub itself, and the other hub is trusted no more. None when there is no list.
+    """
+    mine = [address for address, hub in (known or {}).get("hubs", {}).items() if hub["name"] == node]
+    if not mine:
+        return None
+    return dict(known, vendor=False, shared=list(shared), active=mine[0], sync={"policy": False, "paths": []},
+                hubs=dict((address, hub) for address, hub in known["hubs"].items() if hub["name"] != gone))
+
+
+def single_augments(the_list, gone):
+    """What def.json must and must not hold, as module augments takes it. gone: the other hub's address, if known."""
+    absent = {"classes": [ENTERPRISE_CLASS], "lists": {"acl": [gone]} if gone else {}}
+    return {"lists": {"acl": {"items": [the_list["active"]], "default": ["$(sys.policy_hub)/16"]}} if the_list else {},
+            "absent": absent}
+
+
+def hub_units(info):
+    """CFEngine's units that run or start at boot on a host that calls itself a hub; the umbrella first, which starts
+    all others. None on a host that is no policy hub any more: it may be somebody's client by now.
+    """
+    if not info["cfengine"].get("am_policy_hub"):
+        return []
+    database, umbrella = info["layout"]["db_unit"], info["layout"]["umbrella_unit"]
+    names = [name for name, unit in info["units"].items() if name.startswith("cf-") and name != database
+             and (unit["active"] in RUNS or unit["enabled"] == "enabled")]
+    unit = info["units"].get(umbrella, {})
+    return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
+
+
+def switch_problems(replication, keep, left, history):
+    """After a switchover: why the old primary may have rows that the new one lacks. A list of sentences, empty without.
+
+    replication: {host: result of replication_info}. left: the hub that was the primary. history: the new primary's last
+    line of its timeline's history file, "TIMELINE\tPOSITION\tREASON".
+    """
+    old, new = replication[left], replication[keep]
+    if new.get("role") != "primary":
+        return ["PostgreSQL on %s is %s, not the primary" % (keep, new.get("role"))]
+    if old.get("role") != "stopped" or old.get("state") != "shut down":
+        return ["PostgreSQL on %s was not stopped cleanly (%s)" % (left, old.get("state") or old.get("role"))]
+    words = history.split()
+    if len(words) < 2 or not words[0].isdigit():
+        return ["it is not known where the timeline of %s begins" % keep]
+    high, low = words[1].split("/")
+    if int(words[0]) != old.get("timeline"):
+        return ["%s has left timeline %s, and %s was on %s" % (keep, words[0], left, old.get("timeline"))]
+    if (int(high, 16) << 32) + int(low, 16) <= (old.get("current_bytes") or 0):
+        return ["%s was promoted at %s, and %s has written until %s" % (keep, words[1], left, old.get("current_lsn"))]
+    return []
+
+
+def single_problems(the_plan, results):
+    """After all: why the hub is not a healthy single one. results: {host: result of hub_info}. A list of sentences."""
+    found = []
+    keep, layout = the_plan["active"], the_plan["layout"]
+    info = results[keep]["hub"]
+    if info["postgres"]["state"] != "primary":
+        found.append("PostgreSQL on %s is %s and takes no writes" % (keep, info["postgres"]["state"]))
+    if info["postgres"].get("unit") != layout["db_unit"] + ".service" or not runs(info, layout["db_unit"]):
+        found.append("PostgreSQL on %s does not run under %s.service but under %s"
+                     % (keep, layout["db_unit"], info["postgres"].get("unit")))
+    have = ["%s/%d" % (item["address"], item["prefix"]) for item in info["addresses"]]
+    found += ["%s does not have the address %s" % (keep, text) for text in the_plan["addresses"] if text not in have]
+    for host in the_plan["there"]:
+        hub = results[host]["hub"]
+        found += ["%s runs on %s" % (unit, host) for unit in ("pacemaker", "corosync") if runs(hub, unit)]
+        if host != keep and hub["postgres"]["pid"]:
+            found.append("PostgreSQL still runs on %s" % host)
+        gone = [item["address"] for item in the_plan["release"][host]]
+        found += ["%s still has the address %s/%d" % (host, item["address"], item["prefix"])
+                  for item in hub["addresses"] if "%s/%d" % (item["address"], item["prefix"]) in gone]
+    return found
