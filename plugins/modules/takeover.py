@@ -14,11 +14,13 @@ description:
   - V(promoted) waits until a standby has replayed the record that it is told, promotes it, waits until it takes writes,
     and starts resources of a cluster that is in maintenance mode, such as shared addresses.
   - One task on each hub, so that no time is lost between. pacemaker must have its hands off both.
+  - V(down) shuts down whatever runs there, before its data makes way. A pid file that a power cut left behind is no server;
+    the number in it may be another program's by now, and no signal is sent there.
 options:
   state:
     description: What the server is to be.
     type: str
-    choices: [stopped, promoted]
+    choices: [stopped, promoted, down]
     required: true
   data_dir:
     description: Data directory.
@@ -103,7 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, postmaster_pid, server_address)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
 
 
 class Takeover:
@@ -143,6 +145,17 @@ class Takeover:
                                 "everything. Start it again where it is." % (self.params["data_dir"], control["state"]))
         return {"changed": changed, "lsn": control["checkpoint_lsn"]}
 
+    def down(self):
+        """The module's result for state down. Raises HubError."""
+        changed = self.pid(self.params["data_dir"]) is not None
+        if changed and not self.check_mode:
+            try:
+                self.pg_ctl("-m", "fast", "stop")
+            except CommandError:
+                if self.pid(self.params["data_dir"]) is not None:
+                    raise  # else it has ended by itself meanwhile
+        return {"changed": changed}
+
     def replayed(self):
         """Waits for the wanted record; returns how far the standby is. Raises HubError when it does not come."""
         wanted = lsn_to_int(self.params["after"])
@@ -181,7 +194,7 @@ class Takeover:
 def main():
     """Entry point."""
     module = AnsibleModule(supports_check_mode=True, argument_spec={
-        "state": {"type": "str", "choices": ["stopped", "promoted"], "required": True},
+        "state": {"type": "str", "choices": ["stopped", "promoted", "down"], "required": True},
         "data_dir": {"type": "path", "required": True},
         "bin_dir": {"type": "path", "required": True},
         "owner": {"type": "str", "required": True},

@@ -4,10 +4,25 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.cfengine.hub_ha.plugins.action import hub_reach as action
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, reach
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_reach
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
+import pair  # noqa: E402
+
+KNOWN = {"hubs": {"127.0.0.1": {"name": "hub1"}, "192.0.2.12": {"name": "hub3", "in_cluster": False}}, "shared": []}
 
 
 def free(kind):
@@ -22,7 +37,7 @@ def test_accepts_and_refuses():
         server.bind(("127.0.0.1", 0))
         server.listen(1)
         port, closed, udp = server.getsockname()[1], free(socket.SOCK_STREAM), free(socket.SOCK_DGRAM)
-        found = hub_reach.reach(["127.0.0.1"], [port, closed], [udp], 1.0)
+        found = reach.reach(["127.0.0.1"], [port, closed], [udp], 1.0)
     assert sorted((item["port"], item["how"]) for item in found) == sorted(
         [(port, "accepts"), (closed, "refuses"), (udp, "refuses")])
 
@@ -31,15 +46,95 @@ def test_silence_ends_in_time(monkeypatch):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         began = time.monotonic()
-        assert hub_reach.reach(["127.0.0.1"], [], [silent.getsockname()[1]], 1.0) == []
+        assert reach.reach(["127.0.0.1"], [], [silent.getsockname()[1]], 1.0) == []
         assert time.monotonic() - began < 1.5
 
 
 def test_name_that_does_not_resolve_is_silent():
-    assert hub_reach.reach(["no-such-host.invalid"], [22], [5405], 0.2) == []
+    assert reach.reach(["no-such-host.invalid"], [22], [5405], 0.2) == []
 
 
-def test_module(run_module):
-    result = run_module(hub_reach, addresses=["127.0.0.1"], tcp_ports=[free(socket.SOCK_STREAM)], udp_ports=[],
-                        timeout=1)
-    assert not result["changed"] and result["reached"][0]["how"] == "refuses" and result["reached"][0]["from"]
+def test_name_servers_may_be_lost_too(monkeypatch):
+    asked = socket.getaddrinfo
+
+    def slow(name, *more):
+        if name == "hub1":
+            time.sleep(2)
+        return asked(name, *more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    began = time.monotonic()
+    assert reach.resolved(["127.0.0.1", "hub1"], 0.3) == {(socket.AF_INET, "127.0.0.1"): "127.0.0.1"}
+    assert time.monotonic() - began < 1
+
+
+def test_whose_life_counts():
+    assert reach.of_pair(KNOWN) == ["127.0.0.1"] and reach.of_pair(None) == []
+    assert reach.of_pair({"hubs": {}, "shared": ["192.0.2.1"]}) == ["192.0.2.1"]
+
+
+@pytest.fixture(name="itself")
+def fixture_itself(monkeypatch):
+    """The host looks at itself while it waits for the others' silence."""
+    def outside(run, layout):
+        time.sleep(0.5)
+        return {"uname": "hub3"}
+
+    monkeypatch.setattr(hub_loader, "known_hubs", lambda: ({}, KNOWN))
+    monkeypatch.setattr(hub_loader, "outside", outside)
+
+
+def test_module(run_module, itself):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        began = time.monotonic()
+        result = run_module(hub_reach, tcp_ports=[free(socket.SOCK_STREAM)], udp_ports=[silent.getsockname()[1]],
+                            timeout=1)
+    assert time.monotonic() - began < 1.4, "both at the same time"
+    assert not result["changed"] and result["hub"] == {"uname": "hub3"} and result["addresses"] == ["127.0.0.1"]
+    assert [item["how"] for item in result["reached"]] == ["refuses"] and result["reached"][0]["from"]
+
+
+def test_what_the_third_hub_knows_of_itself(monkeypatch):
+    """The same facts as hub_info's, without what the decision does not need."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(hub_loader, "identity", lambda run, layout, installed: {"key_digest": "SHA=1"})
+    monkeypatch.setattr(hub_loader, "postgres", lambda run, layout: {"state": "standby"})
+    layout, known = hub_loader.known_hubs()
+    found = hub_loader.outside(None, layout)
+    assert known is None and found["postgres"] == {"state": "standby"}
+    assert found["cfengine"] == {"key_digest": "SHA=1", "edition": "community"}
+    whole = pair.live_hub()
+    assert set(found) < set(whole) and set(found["cfengine"]) < set(whole["cfengine"])
+    assert hub_model.hub_list("no list") is None
+
+
+@pytest.mark.parametrize("named, rest", [(["127.0.0.1"], []), ([], ["127.0.0.1"])])
+def test_action_looks_from_the_controller_too(monkeypatch, named, rest):
+    """At the same time at what the inventory names, afterwards at what only the host knew."""
+    port, began = free(socket.SOCK_STREAM), []
+
+    def execute(self, module_name, task_vars):
+        began.append(time.monotonic())
+        time.sleep(0.5)
+        return {"reached": [], "addresses": named + rest, "changed": False}
+
+    monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(ActionBase, "_execute_module", execute)
+    looks, real = [], reach.look
+    monkeypatch.setattr(reach, "look", lambda *given: (looks.append((given[0], time.monotonic())), real(*given))[1])
+    made = action.ActionModule.__new__(action.ActionModule)
+    made._task = SimpleNamespace(args={"addresses": named, "tcp_ports": [port], "udp_ports": [], "timeout": 1})
+    result = made.run(None, {})
+    assert [addresses for addresses, when in looks] == [named or rest]
+    assert (looks[0][1] - began[0] > 0.4) == (not named)
+    assert [(item["address"], item["port"], item["how"]) for item in result["reached_here"]] == [
+        ("127.0.0.1", port, "refuses")]
+
+
+def test_action_hands_a_failure_on(monkeypatch):
+    monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, module_name, task_vars: {"failed": True, "msg": "no"})
+    made = action.ActionModule.__new__(action.ActionModule)
+    made._task = SimpleNamespace(args={"addresses": []})
+    assert made.run(None, {}) == {"failed": True, "msg": "no"}

@@ -110,6 +110,21 @@ def test_what_is_no_primary_is_not_stopped(lab):
         take(lab.primary, "promoted")
 
 
+def test_down_ends_a_server_and_nobody_else(lab):
+    """A stale pid file names a process that is not the server: pg_ctl would signal it."""
+    b = lab.standby
+    assert take(b, "down", check=True)["changed"] and b.pid()
+    assert take(b, "down")["changed"] and not b.pid() and not take(b, "down")["changed"]
+    lab.primary.kill()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        try:
+            lab.file("a/data/postmaster.pid", "%d\n" % other.pid)
+            assert not take(lab.primary, "down")["changed"]
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
 def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_path):
     """The agent's wrapper with a stand-in for the distribution's agent."""
     (tmp_path / "resource.d/heartbeat").mkdir(parents=True)

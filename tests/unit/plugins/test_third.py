@@ -229,7 +229,13 @@ def test_promote():
     assert refused["do"] == "refuse"
     assert "192.168.100.10 (port 22 accepts, seen from hub3)" in refused["failures"][0]["problem"]
     assert "hub_ha_promote_confirm" in third.failures_text(refused["failures"])
-    assert third.promote_verdict(info, alive, True)["do"] == "promote"
+    confirmed = third.promote_verdict(info, alive, True)
+    assert confirmed["do"] == "promote"
+    hubs = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
+    assert third.promote_stops(confirmed, alive, hubs) == ["hub1"]
+    assert third.promote_stops(refused, alive, hubs) == []
+    only_refuses = [dict(alive[0], how="refuses"), dict(alive[0], port=5432, address="192.168.100.11")]
+    assert third.promote_stops(confirmed, only_refuses, hubs) == [], "nobody can be stopped where SSH does not answer"
 
 
 def test_promote_again_does_nothing_and_asks_nobody():
