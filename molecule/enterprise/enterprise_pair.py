@@ -75,7 +75,7 @@ def check_places(pair):
 
 
 def check_vendors_policy(pair):
-    """It works as shipped: classes come from ha.cfg, its flag is there, hubs' keys are shared, a hub's own is spared."""
+    """It works as shipped: classes come from ha.cfg, its flag is there, hubs' keys are shared, their own are spared."""
     own = [(digest(host), host.check_output("sha256sum %s/ppkeys/localhost.priv" % WORK)) for host in pair.values()]
     for _turn in range(2):  # what one hub shares in its run the other one takes in its next
         for host in pair.values():
