@@ -24,11 +24,11 @@ COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
-def wanted(host, plan, clients=()):
+def wanted(host, plan, clients=(), outsiders=()):
     """Rules of one hub: from the other hubs what the pair needs between them, from the clients CFEngine's port.
 
     plan: {"links", "networks", "virtual_ips", "pg_port", "layout"} of make_plan. clients: CIDRs; none means everybody:
-    CFEngine itself decides by keys and addresses whom it serves.
+    CFEngine itself decides by keys and addresses whom it serves. outsiders: addresses of a third hub outside the cluster.
     """
     found = []
 
@@ -54,9 +54,33 @@ def wanted(host, plan, clients=()):
     for peer, dummy, interfaces in between(plan["networks"]):
         if clients or interfaces[0] not in outside:
             rule(peer, CFENGINE, "tcp", interfaces)
+    every = sorted(set(net["interfaces"][host] for net in plan["networks"]))
+    for source in outsiders:
+        found += from_hub(source, every, plan["pg_port"])
     for port in served:
         for source in list(clients) or ["any"]:
             rule(source, port, "tcp", outside, peer=False)
+    return found
+
+
+def from_hub(source, interfaces, pg_port):
+    """Rules for another hub, at the address *source*, with which no cluster is shared."""
+    return [{"source": source, "to": "any", "port": port, "protocol": "tcp", "interfaces": interfaces, "peer": True}
+            for port in (pg_port, CFENGINE)]
+
+
+def wanted_outside(interfaces, hubs, plan, clients=()):
+    """Rules of a third hub outside the cluster: from the pair's hubs (addresses), and from the clients.
+
+    interfaces: its own. plan, clients: as for wanted().
+    """
+    found = []
+    for source in hubs:
+        found += from_hub(source, interfaces, plan["pg_port"])
+    for port in [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else []):
+        for source in list(clients) or ["any"]:
+            found.append({"source": source, "to": "any", "port": port, "protocol": "tcp", "interfaces": interfaces,
+                          "peer": False})
     return found
 
 

@@ -658,19 +658,24 @@ def plan_firewalls(infos, networks, settings, report):
     networks: {"links", "networks", "virtual_ips", "pg_port", "layout"} of the plan. Only with hub_ha_firewall: manage
     is anything opened; otherwise what is closed is said.
     """
-    found = {}
-    for host, info in infos.items():
-        state = info["firewall"]
-        clients = [text for text in as_list(settings.get("firewall_clients")) if valid_network(text)]
-        rules = firewall_model.wanted(host, networks, clients)
-        manage = settings.get("firewall") == "manage"
-        problems = firewall_model.problems(state, rules) if manage else []
-        for problem, remedy in problems:
-            report.fail(host, problem, remedy)
-        change = firewall_model.changes(state, rules) if manage and not problems else {"before": [], "after": []}
-        found[host] = {"kind": state["kind"], "rules": rules if manage else [],
-                       "open": [line for line in change["after"] if line not in change["before"]]}
-    return found
+    return dict((host, plan_firewall(host, info, firewall_model.wanted(
+        host, networks, firewall_clients(settings), settings.get("outsiders") or []), settings, report))
+        for host, info in infos.items())
+
+
+def firewall_clients(settings):
+    return [text for text in as_list(settings.get("firewall_clients")) if valid_network(text)]
+
+
+def plan_firewall(host, info, rules, settings, report):
+    """What plan_firewalls says of one host. rules: see firewall_model."""
+    state, manage = info["firewall"], settings.get("firewall") == "manage"
+    problems = firewall_model.problems(state, rules) if manage else []
+    for problem, remedy in problems:
+        report.fail(host, problem, remedy)
+    change = firewall_model.changes(state, rules) if manage and not problems else {"before": [], "after": []}
+    return {"kind": state["kind"], "rules": rules if manage else [],
+            "open": [line for line in change["after"] if line not in change["before"]]}
 
 
 def check_firewalls(infos, settings, adopted, report):

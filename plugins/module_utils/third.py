@@ -12,7 +12,7 @@ import copy
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
 
@@ -34,7 +34,7 @@ def make_plan(results, settings, probes=None, third=None):
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
         accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
         settings = dict(settings, accept_third=accepted, accept_hub_keys=accepted + [third_name(third)] + list(hosts))
-    plan = pair.make_plan(results, settings, probes)
+    plan = pair.make_plan(results, dict(settings, outsiders=outsiders(results, third) if hosts else []), probes)
     plan["third"] = None
     report = Kept(plan)
     if third and third.get("both"):
@@ -57,6 +57,19 @@ class Kept(pair.Report):
     def __init__(self, plan):
         super().__init__()
         self.failures, self.warnings = plan["failures"], plan["warnings"]
+
+
+def outsiders(results, third):
+    """Addresses of the third hub, for the firewalls of the pair's hubs: what it says itself, or what the hubs know."""
+    info = (third.get("result") or {}).get("hub")
+    if info:
+        return [item["address"] for item in info["addresses"]]
+    infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+    for host in infos:
+        address, entry = known_entry(infos, host)
+        if entry:
+            return entry.get("addresses") or [address]
+    return []
 
 
 def third_name(third):
@@ -103,6 +116,10 @@ def join(plan, infos, settings, third, report):
     check(plan, infos, info, where, host, settings, entry, report)
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
+    hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
+    plan["firewalls"][host] = pair.plan_firewall(host, info, firewall_model.wanted_outside(
+        sorted(set(item["interface"] for item in info["addresses"])), hubs, plan, pair.firewall_clients(settings)),
+        settings, report)
 
 
 def networks(plan, info):

@@ -324,3 +324,23 @@ def test_operators_own_maintenance_is_not_taken_over():
     assert "maintenance mode" in way_back(results)["failures"][0]["problem"]
     results["hub1"]["hub"]["maintenance_marker"] = True
     assert not way_back(results)["failures"]
+
+
+# --- firewalls ----------------------------------------------------------------------------------------------------
+
+def test_firewalls_let_the_third_hub_in_and_its_own_the_pair():
+    results = pair.results()
+    third_info = standby()
+    for info in [result["hub"] for result in results.values()] + [third_info]:
+        info["firewall"] = {"kind": "ufw", "problem": None, "added": [], "ipv6": True}
+    found = third.make_plan(results, pair.settings(firewall="manage", firewall_clients=["192.168.100.0/24"]), {},
+                            given(third_info))
+    for host in ("hub1", "hub2"):
+        theirs = [(rule["port"], rule["protocol"]) for rule in found["firewalls"][host]["rules"]
+                  if rule["source"] in [item["address"] for item in third_info["addresses"]]]
+        assert sorted(set(theirs)) == [(5308, "tcp"), (5432, "tcp")], "no port of corosync's"
+    own = found["firewalls"]["hub3"]["rules"]
+    assert {rule["source"] for rule in own if rule["port"] == 5432} == {"192.168.100.10", "192.168.100.11", "192.168.10.10",
+                                                                       "192.168.10.11"}
+    assert {rule["port"] for rule in own} == {5432, 5308} and found["firewalls"]["hub3"]["open"]
+    assert "192.168.100.0/24" in {rule["source"] for rule in own}
