@@ -340,7 +340,7 @@ def test_firewalls_let_the_third_hub_in_and_its_own_the_pair():
                   if rule["source"] in [item["address"] for item in third_info["addresses"]]]
         assert sorted(set(theirs)) == [(5308, "tcp"), (5432, "tcp")], "no port of corosync's"
     own = found["firewalls"]["hub3"]["rules"]
-    assert {rule["source"] for rule in own if rule["port"] == 5432} == {"192.168.100.10", "192.168.100.11", "192.168.10.10",
-                                                                       "192.168.10.11"}
+    assert {rule["source"] for rule in own if rule["port"] == 5432} == {
+        "192.168.%d.%d" % (net, last) for net in (0, 10, 100) for last in (10, 11)}
     assert {rule["port"] for rule in own} == {5432, 5308} and found["firewalls"]["hub3"]["open"]
     assert "192.168.100.0/24" in {rule["source"] for rule in own}
