@@ -115,8 +115,8 @@ def fill(host="hub1"):
         return False
     with stage("%s: rows in its database" % host):
         podman.execute(host, ["apt-get", "-q", "-y", "--no-install-recommends", "install", "python3-psycopg2"])
-        have = psql(host, "SELECT 'ROLE ' || rolname FROM pg_roles UNION SELECT 'DATABASE ' || datname FROM pg_database;",
-                    database="postgres").splitlines()
+        have = psql(host, "SELECT 'ROLE ' || rolname FROM pg_roles UNION "
+                          "SELECT 'DATABASE ' || datname FROM pg_database;", database="postgres").splitlines()
         psql(host, absent((paths.CODE / "sql" / "roles.sql").read_text(encoding="utf-8"), have), database="postgres")
         for name in ("cfsettings", "cfmp", "cfdb"):
             psql(host, (paths.CODE / "sql" / (name + ".sql")).read_text(encoding="utf-8"), database=name)
