@@ -53,6 +53,8 @@ def parser():
     sub.add_argument("--strict-trust", action="store_true",
                      help="that def.json forbids to trust a key by first contact (implies --operator-def-json)")
     sub.add_argument("--clients", metavar="NAME,...", help="bootstrap these only (default: all running clients)")
+    sub = add("fill", "Give a hub that was made from nothing the rows of the lab's own hubs.", changes=True)
+    sub.add_argument("--host", default="hub1")
     sub = add("down", "Remove all hosts and end the lab; what was built stays.", inside=False, changes=True)
     sub.add_argument("--keep-holder", action="store_true", help="remove the hosts only")
     add("clean", "Like down, and remove all that the lab keeps below .cache/lab.", inside=False)
@@ -280,8 +282,14 @@ def _seed(options):
     return 0
 
 
+def _fill(options):
+    if not hub.fill(options.host):
+        say("lab: %s has its rows already" % options.host)
+    return 0
+
+
 WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up,
-        "replace": _replace, "seed": _seed, "down": _down,
+        "replace": _replace, "seed": _seed, "fill": _fill, "down": _down,
         "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
         "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
         "outage": probe.outage_command, "collector": collect.command, "swarm": swarm.command}

@@ -121,6 +121,28 @@ def seed(host="hub1", prepared=False, with_def_json=False, strict_trust=False, c
                 check_strict(stranger, target)
 
 
+def fill(host="hub1"):
+    """Give a hub that was made from nothing what the lab's own hubs hold: roles, databases with rows, and the library
+    that the writer needs. Returns False when that is there already."""
+    podman.need(host)
+    if psql(host, "SELECT 1 FROM pg_roles WHERE rolname = 'lab_writer';", database="postgres"):
+        return False
+    with stage("%s: rows in its database" % host):
+        podman.execute(host, ["apt-get", "-q", "-y", "--no-install-recommends", "install", "python3-psycopg2"])
+        have = psql(host, "SELECT 'ROLE ' || rolname FROM pg_roles UNION "
+                          "SELECT 'DATABASE ' || datname FROM pg_database;", database="postgres").splitlines()
+        psql(host, absent((paths.CODE / "sql" / "roles.sql").read_text(encoding="utf-8"), have), database="postgres")
+        for name in ("cfsettings", "cfmp", "cfdb"):
+            psql(host, (paths.CODE / "sql" / (name + ".sql")).read_text(encoding="utf-8"), database=name)
+    return True
+
+
+def absent(sql, have):
+    """Those lines of *sql* that make something that is not there yet; have: such as ["ROLE root", "DATABASE cfdb"]
+    (pure)."""
+    return "\n".join(line for line in sql.splitlines() if " ".join(line.split()[1:3]) not in have) + "\n"
+
+
 def _database(host, prepared):
     with stage("%s: PostgreSQL under cf-postgres.service" % host):
         if prepared:

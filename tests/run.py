@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
 SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
+BY_NAME_ONLY = ("restore",)  # fresh runs its tests too, on the pair that it has anyway; alone it makes one for them
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
@@ -139,22 +141,45 @@ def images():
 
 
 def scenario(name):
-    """A stage that runs one molecule scenario inside the lab's namespace."""
+    """A stage that runs one molecule scenario inside the namespace of its checkout's lab."""
     def stage():
         stage_name = "molecule-" + name
-        run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"])  # the namespace, for molecule
-        run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name],
+        IMAGES.wait()
+        root = ROOTS.get(stage_name, ROOT)
+        run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"], cwd=root)  # the namespace
+        run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name], cwd=root,
             FIGURES=str(STATE / "figures.jsonl"))
     return stage
 
 
+def second_checkout():
+    """A copy of the checkout, with a lab of its own on the same images: a checkout has one lab."""
+    folder = STATE / "tree" / "second"
+    if folder.exists():
+        run("second", [sys.executable, "-m", "lab", "down"], cwd=folder)
+        shutil.rmtree(folder)
+    for name in tracked():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    for link, target in ((".cache/venv", ROOT / ".cache" / "venv"),
+                         (".cache/lab/suites", ROOT / ".cache" / "lab" / "suites"),
+                         (".cache/collections/ansible_collections/cfengine/hub_ha", folder)):
+        (folder / link).parent.mkdir(parents=True, exist_ok=True)
+        (folder / link).symlink_to(target)
+    return folder
+
+
 STAGES = {"lint": lint, "sanity": sanity, "unit": unit, "build": build, "images": images}
-STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS)
+STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS + BY_NAME_ONLY)
 GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
-# What needs no lab runs in two lanes at once, one for each core; hosts in the lab are timed, so they run alone.
-LANES = (("images", "unit"), ("lint", "sanity", "build"))
+# Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone.
+LANES = (("images", "unit", "molecule-bad-input", "molecule-clients"),
+         ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh", "molecule-third-hub"))
+IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
+ROOTS = {}  # {stage: checkout with the lab that it uses}, where it is not this one
 
 
 def one(name):
@@ -170,6 +195,9 @@ def one(name):
         print("   %s FAILED in %.0f s: %s\n   whole output: %s" % (
             name, time.monotonic() - start, error, (STATE / (name + ".log")).relative_to(ROOT)), flush=True)
         return name
+    finally:
+        if name == "images":
+            IMAGES.set()
     print("   %s passed in %.0f s" % (name, time.monotonic() - start), flush=True)
     return None
 
@@ -177,13 +205,20 @@ def one(name):
 def main(wanted):
     """Run the stages; returns the exit status."""
     STATE.mkdir(parents=True, exist_ok=True)
-    names = [stage for name in wanted for stage in GROUPS.get(name, [name])] or list(STAGES)
+    names = [stage for name in wanted for stage in GROUPS.get(name, [name])] \
+        or [stage for stage in STAGES if stage not in ["molecule-" + name for name in BY_NAME_ONLY]]
     began = time.monotonic()
     lanes = [[name for name in lane if name in names] for lane in LANES]
+    labs = [[name for name in lane if name.startswith("molecule-")] for lane in lanes]
+    if all(labs):
+        ROOTS.update(dict.fromkeys(labs[1], second_checkout()))
+    if "images" not in names:
+        IMAGES.set()
     with ThreadPoolExecutor(len(LANES)) as pool:
         done = [result for lane in pool.map(lambda lane: [one(name) for name in lane], lanes) for result in lane]
     done += [one(name) for name in names if name not in sum(lanes, [])]
-    subprocess.run([sys.executable, "-m", "lab", "down"], cwd=ROOT, check=False)
+    for root in [ROOT] + sorted(set(ROOTS.values())):
+        subprocess.run([sys.executable, "-m", "lab", "down"], cwd=root, check=False)
     failed = [name for name in done if name]
     print("== all stages in %.0f s%s" % (time.monotonic() - began, "; failed: " + ", ".join(failed) if failed else ""))
     print("%d passed, %d failed" % (len(done) - len(failed), len(failed)))

@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         result.update(changed=True, bytes=0, diff={"before": "", "after": "%s\n" % target})
         if self._task.check_mode:
             return result
-        self.host = (task_vars or {}).get("inventory_hostname", "host")
+        self.host = self._task.delegate_to or (task_vars or {}).get("inventory_hostname", "host")
         self.words = "to the controller" if state == "fetched" else "from the controller"
         self.show = boolean(arguments.get("show_progress", True), strict=False)
         self.done, self.total, self.shown = 0, 0, time.monotonic()

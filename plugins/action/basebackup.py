@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
         # Where the module would put it too, unless data_dir is a symbolic link: so both name it.
         parent = os.path.dirname(str(arguments["data_dir"]).rstrip("/"))
         arguments.setdefault("progress_file", os.path.join(parent, ".hub_ha_clone.progress"))
-        self._host = task_vars.get("inventory_hostname", "host")
+        self._host = self._task.delegate_to or task_vars.get("inventory_hostname", "host")
 
         job = self._start(arguments, task_vars, timeout)
         if job.get("failed") or "ansible_job_id" not in job:

@@ -196,8 +196,8 @@ class Restore:
             done = self.postgres.run(self.postgres.as_owner(ctl + ["-l", self.log, "-o", words, "start"]),
                                      check=False, timeout=self.params["timeout"] + 60)
             if done.rc != 0:
-                raise PostgresError("recovery", "the database of the backup does not start: %s" % "; ".join(
-                    ((read_text(self.log) or "") + done.err).strip().splitlines()[-5:]))
+                raise self.failed(done.err)
+            self.wait_for_the_end()
             self.postgres.run(self.postgres.as_owner(ctl + ["-m", "fast", "stop"]), timeout=self.params["timeout"] + 60)
         finally:
             shutil.rmtree(sockets)
@@ -205,6 +205,22 @@ class Restore:
         if control["state"] != "shut down":
             raise PostgresError("recovery", "the database of the backup did not end recovery (%s)" % control["state"])
         return control
+
+    def wait_for_the_end(self):
+        """All WAL is replayed. pg_ctl does not wait for that: it ends as soon as recovery has begun."""
+        deadline = time.monotonic() + self.params["timeout"]
+        while self.postgres.controldata(self.folder)["state"] != "in production":
+            if not processes_on(self.folder):
+                raise self.failed("")
+            if time.monotonic() > deadline:
+                raise PostgresError("timeout", "the WAL was not replayed within %d s (hub_ha_clone_timeout)"
+                                    % self.params["timeout"])
+            time.sleep(0.1)
+
+    def failed(self, more):
+        """The error of a server that has ended, with its last words."""
+        return PostgresError("recovery", "the database of the backup does not start: %s" % "; ".join(
+            ((read_text(self.log) or "") + more).strip().splitlines()[-5:]))
 
     def run(self, check_mode):
         """Does it; returns the module's result. Raises HubError."""

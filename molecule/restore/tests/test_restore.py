@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "molecule" / "shared"), str(ROOT / "molecule" / "clients" / "tests")]
-from conftest import ADDRESSES, SHARED, WORK, get_host, lab, play, recap, report, sql  # noqa: E402
+from conftest import (  # noqa: E402,F401
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, recap, report, sql)
 from test_clients import agent, policy_hub, reads, trusts  # noqa: E402
 
 DATA = WORK + "/state/pg/data"
@@ -60,6 +61,12 @@ def changes(output):
 def folder(tmp_path_factory):
     """Directory on the controller, readable by nobody else."""
     return tmp_path_factory.mktemp("backups")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows():
+    """A pair from nothing has an empty database: it gets the rows that one from a live hub has."""
+    lab("fill")
 
 
 @pytest.fixture(scope="module")

@@ -278,3 +278,23 @@ def test_old_ones_go(pair, good):
     assert backup_seal.prune(params, False)["removed"] == [oldest] and not os.path.exists(oldest)
     assert os.path.exists(good + "/manifest.json") and os.path.exists(os.path.join(pair.directory, clock[1]))
     assert backup_seal.prune(params, False)["changed"] is False
+
+
+@pytest.mark.parametrize("states, pids, kind", [
+    (["in archive recovery", "in archive recovery", "in production"], [1], None),
+    (["in archive recovery"], [], "recovery"), (["in archive recovery"] * 30, [1], "timeout")])
+def test_all_wal_is_replayed_before_the_private_server_ends(monkeypatch, tmp_path, states, pids, kind):
+    """pg_ctl --wait ends when recovery begins, and much WAL takes longer than that."""
+    params = dict((key, spec.get("default")) for key, spec in restore_database.ARGUMENTS.items())
+    params.update(data_dir=str(tmp_path / "data"), bin_dir="/bin", owner=OWNER, group=OWNER, progress_file="/dev/null",
+                  timeout=0.5)
+    restore = restore_database.Restore(params, None)
+    monkeypatch.setattr(restore.postgres, "controldata", lambda folder: {"state": states.pop(0)})
+    monkeypatch.setattr(restore_database, "processes_on", lambda folder: pids)
+    if kind is None:
+        restore.wait_for_the_end()
+        assert states == []
+        return
+    with pytest.raises(PostgresError) as caught:
+        restore.wait_for_the_end()
+    assert caught.value.kind == kind
