@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, firewall_model, plan
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -264,8 +264,21 @@ def decide(infos, keep, other, serving, settings, report):
         "stop": dict((host, hub_units(info)) for host, info in infos.items()),
         "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
         "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "firewalls": firewalls(infos, keep, shared, settings, report),
         "complete": True,
     }
+
+
+def firewalls(infos, keep, shared, settings, report):
+    """{host: {"rules"}} as of plan.make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
+    mine, addresses = infos[keep], [ipaddress.ip_address(item["ip"]) for item in shared]
+    near = [item["interface"] for item in mine["addresses"]
+            if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
+    every = [item["interface"] for item in mine["addresses"]]
+    rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
+                                          plan.firewall_clients(settings))
+    return dict((host, plan.plan_firewall(host, info, rules if host == keep else [], settings, report))
+                for host, info in infos.items())
 
 
 def ours(setting):

@@ -20,6 +20,16 @@ LIST = {"version": 1, "vendor": True, "shared": ["192.168.100.100"], "revoked": 
 LOST = {"unreachable": True, "msg": "Failed to\n connect"}
 
 
+def test_firewalls_of_what_is_left():
+    hubs = Pair()
+    for host in ("hub1", "hub2"):
+        hubs.hub(host)["firewall"] = {"kind": "ufw", "problem": None, "added": [], "ipv6": True}
+    left = hubs.good(firewall="manage", firewall_clients=["10.0.0.0/8"])["firewalls"]
+    assert [(rule["source"], rule["port"], rule["peer"]) for rule in left["hub1"]["rules"]] == [
+        ("10.0.0.0/8", 5308, False)]
+    assert left["hub2"]["rules"] == [] and hubs.good(firewall="check")["firewalls"]["hub1"]["rules"] == []
+
+
 class Pair:
     """A pair with hub1 active, as hub_info, cib_info and replication_info tell it."""
 
