@@ -134,7 +134,8 @@ def test_action_looks_from_the_controller_too(monkeypatch, named, rest):
 
 def test_action_hands_a_failure_on(monkeypatch):
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
-    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, module_name, task_vars: {"failed": True, "msg": "no"})
+    monkeypatch.setattr(ActionBase, "_execute_module",
+                        lambda self, module_name, task_vars: {"failed": True, "msg": "no"})
     made = action.ActionModule.__new__(action.ActionModule)
     made._task = SimpleNamespace(args={"addresses": []})
     assert made.run(None, {}) == {"failed": True, "msg": "no"}
