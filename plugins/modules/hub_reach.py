@@ -71,7 +71,7 @@ reached_here:
   elements: dict
   sample: []
 addresses:
-  description: What was tried.
+  description: What was tried. The addresses from which the host replicates are tried from there alone.
   returned: success
   type: list
   elements: str
@@ -100,12 +100,14 @@ def main():
         "timeout": {"type": "float", "default": reach.TIMEOUT},
     })
     params, seen = module.params, []
-    layout, known = hub_loader.known_hubs()
+    layout, known, followed = hub_loader.known_hubs()
     addresses = sorted(set(params["addresses"] + reach.of_pair(known)))
+    # Perhaps on a network of its own, which the controller does not reach.
+    tried = sorted(set(addresses + reach.sources(followed)))
     try:
         # Silence takes its time; meanwhile the host looks at itself.
         looking = Thread(target=lambda: seen.extend(reach.look(
-            addresses, params["tcp_ports"], params["udp_ports"], params["timeout"])))
+            tried, params["tcp_ports"], params["udp_ports"], params["timeout"])))
         looking.start()
         hub = hub_loader.outside(local_runner, layout)
         looking.join()
