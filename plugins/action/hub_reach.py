@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs module hub_reach and looks for signs of life from the controller at the same time: silence takes its time once."""
+"""Runs module hub_reach and looks for signs of life from the controller at the same time: one wait for all."""
 
 from __future__ import annotations
 

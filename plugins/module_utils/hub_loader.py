@@ -386,9 +386,9 @@ def client(run):
 
 
 def known_hubs():
-    """(layout of this host, the list of hubs that it has or None)."""
+    """(layout of this host, the list of hubs that it has or None, settings of a standby outside or None)."""
     layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
-    return layout, hub_model.hub_list(read_text(layout["hub_list"]))
+    return layout, hub_model.hub_list(read_text(layout["hub_list"])), read_text(layout["outside_conf"])
 
 
 def outside(run, layout):

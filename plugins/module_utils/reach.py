@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import platform
+import re
 import select
 import socket
 import time
@@ -22,17 +23,22 @@ def of_pair(known):
     return [address for address, hub in known["hubs"].items() if hub.get("in_cluster") is not False] + known["shared"]
 
 
+def sources(conf):
+    """Addresses that a standby follows, out of the text of its settings (outside.conf) or None."""
+    found = re.search(r"^primary_conninfo\s*=\s*'(?:.*\s)?host=([^\s']+)", conf or "", re.MULTILINE)
+    return found.group(1).split(",") if found else []
+
+
 def resolved(names, timeout):
     """{(family, socket address without port): name as it was given}.
 
     A name that does not resolve within *timeout* seconds is silent: name servers may be lost in the same disaster.
     """
-    found = {}
+    answers, found = {}, {}
 
     def ask(name):
         try:
-            for item in socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM):
-                found.setdefault((item[0], item[4][0]), name)
+            answers[name] = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
         except socket.gaierror:
             pass
 
@@ -42,7 +48,10 @@ def resolved(names, timeout):
         thread.start()
     for thread in asking:
         thread.join(max(0, deadline - time.monotonic()))
-    return dict(found)
+    for name in names:
+        for item in answers.get(name, ()):
+            found.setdefault((item[0], item[4][0]), name)
+    return found
 
 
 def look(addresses, tcp_ports, udp_ports, timeout):

@@ -160,8 +160,8 @@ def check(plan, infos, info, where, host, settings, entry, report):
     if not active["cfengine"].get("sets_acl"):
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
         if pair.parse_ip(where) not in inside:
-            report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name the "
-                              "clients' networks in vars.acl of def.json, or the third hub refuses them")
+            report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name "
+                              "the clients' networks in vars.acl of def.json, or the third hub refuses them")
 
 
 def check_versions(plan, active, info, host, report):
@@ -221,7 +221,8 @@ def check_database(plan, active, info, host, report):
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
     elif state == "stopped" and not mine.get("clone") and not may_follow(mine["control"], theirs):
-        report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair lacks"
+        report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair "
+                          "lacks"
                     % mine["control"].get("state", "stopped"), "save it, then move %s aside" % mine["data_dir"])
     elif state == "absent" and 5432 in info["ports"]:
         report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
@@ -258,7 +259,8 @@ def diverged(standby, primary):
 
     standby: result of replication_info, or of a task that was skipped. primary: facts["postgres"] of the primary.
     """
-    if standby.get("role") not in ("standby", "stopped") or (standby.get("receiver") or {}).get("status") == "streaming":
+    streams = (standby.get("receiver") or {}).get("status") == "streaming"
+    if standby.get("role") not in ("standby", "stopped") or streams:
         return False
     if standby.get("system_identifier") != hub_model.system_identifier(primary):
         return False
@@ -312,7 +314,8 @@ def enter(plan):
         "name": third["name"], "key": third["key"], "public": third["public"], "in_cluster": False,
         "addresses": third["addresses"]}
     plan["hub_list"]["third"] = {
-        "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql", "port": str(plan["pg_port"])}
+        "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
+        "port": str(plan["pg_port"])}
 
 
 def widen(plan):
@@ -339,7 +342,8 @@ def ready(plan, infos):
     """
     found = []
     if not plan["third"] or not plan["third"]["reachable"]:
-        found.append("the third hub cannot be reached: check address, network and SSH key with: ansible -m ping third_hub")
+        found.append("the third hub cannot be reached: check address, network and SSH key with: "
+                     "ansible -m ping third_hub")
     if not plan["adopted"] or plan["restart"] or plan["maintenance_ours"]:
         found.append("the hubs are no pair yet, or wait for a restart: run %s first" % UPGRADE)
     for host, state in ((plan["active"], "primary"), (plan["passive"], "standby")):
@@ -403,8 +407,8 @@ def promote_verdict(facts, reached, confirmed):
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
-                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; hubs that SSH reaches are stopped "
-                    "first then, and those that it does not reach you must switch off")
+                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; hubs that SSH reaches are "
+                    "stopped first then, and those that it does not reach you must switch off")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
@@ -427,8 +431,9 @@ def return_plan(results, settings, third, wanted=None):
     """The way back from a third hub that was promoted: the pair as it will be, and how far it is.
 
     results, settings, third: as for make_plan. wanted: the hub that is to be active, the first one when not given.
-    Returns a plan with "failures" and "stage": "clone" (the pair's old data makes way), "switch" (the chosen hub streams
-    from the third one, or has all of it), "done" (a hub of the pair takes writes again); "active" is the chosen hub.
+    Returns a plan with "failures" and "stage": "clone" (the pair's old data makes way), "switch" (the chosen hub
+    streams from the third one, or has all of it), "done" (a hub of the pair takes writes again).
+    "active" is the chosen hub.
     """
     infos = dict((host, copy.deepcopy(result["hub"])) for host, result in results.items() if "hub" in result)
     info = (third.get("result") or {}).get("hub")
@@ -436,8 +441,8 @@ def return_plan(results, settings, third, wanted=None):
     if missing or len(infos) != 2:
         report = pair.Report()
         for host in missing:
-            report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: ansible -m ping "
-                        + host)
+            report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: "
+                        "ansible -m ping " + host)
         if not missing:
             report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair")
         return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
@@ -457,11 +462,12 @@ def return_plan(results, settings, third, wanted=None):
     if primaries and third_state == "primary":
         problems.fail(primaries[0], "PostgreSQL takes writes on %s and on %s: both are active"
                       % (" and ".join(primaries), third["hosts"][0]),
-                      "decide which writes you can do without, and stop pacemaker on the pair's hub if they are its own: "
-                      "systemctl stop pacemaker corosync; its data is kept aside then")
+                      "decide which writes you can do without, and stop pacemaker on the pair's hub if they are its "
+                      "own: systemctl stop pacemaker corosync; its data is kept aside then")
     elif not primaries and third_state != "primary" and not (
             stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
-        problems.fail(third["hosts"][0], "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
+        problems.fail(third["hosts"][0],
+                      "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
                       "start it where it was active last; the way back begins at a third hub that is active")
     for host, item in infos.items():
         if stage == "clone" and states[host] == "unreachable":

@@ -9,17 +9,17 @@ module: hub_reach
 short_description: Any sign of life of the hubs of a pair, before one outside of their cluster takes over
 version_added: "1.0.0"
 description:
-  - Tries TCP ports, and by UDP that of corosync, on each address, from the host and from the controller, all at the same
-    time. Accepting a connection is a sign of life, and so is refusing one - the host is there.
+  - Tries TCP ports, and by UDP that of corosync, on each address, from the host and from the controller, all at the
+    same time. Accepting a connection is a sign of life, and so is refusing one - the host is there.
   - Silence is no proof that a hub is off. The network between may be down.
-  - Meanwhile the host looks at itself. In a disaster seconds count, so this is all that the decision needs, and no more.
+  - Meanwhile the host looks at itself. In a disaster seconds count, so this is all that the decision needs.
   - Changes nothing.
 options:
   addresses:
     description:
       - Addresses or names of the hubs of the pair, and the addresses that they share.
-      - What the host's own list of hubs (C(services/hub_ha.json)) names is tried as well. What is named here can be tried
-        from the controller before the host has answered.
+      - What the host's own list of hubs (C(services/hub_ha.json)) names is tried as well. What is named here can be
+        tried from the controller before the host has answered.
     type: list
     elements: str
     default: []
@@ -71,15 +71,15 @@ reached_here:
   elements: dict
   sample: []
 addresses:
-  description: What was tried.
+  description: What was tried. The addresses from which the host replicates are tried from there alone.
   returned: success
   type: list
   elements: str
   sample: ["192.168.100.10", "192.168.100.100", "192.168.100.11"]
 hub:
   description: >-
-    Of the host itself, as module M(cfengine.hub_ha.hub_info) tells it, uname, layout, postgres and cfengine, of the latter
-    only version, edition, key, role, policy server and list of hubs.
+    Of the host itself, as module M(cfengine.hub_ha.hub_info) tells it, uname, layout, postgres and cfengine, of the
+    latter only version, edition, key, role, policy server and list of hubs.
   returned: success
   type: dict
 """
@@ -100,12 +100,14 @@ def main():
         "timeout": {"type": "float", "default": reach.TIMEOUT},
     })
     params, seen = module.params, []
-    layout, known = hub_loader.known_hubs()
+    layout, known, followed = hub_loader.known_hubs()
     addresses = sorted(set(params["addresses"] + reach.of_pair(known)))
+    # Perhaps on a network of its own, which the controller does not reach.
+    tried = sorted(set(addresses + reach.sources(followed)))
     try:
         # Silence takes its time; meanwhile the host looks at itself.
         looking = Thread(target=lambda: seen.extend(reach.look(
-            addresses, params["tcp_ports"], params["udp_ports"], params["timeout"])))
+            tried, params["tcp_ports"], params["udp_ports"], params["timeout"])))
         looking.start()
         hub = hub_loader.outside(local_runner, layout)
         looking.join()

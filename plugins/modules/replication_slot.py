@@ -11,8 +11,8 @@ version_added: "1.0.0"
 description:
   - Makes a physical slot, or removes idle ones. Over the local socket.
   - A slot on a standby is not moved on by anybody. One that reserves WAL would hold it back up to
-    C(max_slot_wal_keep_size) and then be lost, just when it is needed. So there it must reserve nothing - it is there for
-    the moment at which the standby is promoted, and begins to hold WAL with the first connection.
+    C(max_slot_wal_keep_size) and then be lost, just when it is needed. So there it must reserve nothing - it is there
+    for the moment at which the standby is promoted, and begins to hold WAL with the first connection.
 options:
   name:
     description: Name of the slot.
@@ -24,7 +24,8 @@ options:
     type: bool
     default: true
   keep:
-    description: Names of the slots that may be there; all other idle physical slots whose name begins with O(prefix) go.
+    description:
+      - Names of the slots that may be there; all other idle physical slots whose name begins with O(prefix) go.
     type: list
     elements: str
   prefix:

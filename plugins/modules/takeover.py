@@ -9,13 +9,13 @@ module: takeover
 short_description: Hand a database over from a primary to its standby without losing a row
 version_added: "1.0.0"
 description:
-  - V(stopped) shuts a primary down cleanly and tells its last record. PostgreSQL ends only when the standbys that stream
-    have received everything.
+  - V(stopped) shuts a primary down cleanly and tells its last record. PostgreSQL ends only when the standbys that
+    stream have received everything.
   - V(promoted) waits until a standby has replayed the record that it is told, promotes it, waits until it takes writes,
     and starts resources of a cluster that is in maintenance mode, such as shared addresses.
   - One task on each hub, so that no time is lost between. pacemaker must have its hands off both.
-  - V(down) shuts down whatever runs there, before its data makes way. A pid file that a power cut left behind is no server;
-    the number in it may be another program's by now, and no signal is sent there.
+  - V(down) shuts down whatever runs there, before its data makes way. A pid file that a power cut left behind is no
+    server; the number in it may be another program's by now, and no signal is sent there.
 options:
   state:
     description: What the server is to be.
@@ -141,8 +141,9 @@ class Takeover:
                 self.pg_ctl("-m", "fast", "stop")
         control = self.postgres.controldata(self.params["data_dir"])
         if control["state"] != "shut down":
-            raise PostgresError("crashed", "PostgreSQL on %s did not end cleanly (%s): nobody knows whether a standby has "
-                                "everything. Start it again where it is." % (self.params["data_dir"], control["state"]))
+            raise PostgresError("crashed", "PostgreSQL on %s did not end cleanly (%s): nobody knows whether a standby "
+                                "has everything. Start it again where it is."
+                                % (self.params["data_dir"], control["state"]))
         return {"changed": changed, "lsn": control["checkpoint_lsn"]}
 
     def down(self):
@@ -166,8 +167,9 @@ class Takeover:
             if wanted is None or (lsn_to_int(now) or 0) > wanted:
                 return now
             if self.clock() >= deadline:
-                raise PostgresError("behind", "The standby has replayed up to %s, and the former primary's last record is at "
-                                    "%s: it is not promoted, because rows would be lost." % (now, self.params["after"]))
+                raise PostgresError("behind", "The standby has replayed up to %s, and the former primary's last record "
+                                    "is at %s: it is not promoted, because rows would be lost."
+                                    % (now, self.params["after"]))
             self.sleep(0.05)
 
     def promoted(self):

@@ -71,6 +71,8 @@ def test_name_servers_may_be_lost_too(monkeypatch):
 def test_whose_life_counts():
     assert reach.of_pair(KNOWN) == ["127.0.0.1"] and reach.of_pair(None) == []
     assert reach.of_pair({"hubs": {}, "shared": ["192.0.2.1"]}) == ["192.0.2.1"]
+    conf = "# host=no\nprimary_conninfo = 'host=192.0.2.10,192.0.2.11 port=5432 user=repl'\nprimary_slot_name = 'x'\n"
+    assert reach.sources(conf) == ["192.0.2.10", "192.0.2.11"] and reach.sources(None) == []
 
 
 @pytest.fixture(name="itself")
@@ -80,19 +82,21 @@ def fixture_itself(monkeypatch):
         time.sleep(0.5)
         return {"uname": "hub3"}
 
-    monkeypatch.setattr(hub_loader, "known_hubs", lambda: ({}, KNOWN))
+    monkeypatch.setattr(hub_loader, "known_hubs", lambda: ({}, KNOWN, "primary_conninfo = 'host=127.0.0.2'"))
     monkeypatch.setattr(hub_loader, "outside", outside)
 
 
 def test_module(run_module, itself):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.1", 0))
+        silent.bind(("", 0))
         began = time.monotonic()
         result = run_module(hub_reach, tcp_ports=[free(socket.SOCK_STREAM)], udp_ports=[silent.getsockname()[1]],
                             timeout=1)
     assert time.monotonic() - began < 1.4, "both at the same time"
     assert not result["changed"] and result["hub"] == {"uname": "hub3"} and result["addresses"] == ["127.0.0.1"]
-    assert [item["how"] for item in result["reached"]] == ["refuses"] and result["reached"][0]["from"]
+    assert [(item["address"], item["how"]) for item in result["reached"]] == [
+        ("127.0.0.1", "refuses"), ("127.0.0.2", "refuses")]
+    assert result["reached"][0]["from"]
 
 
 def test_what_the_third_hub_knows_of_itself(monkeypatch):
@@ -100,9 +104,9 @@ def test_what_the_third_hub_knows_of_itself(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(hub_loader, "identity", lambda run, layout, installed: {"key_digest": "SHA=1"})
     monkeypatch.setattr(hub_loader, "postgres", lambda run, layout: {"state": "standby"})
-    layout, known = hub_loader.known_hubs()
+    layout, known, followed = hub_loader.known_hubs()
     found = hub_loader.outside(None, layout)
-    assert known is None and found["postgres"] == {"state": "standby"}
+    assert known is None and followed is None and found["postgres"] == {"state": "standby"}
     assert found["cfengine"] == {"key_digest": "SHA=1", "edition": "community"}
     whole = pair.live_hub()
     assert set(found) < set(whole) and set(found["cfengine"]) < set(whole["cfengine"])
@@ -134,7 +138,8 @@ def test_action_looks_from_the_controller_too(monkeypatch, named, rest):
 
 def test_action_hands_a_failure_on(monkeypatch):
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
-    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, module_name, task_vars: {"failed": True, "msg": "no"})
+    monkeypatch.setattr(ActionBase, "_execute_module",
+                        lambda self, module_name, task_vars: {"failed": True, "msg": "no"})
     made = action.ActionModule.__new__(action.ActionModule)
     made._task = SimpleNamespace(args={"addresses": []})
     assert made.run(None, {}) == {"failed": True, "msg": "no"}
