@@ -241,6 +241,14 @@ def test_all_keys_and_the_policy(known):
         assert modes.splitlines() == ["600 root", "600 cfpostgres"]
 
 
+def test_second_run_changes_nothing(known):
+    began = time.monotonic()
+    status, output = restore(known["path"])
+    assert status == 0 and "This backup is restored already" in " ".join(output.split()), output
+    assert recap(output) == NOTHING, output
+    note(restore_again_s=round(time.monotonic() - began, 1))
+
+
 def test_the_client_goes_on_as_it_was(known):
     client = get_host("client1")
     assert client.check_output("head -1 /proc/sys/kernel/random/boot_id; %s" % KEYS) == known["client"]
@@ -254,14 +262,6 @@ def test_the_client_goes_on_as_it_was(known):
     for hub in ("hub1", "hub2"):
         assert reads(hub, ADDRESSES["client1"], WORK + "/masterfiles/promises.cf")
     note(client_agent_s=round(seconds, 1))
-
-
-def test_second_run_changes_nothing(known):
-    began = time.monotonic()
-    status, output = restore(known["path"])
-    assert status == 0 and "This backup is restored already" in " ".join(output.split()), output
-    assert recap(output) == NOTHING, output
-    note(restore_again_s=round(time.monotonic() - began, 1))
 
 
 def test_backup_of_it_on_the_hub_that_the_operator_names(hub2):

@@ -133,6 +133,13 @@ def test_clients_to_bootstrap_are_all_that_run_or_those_named():
             hub.chosen("client1," + name, states)
 
 
+def test_a_hub_made_from_nothing_gets_only_the_roles_and_databases_that_it_lacks():
+    sql = "-- Roles.\nCREATE ROLE root SUPERUSER;\nCREATE ROLE lab_writer LOGIN;\nCREATE DATABASE cfdb OWNER x;\n"
+    assert hub.absent(sql, ["ROLE root", "DATABASE cfdb", "ROLE cfdb"]) \
+        == "-- Roles.\nCREATE ROLE lab_writer LOGIN;\n"
+    assert hub.absent(sql, []) == sql
+
+
 def test_run_says_what_failed_and_what_to_do():
     with pytest.raises(LabError, match="exit status 3") as caught:
         shell.run(["sh", "-c", "echo the cause >&2; exit 3"], hint="Do this.")
