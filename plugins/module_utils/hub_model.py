@@ -173,8 +173,9 @@ def include_lines(text):
 
 def managed_blocks(text):
     """{marker: [lines]} of what stands between "# BEGIN marker" and "# END marker", as ansible.builtin.blockinfile
-    writes it; a marker that stands there more than once is left out."""
-    found = re.findall(r"^# BEGIN (.*)\n((?:.*\n)*?)# END \1$", text, re.MULTILINE)
+    writes it; a marker that stands there more than once is left out. Only markers of this collection: an operator's
+    lines may hold secrets (ldapbindpasswd)."""
+    found = re.findall(r"^# BEGIN (cfengine\.hub_ha.*)\n((?:.*\n)*?)# END \1$", text, re.MULTILINE)
     names = [name for name, _lines in found]
     return dict((name, lines.splitlines()) for name, lines in found if names.count(name) == 1)
 

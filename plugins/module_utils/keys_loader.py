@@ -96,15 +96,15 @@ def write(folder, keys):
 
     One temporary name for all of them: with thousands, making up names would take longer than writing the files.
     """
-    temporary = ".hub_ha.%d" % os.getpid()
+    temporary = ".hub_ha.%s" % os.urandom(8).hex()
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for name, key in keys.items():
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory)
             try:
-                with os.fdopen(handle, "wb", 0) as stream:
-                    stream.write(keys_model.pem(key))
+                with os.fdopen(handle, "wb") as stream:
                     os.fchown(handle, 0, 0)
+                    stream.write(keys_model.pem(key))
                 os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
             except BaseException:
                 os.unlink(temporary, dir_fd=directory)

@@ -129,7 +129,8 @@ def find_active(infos, report):
                 if (infos[host]["cluster"]["promoted"] or "").lower() in names]
     # What the cluster says and PostgreSQL confirms; then what runs; then what may still hold the data.
     order = [host for host in promoted if host in primaries] + primaries
-    cut_off = [host for host in promoted if infos[host].get("maintenance_marker") and states[host] == "stopped"]
+    cut_off = [host for host in promoted if infos[host].get("maintenance_marker")
+               and infos[host]["cluster"]["maintenance"] and states[host] == "stopped"]
     if len(primaries) > 1:
         other = [host for host in primaries if host != order[0]][0]
         systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human_bytes(
@@ -140,8 +141,8 @@ def find_active(infos, report):
                     "directory aside: nothing here overwrites a primary")
     elif not primaries and cut_off:
         report.fail(cut_off[0],
-                    "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had it in maintenance "
-                    "mode to restart it",
+                    "PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had set maintenance "
+                    "mode",
                     "if pg_ctl still runs there, wait; else start it in place, as docs/operate.md says under "
                     "\"Maintenance mode\"; then run this again: it ends the maintenance")
     elif not primaries and "unreachable" not in states.values():

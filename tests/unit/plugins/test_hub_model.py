@@ -176,9 +176,13 @@ def test_include_lines():
 
 
 def test_managed_blocks():
-    text = "# BEGIN a: b\none\ntwo\n# END a: b\nlocal all\n# BEGIN c\n# END c\n# BEGIN open\n"
-    assert hub_model.managed_blocks(text) == {"a: b": ["one", "two"], "c": []}
-    assert hub_model.managed_blocks(text + "# BEGIN c\nx\n# END c\n") == {"a: b": ["one", "two"]}, "which one counts?"
+    ours, other = "cfengine.hub_ha: a", "cfengine.hub_ha: c"
+    text = ("# BEGIN %s\none\ntwo\n# END %s\nlocal all\n# BEGIN %s\n# END %s\n# BEGIN cfengine.hub_ha: open\n"
+            % (ours, ours, other, other))
+    assert hub_model.managed_blocks(text) == {ours: ["one", "two"], other: []}
+    assert hub_model.managed_blocks(text + "# BEGIN %s\nx\n# END %s\n" % (other, other)) == {
+        ours: ["one", "two"]}, "which one counts?"
+    assert hub_model.managed_blocks("# BEGIN ldap\nhost all all all ldap ldapbindpasswd=x\n# END ldap\n") == {}
     assert hub_model.managed_blocks("") == {}
 
 

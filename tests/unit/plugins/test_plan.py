@@ -469,7 +469,11 @@ CASES = [
          hub1(lambda info: info["postgres"].update(state="stopped", server=None, pid=None))),
     case("stopped by a run that was cut off", "hub1", "stopped, and the cluster leaves it so: a run that was cut off",
          "start it in place", hub1(lambda info: (info.update(maintenance_marker=True), info["postgres"].update(
-             state="stopped", server=None, pid=None), info["cluster"].update(promoted="hub1")))),
+             state="stopped", server=None, pid=None), info["cluster"].update(promoted="hub1", maintenance=True)))),
+    case("stopped, the maintenance over", "all", "PostgreSQL runs as a primary on neither hub",
+         "start the hub that holds the primary's data first",
+         hub1(lambda info: (info.update(maintenance_marker=True), info["postgres"].update(
+             state="stopped", server=None, pid=None), info["cluster"].update(promoted="hub1", maintenance=False)))),
     case("pg_hba.conf broken", "hub1", "pg_hba.conf line 7: invalid authentication method", "correct that line",
          server(hba_errors=[{"line": 7, "error": "invalid authentication method \"x\""}])),
     case("tablespace", "hub1", "a tablespace lies outside the data directory: /srv/fast", "pg_default",
