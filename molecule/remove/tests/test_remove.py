@@ -1,4 +1,4 @@
-"""From a pair to a single hub and back, under the eyes of writers. The tests follow each other."""
+"""From a pair to a single hub and back, and once more, under the eyes of writers. The tests follow each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import ADDRESSES, SHARED, WORK, get_host, lab, play, recap, report, sql  # noqa: E402
+from conftest import (  # noqa: E402
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, recap, report, sql)
 
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0            # seconds without an acknowledged write
@@ -28,7 +29,7 @@ head -1 state/pg/data/postmaster.pid
 ls -A state/pg state/pg/hub_ha /etc/corosync /etc/systemd/system /var/backups/* 2>&1
 systemctl list-unit-files --no-legend --type=service --state=masked,enabled,disabled
 systemctl is-active corosync pacemaker cf-execd cf-serverd cf-postgres cfengine3
-cibadmin --query --scope configuration | sha256sum
+for part in crm_config resources constraints; do cibadmin --query --scope $part | sha256sum; done 2>&1
 """
 
 
@@ -141,7 +142,6 @@ def test_everything_that_stands_against_it_in_one_report(hub1, hub2, tmp_path):
                  ("5 thing(s) must be put right first", "hub1: the cluster runs other resources too: theirs",
                   "hub2: the cluster runs other resources too: theirs", "did you mean hub_ha_keep_address?",
                   "another standby follows this hub (replication slot hub_ha_hub3)", "hub_ha_allow_restart is false")),
-                (("-e", "hub_ha_keep=hub3"), ("hub_ha_keep names hub3, which is no hub of this inventory",)),
                 (("-i", str(lost)), ("1 thing(s)", "hub2: cannot be reached",
                                      "hub1 is to go on alone: -e hub_ha_remove_without=hub2")),
                 (("-i", str(lost), "-e", "hub_ha_remove_without=hub2"),
@@ -243,6 +243,10 @@ def test_the_passive_hub_goes_on_alone_without_the_address(hub1, hub2, tmp_path)
                                 CUT_TASKS=json.dumps({task: delay}),
                                 ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "molecule/interrupted/callback_plugins"))
         assert status == -9 and cut.exists(), output
+        # pacemaker goes on with a switchover, whoever looks; in the middle of it the playbook refuses
+        wait_for("hub2 as the primary",
+                 lambda: hub2.run("psql -XAtq -d postgres -c 'SELECT pg_is_in_recovery()'").stdout == "f\n")
+        hub2.run("crm_resource --wait --timeout 30")
     status, output = remove("-e", "hub_ha_keep=hub2")
     assert status == 0, output
     lab("probe", "stop")
