@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "remove")
+SCENARIOS = ("default", "bad-input", "interrupted", "clients", "remove")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
