@@ -1,4 +1,4 @@
-"""From a pair to a single hub and back, and once more, under the eyes of writers. The tests follow each other."""
+"""From a pair to a single hub and back, twice, under the eyes of writers. The tests follow each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import (  # noqa: E402
-    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, recap, report, sql)
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, power_cut, recap, report, sql)
 
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0            # seconds without an acknowledged write
@@ -163,6 +163,7 @@ def test_everything_that_stands_against_it_in_one_report(hub1, hub2, tmp_path):
 # --- the active hub stays, and keeps the address ------------------------------------------------------------------
 
 def test_the_active_hub_goes_on_alone_with_the_address(hub1, hub2):
+    lab("writer", "start")
     lab("probe", "start")
     before = [hub.check_output(FINGERPRINT) for hub in (hub1, hub2)]
     status, told = remove("--check", "-e", "hub_ha_keep_address=true")
@@ -267,3 +268,32 @@ def test_clients_are_led_to_the_hub(hub2):
     assert hubs_of(client) == (["hub2"], ADDRESSES["hub2"])
     agent(client)
     agent(hub2)
+
+
+# --- a pair again, of the hub that stayed, and the active hub is lost ----------------------------------------------
+
+def test_a_pair_again_survives_a_power_cut(hub1, hub2):
+    status, output = play()
+    assert status == 0, output
+    assert sql(hub2, "SELECT application_name, state FROM pg_stat_replication") == ["hub1|streaming"]
+    assert power_cut("hub2", "hub1") == 3
+
+
+def test_the_hub_that_is_lost_is_given_up(hub1):
+    """hub2 has no power."""
+    status, output = remove("-e", "hub_ha_remove_without=hub2", "-e", "hub_ha_keep_address=true")
+    assert status == 0, output
+    assert sql(hub1, "SELECT pg_is_in_recovery()") == ["f"]
+    assert "/cf-postgres.service" in hub1.check_output("cat /proc/$(head -1 %s/postmaster.pid)/cgroup" % DATA)
+    assert SHARED in hub1.check_output("ip -4 addr show")
+    agent(hub1)
+    assert hubs_of(hub1)[0] == ["hub1"]
+
+
+def test_should_it_come_back_it_is_stopped(hub1, hub2):
+    lab("power", "on", "hub2")
+    assert sql(hub1, "SELECT pg_is_in_recovery()") == ["f"] and SHARED in hub1.check_output("ip -4 addr show")
+    status, output = remove("-e", "hub_ha_keep_address=true")
+    assert status == 0, output
+    single(hub1, hub2)
+    assert SHARED in hub1.check_output("ip -4 addr show")
