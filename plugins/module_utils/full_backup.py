@@ -39,7 +39,10 @@ def own_paths(layout, further=()):
     """
     work = layout["work_dir"]
     return [layout["ppkeys"] + "/", layout["masterfiles"] + "/", layout["ha_dir"] + "/", work + "/httpd/secrets.ini",
-            work + "/httpd/ssl/", work + "/licenses/"] + [str(path) for path in further]
+            work + "/httpd/ssl/", work + "/licenses/"] + (
+        # the vendor's policy copies them from hub to hub, whoever names them
+        ["/opt/cfengine/notification_scripts/"] if layout["name"] == "enterprise" else []) + [
+        str(path) for path in further]
 
 
 def other_paths(layout):
@@ -214,7 +217,8 @@ def facts(infos, active, source):
         "hubs": dict((item["uname"].lower(), {"host": host, "key": item["cfengine"]["key_digest"],
                                               "archive": member(item["uname"].lower())})
                      for host, item in infos.items()),
-        "listed": sorted(hub["name"] for hub in listed.get("hubs", {}).values()),
+        # A third hub outside the cluster is none of the pair's: a restore needs no host for it.
+        "listed": sorted(hub["name"] for hub in listed.get("hubs", {}).values() if hub.get("in_cluster") is not False),
         "shared": listed.get("shared", []), "layout": info["layout"]["name"], "edition": info["cfengine"]["edition"],
         "cfengine_version": info["cfengine"]["version"], "os": info["os"]["name"],
         "db_user": dict((key, info["db_user"].get(key)) for key in ("group", "groups", "home", "shell")),
@@ -315,6 +319,8 @@ def hub_state(info, backup_id, system_identifier):
     the backup's source has the same database, but no such note.
     """
     note = info.get("restored") or {}
+    if note.get("state") == "begun" and info["cluster"]["cib_resources"]:
+        note = dict(note, state="done")  # the upgrade that follows a restore has made the pair: it was finished
     state, system = info["postgres"]["state"], hub_model.system_identifier(info["postgres"])
     if state == "absent" and note.get("state") == "begun":
         return "begun", []  # cut off before there was a database, whichever backup it was

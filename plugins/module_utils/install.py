@@ -71,6 +71,18 @@ def source_problems(source, checksum):
     return found
 
 
+def database_problems(names):
+    """What is wrong with the names of new databases: list of (problem, remedy)."""
+    remedy = "give each database of hub_ha_databases a name of its own, or leave the list out"
+    found = [("hub_ha_databases names %r, which PostgreSQL has by itself" % name, remedy)
+             for name in names if name in ("postgres", "template0", "template1")]
+    found += [("hub_ha_databases names %r, which is no name of a database" % name, remedy)
+              for name in names if not isinstance(name, str) or not 0 < len(name.encode()) < 64
+              or any(ord(sign) < 32 for sign in name)]
+    found += [("hub_ha_databases names %s twice" % name, remedy) for name in sorted(set(names)) if names.count(name) > 1]
+    return found
+
+
 def pick_major(infos, first, supported, report):
     """Newest major version of PostgreSQL (int) that both hubs can have; None when there is none, or on another layout."""
     version = infos[first]["postgres"]["data_version"]
@@ -98,7 +110,8 @@ def foresee(infos, install, supported, report):
     be is reported. supported: major versions of PostgreSQL.
     """
     first = install["first"]
-    for problem, remedy in source_problems(install["source"], install["checksum"]):
+    for problem, remedy in (source_problems(install["source"], install["checksum"])
+                            + database_problems(install.get("databases") or [])):
         report.fail("all", problem, remedy)
     infos = dict((host, offered(info, install["tried"].get(host) or {})) for host, info in infos.items())
     for host, info in infos.items():

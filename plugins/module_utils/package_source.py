@@ -8,8 +8,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, install
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, which
 
 BLOCK = 1 << 20
@@ -20,6 +21,14 @@ APT = ("-o", "Dir::State::lists=%(folder)s/lists", "-o", "Dir::Cache=%(folder)s"
        "-o", "APT::Update::Post-Invoke=", "-o", "APT::Update::Post-Invoke-Success=")
 
 
+def shown(source):
+    """The source as it may be printed (pure): a URL without name, password and query."""
+    if not install.is_url(source):
+        return source
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 def trouble(text):
     """The lines of apt's or dnf's output that say what is wrong, as one text (pure)."""
     lines = [line.strip() for line in text.splitlines()]
@@ -27,10 +36,11 @@ def trouble(text):
     return "; ".join(said[:4])[:600] or "no output"
 
 
-def repository(run, names):
+def repository(run, names, extra=""):
     """({package: version that can be installed or ""}, problem or None) as the host's own repositories offer it now.
 
-    Nothing of the host's is changed. The first is None where there is neither apt nor dnf.
+    extra: id of a repository of dnf's that is to be taken for enabled, or "". Nothing of the host's is changed. The
+    first is None where there is neither apt nor dnf.
     """
     folder = tempfile.mkdtemp(prefix="hub_ha.sources.")
     try:
@@ -43,8 +53,10 @@ def repository(run, names):
             policy = run(["apt-cache", "policy"] + options + list(names)).out if names else ""
             return dict((name, state["candidate"]) for name, state in hub_model.apt_policy(policy, names).items()), problem
         if which("dnf"):
-            done = run(["dnf", "--quiet", "--setopt=cachedir=" + folder, "repoquery", "--latest-limit=1",
-                        "--queryformat=%{name} %{version}-%{release}\n"] + list(names), check=False, timeout=300)
+            enabled = ["--enablerepo=" + extra] if extra else []
+            done = run(["dnf", "--quiet", "--setopt=cachedir=" + folder] + enabled
+                       + ["repoquery", "--latest-limit=1", "--queryformat=%{name} %{version}-%{release}\n"]
+                       + list(names), check=False, timeout=300)
             found = dict(line.split() for line in done.out.splitlines() if len(line.split()) == 2)
             problem = "a package source cannot be used: %s" % trouble(done.err or done.out) if done.rc else None
             return dict((name, found.get(name, "")) for name in names), problem

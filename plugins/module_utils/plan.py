@@ -664,7 +664,10 @@ def plan_firewalls(infos, networks, settings, report):
 
 
 def firewall_clients(settings):
-    return [text for text in as_list(settings.get("firewall_clients")) if valid_network(text)]
+    """The operator's networks in the spelling that firewalls list; single addresses without a prefix."""
+    found = [ipaddress.ip_network(str(text), strict=False) for text in as_list(settings.get("firewall_clients"))
+             if valid_network(text)]
+    return [str(net.network_address if net.num_addresses == 1 else net) for net in found]
 
 
 def plan_firewall(host, info, rules, settings, report):

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import calendar
+import ipaddress
 import os
 import re
 import socket
@@ -33,11 +34,25 @@ def look(run, work_dir, summary, addresses=()):
     for folder, dummy, files in os.walk(work_dir + "/licenses"):
         licences += [os.path.join(folder, file) for file in files]
     found = {"secrets": summary(httpd + "/secrets.ini"), "full_name": name, "certificate": certificate, "key": key,
-             "licences": sorted(licences), "names": dict((text, name_of(text)) for text in addresses), "tls": None}
+             "licences": sorted(licences), "names": dict((text, name_of(text)) for text in addresses), "tls": None,
+             "stale": False}
     if os.path.isfile(certificate) and os.path.isfile(key):
         found["tls"] = parse(run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-issuer", "-enddate",
                                   "-ext", "subjectAltName", "-nameopt", "RFC2253"], check=False).out)
+        found["stale"] = stale(run(["systemctl", "show", "cf-apache", "--property=ActiveState",
+                                    "--property=StateChangeTimestampMonotonic"], check=False).out,
+                               time.time() - os.stat(certificate).st_mtime, time.monotonic())
     return found
+
+
+def stale(text, age, now):
+    """True when the web server runs and was neither started nor reloaded since its certificate was written (pure).
+
+    text: of `systemctl show`. age: of the certificate, seconds. now: seconds of the monotonic clock.
+    """
+    found = dict(line.partition("=")[::2] for line in text.splitlines())
+    changed = found.get("StateChangeTimestampMonotonic", "")
+    return found.get("ActiveState") == "active" and changed.isdigit() and age < now - int(changed) / 1e6
 
 
 def full_name(run):
@@ -70,11 +85,22 @@ def parse(text):
     return found
 
 
-def by_the_package(facts):
-    """True when the certificate is what the package makes: signed by itself, naming the host and nothing else."""
+def by_the_package(facts, need):
+    """True when the certificate is what the package makes, or this collection: signed by itself, with no name beyond
+    those that are wanted (see wanted()).
+    """
     tls = facts["tls"]
     name = facts["full_name"]
-    return bool(tls) and tls["subject"] == tls["issuer"] and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0])
+    return (bool(tls) and tls["subject"] == tls["issuer"]
+            and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0]) and set(tls["names"]) <= set(need["names"]))
+
+
+def plain(text):
+    """An address in its usual spelling; anything else as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
 
 
 def wanted(facts, addresses, shared, names):
@@ -97,14 +123,14 @@ def certificate_plan(facts, own_addresses, shared, settings, now):
         return None, []
     need = wanted(facts, own_addresses, shared, settings.get("portal_names") or [])
     choice = settings.get("portal_certificate") or "auto"
-    if choice == "renew" or (choice == "auto" and (facts["tls"] is None or by_the_package(facts))):
+    if choice == "renew" or (choice == "auto" and (facts["tls"] is None or by_the_package(facts, need))):
         return dict(need, key=facts["key"], certificate=facts["certificate"],
                     common_name=facts["full_name"].split(".")[0]), []
     if facts["tls"] is None:
         return None, []
     warnings = []
-    mine = set(facts["tls"]["names"] + facts["tls"]["addresses"])
-    missing = [text for text in shared if text not in mine]
+    mine = set(facts["tls"]["names"] + [plain(text) for text in facts["tls"]["addresses"]])
+    missing = [text for text in shared if plain(text) not in mine]
     missing += [text for text in need["names"] if text not in (facts["full_name"], facts["full_name"].split(".")[0],
                                                                "localhost") and not covered(text, mine)]
     if missing:

@@ -244,7 +244,8 @@ def decide(infos, keep, other, serving, settings, report):
     more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
-                    "take it away first; if it is gone: "
+                    "a third hub: stop its database and switch that off first (systemctl disable --now cf-postgres "
+                    "there), take it out of the inventory; then, or if it is gone: "
                     "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0])
     the_list = single_list(known, node, other_node, wanted)
     addresses = dict((hub["name"], address) for address, hub in (known or {}).get("hubs", {}).items())
@@ -344,8 +345,10 @@ def single_list(known, node, gone, shared):
     mine = [address for address, hub in (known or {}).get("hubs", {}).items() if hub["name"] == node]
     if not mine:
         return None
-    return dict(known, vendor=False, shared=list(shared), active=mine[0], sync={"policy": False, "paths": []},
-                hubs=dict((address, hub) for address, hub in known["hubs"].items() if hub["name"] != gone))
+    left = dict((address, hub) for address, hub in known["hubs"].items()
+                if hub["name"] != gone and hub.get("in_cluster") is not False)
+    return dict(((name, value) for name, value in known.items() if name != "third"), vendor=False, shared=list(shared),
+                active=mine[0], sync={"policy": False, "paths": []}, hubs=left)
 
 
 def single_augments(the_list, gone):

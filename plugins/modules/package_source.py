@@ -33,6 +33,10 @@ options:
     description: Where the file is kept.
     type: path
     default: /var/cache/cfengine-hub-ha
+  repository:
+    description: Id of a repository of dnf's that is taken for enabled; empty for none.
+    type: str
+    default: ""
   state:
     description: Whether all is only tried, or the file put into its place.
     type: str
@@ -97,7 +101,7 @@ def bring(source, path):
                 package_source.fetch(stream, path)
     # open_url has its own errors for what is wrong with TLS; all of them are ValueError or OSError or this
     except (OSError, ValueError, URLError) as error:
-        raise HubError("%s cannot be had: %s" % (source, error))
+        raise HubError("%s cannot be had: %s" % (package_source.shown(source), error))
 
 
 def present(run, params, check_mode):
@@ -129,7 +133,7 @@ def present(run, params, check_mode):
 def tried(run, params):
     """What the sources offer; returns the module's result."""
     problems, found = [], None
-    packages, problem = package_source.repository(run, params["packages"])
+    packages, problem = package_source.repository(run, params["packages"], params["repository"])
     problems += [problem] if problem else []
     # Without a checksum a URL is not worth its way; that it lacks one is said elsewhere.
     if params["source"] != install.REPOSITORY and not install.source_problems(params["source"], params["checksum"]):
@@ -147,14 +151,15 @@ def main():
             source=dict(type="str", default=install.REPOSITORY),
             checksum=dict(type="str", default=""),
             packages=dict(type="list", elements="str", default=[]),
+            repository=dict(type="str", default=""),
             directory=dict(type="path", default="/var/cache/cfengine-hub-ha"),
             state=dict(type="str", choices=["tried", "present"], default="tried"),
         ),
         supports_check_mode=True,
     )
-    params = dict(module.params, _shown=os.path.basename(module.params["source"]) or module.params["source"])
-    if install.is_url(params["source"]):
-        params["_shown"] = params["source"]
+    source = module.params["source"]
+    params = dict(module.params, _shown=package_source.shown(source) if install.is_url(source)
+                  else os.path.basename(source) or source)
     try:
         if params["state"] == "tried":
             result = tried(local_runner, params)

@@ -83,6 +83,15 @@ def test_a_wrong_file_is_not_kept(package, url, tmp_path, name, checksum, said):
     assert os.listdir(tmp_path) == []
 
 
+def test_no_secret_of_a_url_is_printed(tmp_path):
+    assert loader.shown("https://user:word@h.example:8443/p/x.deb?token=t#f") == "https://h.example:8443/p/x.deb"
+    assert loader.shown("/srv/x.deb") == "/srv/x.deb"
+    with pytest.raises(HubError) as caught:
+        package_source.present(local_runner, params("http://user:word@127.0.0.1:9/x.deb?token=t", "0" * 64, tmp_path),
+                               False)
+    assert "word" not in caught.value.message and "token" not in caught.value.message
+
+
 def test_nobody_answers(tmp_path):
     with pytest.raises(HubError, match="http://127.0.0.1:9/x.deb cannot be had: .*refused"):
         package_source.present(local_runner, params("http://127.0.0.1:9/x.deb", "0" * 64, tmp_path), False)
@@ -141,7 +150,7 @@ def test_neither_apt_nor_dnf(monkeypatch):
 
 
 def test_module_tries_and_changes_nothing(run_module, package, monkeypatch, tmp_path):
-    monkeypatch.setattr(loader, "repository", lambda run, names: ({"cfengine3": "1"}, "no route"))
+    monkeypatch.setattr(loader, "repository", lambda run, names, extra: ({"cfengine3": "1"}, "no route"))
     done = run_module(package_source, source=package[0], checksum="0" * 64, packages=["cfengine3"])
     assert not done["changed"] and done["file"] is None and done["packages"] == {"cfengine3": "1"}
     assert done["problems"][0] == "no route" and "cfengine3_all.deb has the checksum sha256:" in done["problems"][1]

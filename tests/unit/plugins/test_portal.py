@@ -26,7 +26,8 @@ X509v3 Subject Alternative Name:
 def facts(**changes):
     found = {"secrets": GOOD, "full_name": "hub1.example.net", "licences": [], "names": {SHARED[0]: "hub.example.net"},
              "certificate": "/var/cfengine/httpd/ssl/certs/hub1.example.net.cert",
-             "key": "/var/cfengine/httpd/ssl/private/hub1.example.net.key", "tls": portal.parse(TEXT)}
+             "key": "/var/cfengine/httpd/ssl/private/hub1.example.net.key", "tls": portal.parse(TEXT),
+             "stale": False}
     found.update(changes)
     return found
 
@@ -160,3 +161,19 @@ def test_a_licence_that_lacks_is_said_before():
 
 def test_secrets_that_lack_are_said():
     assert "there is no httpd/secrets.ini" in checked(facts(secrets="absent"), None)[0]
+
+
+@pytest.mark.parametrize("state, changed, age, stale", [
+    ("active", "100000000", 50, False), ("active", "100000000", 10, True), ("inactive", "100000000", 10, False),
+    ("active", "", 10, False)])
+def test_web_server_that_does_not_know_its_new_certificate(state, changed, age, stale):
+    """It changed its state 30 s ago: now is 130 s of the monotonic clock."""
+    text = "ActiveState=%s\nStateChangeTimestampMonotonic=%s\n" % (state, changed)
+    assert portal.stale(text, age, 130.0) is stale
+
+
+def test_certificate_with_names_of_somebody_is_not_the_packages():
+    tls = dict(portal.parse(TEXT), subject="CN=hub1.example.net", issuer="CN=hub1.example.net")
+    need = {"names": ["hub1.example.net", "localhost"]}
+    assert portal.by_the_package(facts(tls=tls), need)
+    assert not portal.by_the_package(facts(tls=dict(tls, names=tls["names"] + ["portal.example.net"])), need)

@@ -440,10 +440,12 @@ def test_without_a_list_of_hubs_there_is_none_to_write(both):
     assert made["hub_list"] is None and made["augments"]["lists"] == {}
 
 
-def test_a_third_hub_stays_in_the_list(both):
+def test_a_third_hub_is_none_of_a_single_hub(both):
     known = both.hub("hub1")["cfengine"]["hub_list"]
-    known["hubs"]["192.168.200.12"] = {"name": "hub3", "key": "SHA=c3", "public": "p3"}
-    assert [hub["name"] for hub in both.good()["hub_list"]["hubs"].values()] == ["hub1", "hub3"]
+    known["hubs"]["192.168.200.12"] = {"name": "hub3", "key": "SHA=c3", "public": "p3", "in_cluster": False}
+    known["third"] = {"hubs": ["192.168.200.12"]}
+    left = both.good()["hub_list"]
+    assert [hub["name"] for hub in left["hubs"].values()] == ["hub1"] and "third" not in left
 
 
 # --- proofs ---------------------------------------------------------------------------------------------------------
