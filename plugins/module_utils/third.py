@@ -168,8 +168,8 @@ def check_versions(plan, active, info, host, report):
                     "install the same version on all three hubs")
     bins = info["postgres"]["bins"]
     if bins and str(plan["pg_major"]) not in bins and not needed(plan):
-        report.fail(host, "PostgreSQL %s here and %s on %s" % (", ".join(sorted(bins)), plan["pg_major"],
-                                                              plan["active"]),
+        report.fail(host, "PostgreSQL %s here and %s on %s"
+                    % (", ".join(sorted(bins)), plan["pg_major"], plan["active"]),
                     "install the same version on all three hubs")
     if info["layout_found"] and info["layout_found"] != plan["layout"]["name"]:
         report.fail(host, "the hubs differ in layout: %s here, %s on %s"
