@@ -382,8 +382,12 @@ def promote_verdict(facts, reached, confirmed):
     elif postgres["state"] != "standby":
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
                     "without a copy of the pair's database there is nothing to promote")
-    alive = sorted(set("%s (port %s %s, seen from %s)" % (item["address"], item["port"], item["how"], item["from"])
-                       for item in reached))
+    alive = []
+    for address in sorted(set(item["address"] for item in reached)):
+        signs = [item for item in reached if item["address"] == address]
+        ports = sorted(set((item["port"], item["how"]) for item in signs))
+        alive.append("%s (%s; seen from %s)" % (address, ", ".join("port %s %s" % port for port in ports),
+                                                " and ".join(sorted(set(item["from"] for item in signs)))))
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
