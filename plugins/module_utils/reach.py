@@ -104,5 +104,3 @@ def reach(addresses, tcp_ports, udp_ports, timeout):
     for sock in waiting:
         sock.close()
     return sorted(found, key=lambda item: (item["address"], item["port"]))
-
-

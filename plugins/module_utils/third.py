@@ -185,8 +185,8 @@ def check_versions(plan, active, info, host, report):
                     "install the same version on all three hubs")
     bins = info["postgres"]["bins"]
     if bins and str(plan["pg_major"]) not in bins and not needed(plan):
-        report.fail(host, "PostgreSQL %s here and %s on %s" % (", ".join(sorted(bins)), plan["pg_major"],
-                                                              plan["active"]),
+        report.fail(host, "PostgreSQL %s here and %s on %s"
+                    % (", ".join(sorted(bins)), plan["pg_major"], plan["active"]),
                     "install the same version on all three hubs")
     if info["layout_found"] and info["layout_found"] != plan["layout"]["name"]:
         report.fail(host, "the hubs differ in layout: %s here, %s on %s"
@@ -402,8 +402,12 @@ def promote_verdict(facts, reached, confirmed):
     elif postgres["state"] != "standby":
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
                     "without a copy of the pair's database there is nothing to promote")
-    alive = sorted(set("%s (port %s %s, seen from %s)" % (item["address"], item["port"], item["how"], item["from"])
-                       for item in reached))
+    alive = []
+    for address in sorted(set(item["address"] for item in reached)):
+        signs = [item for item in reached if item["address"] == address]
+        ports = sorted(set((item["port"], item["how"]) for item in signs))
+        alive.append("%s (%s; seen from %s)" % (address, ", ".join("port %s %s" % port for port in ports),
+                                                " and ".join(sorted(set(item["from"] for item in signs)))))
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "

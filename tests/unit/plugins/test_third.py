@@ -227,7 +227,11 @@ def test_promote():
     alive = [{"address": "192.168.100.10", "port": 22, "how": "accepts", "from": "hub3"}]
     refused = third.promote_verdict(info, alive, False)
     assert refused["do"] == "refuse"
-    assert "192.168.100.10 (port 22 accepts, seen from hub3)" in refused["failures"][0]["problem"]
+    assert "192.168.100.10 (port 22 accepts; seen from hub3)" in refused["failures"][0]["problem"]
+    both = [dict(item, **{"from": place}) for place in ("hub3", "control") for item in (
+        alive[0], dict(alive[0], port=5405, how="refuses"))]
+    assert third.promote_verdict(info, both, False)["failures"][0]["problem"].endswith(
+        "192.168.100.10 (port 22 accepts, port 5405 refuses; seen from control and hub3)")
     assert "hub_ha_promote_confirm" in third.failures_text(refused["failures"])
     confirmed = third.promote_verdict(info, alive, True)
     assert confirmed["do"] == "promote"
