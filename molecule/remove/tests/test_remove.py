@@ -15,7 +15,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import (  # noqa: E402
-    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, power_cut, recap, report, sql)
+    ADDRESSES, SHARED, WORK, changed_tasks, get_host, hub1, hub2, lab, play, power_cut, recap, report, sql)
 
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0            # seconds without an acknowledged write
@@ -36,18 +36,6 @@ for part in crm_config resources constraints; do cibadmin --query --scope $part 
 def remove(*options, **environment):
     """One run of the playbook: (exit status, output)."""
     return play(*options, playbook="remove-ha.yml", **environment)
-
-
-def changed_tasks(output):
-    """["hub1: task", ...] of what a run changed or would change."""
-    found, task = [], ""
-    for line in output.splitlines():
-        if line.startswith("TASK ["):
-            task = line[6:].split("]")[0].split(" : ")[-1]
-        match = re.match(r"changed: \[(\w+)", line)
-        if match and "%s: %s" % (match.group(1), task) not in found:
-            found.append("%s: %s" % (match.group(1), task))
-    return found
 
 
 def note(what, **figures):
