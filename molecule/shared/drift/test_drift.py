@@ -82,7 +82,7 @@ def test_drift_is_shown_and_mended(hub1, hub2):
         assert recap(real)[host] - count in (0, 1)
 
     status, output = play("--check", "--diff")
-    assert (status, recap(output), diffs(output)) == (0, {"hub1": 0, "hub2": 0}, [])
+    assert (status, recap(output), diffs(output)) == (0, {"hub1": 0, "hub2": 0}, []), output
     assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
     assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
     assert sql(hub1, "SHOW max_replication_slots") == ["12"]
