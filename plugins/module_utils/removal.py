@@ -266,6 +266,7 @@ def decide(infos, keep, other, serving, settings, report):
         "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
         "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
         "firewalls": firewalls(infos, keep, shared, settings, report),
+        "third": None,  # none follows any more; roles database and hub ask for it
         "complete": True,
     }
 
