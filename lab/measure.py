@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The figures of docs/measured.md: `.cache/venv/bin/python -m lab.measure --runs 5 [--suite bookworm] [--prepared]`.
 
-Each round: fresh hosts, a live hub with a writer, the upgrade, a second run, a run in check mode, a power cut.
+Each round: fresh hosts, a live hub with a writer, the upgrade, a second run, a run in check mode, a power cut. With
+--install: two blank hosts, a pair from nothing, a second run, a single hub again and a pair again, each with writers.
 Prints median, minimum and maximum of each figure, and appends every round to .cache/lab/measured.jsonl.
 """
 
@@ -28,14 +29,14 @@ def lab(*arguments):
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
 
 
-def play(*options):
-    """(seconds, changed tasks of all hosts, output) of one run of the playbook."""
+def play(*options, playbook="upgrade-to-ha.yml"):
+    """(seconds, changed tasks of all hosts, output) of one run of a playbook."""
     environment = dict(os.environ, ANSIBLE_CONFIG=str(paths.ROOT / "ansible.cfg"), NO_COLOR="1",
                        ANSIBLE_CALLBACKS_ENABLED="ansible.posix.profile_tasks")
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-m", "lab", "enter", "--",
                            str(paths.VENV_PYTHON.parent / "ansible-playbook"), "-i", "inventories/lab/hosts.yml",
-                           "playbooks/upgrade-to-ha.yml", *options], cwd=paths.ROOT, env=environment, check=False,
+                           "playbooks/" + playbook, *options], cwd=paths.ROOT, env=environment, check=False,
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         sys.exit(done.stdout[-6000:])
@@ -87,18 +88,42 @@ def one_round(suite, prepared):
     }
 
 
+def install_round(suite):
+    """All figures of one round from nothing (dict)."""
+    before = steal()
+    lab("up", "--suite", suite, "--hosts", "hub1=blank,hub2=blank,client1=blank")
+    limit = ("--limit", "localhost:hubs:client1")
+    seconds, changed, _output = play(*limit, playbook="install-ha.yml")
+    again, changed_again, _output = play(*limit, playbook="install-ha.yml")
+    found = {"install, s": round(seconds, 1), "install, changed tasks": changed, "install again, s": round(again, 1),
+             "install again, changed tasks": changed_again}
+    lab("fill")
+    for what, playbook, options in (("single hub", "remove-ha.yml", ("-e", "hub_ha_keep_address=true")),
+                                    ("pair again", "upgrade-to-ha.yml", ())):
+        lab("probe", "start")
+        seconds, _changed, _output = play(*options, playbook=playbook)
+        lab("probe", "stop")
+        writer = json.loads(lab("probe", "report", "--json", "--read-from", "hub1"))
+        found.update({what + ", s": round(seconds, 1), what + ", longest write gap, s": writer["longest_gap_s"],
+                      what + ", acknowledged writes": writer["acknowledged"], what + ", lost writes": writer["lost"]})
+    after = steal()
+    found["processor time stolen, %"] = round(100 * (after[0] - before[0]) / max(1, after[1] - before[1]))
+    return found
+
+
 def main():
     """Rounds, then the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--suite", default="trixie")
     parser.add_argument("--prepared", action="store_true")
+    parser.add_argument("--install", action="store_true")
     options = parser.parse_args()
     rounds = []
     for number in range(options.runs):
-        rounds.append(one_round(options.suite, options.prepared))
+        rounds.append(install_round(options.suite) if options.install else one_round(options.suite, options.prepared))
         with open(LOG, "a", encoding="utf-8") as log:
-            log.write(json.dumps(dict(rounds[-1], suite=options.suite, prepared=options.prepared)) + "\n")
+            log.write(json.dumps(dict(rounds[-1], **vars(options))) + "\n")
         print("round %d: %s" % (number + 1, json.dumps(rounds[-1])), flush=True)
     print("| %s, %d rounds%s | median | min | max |\n|---|---|---|---|" % (
         options.suite, options.runs, ", prepared" if options.prepared else ""))
