@@ -176,7 +176,7 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone.
-LANES = (("images", "unit", "molecule-bad-input", "molecule-clients"),
+LANES = (("images", "unit", "molecule-bad-input", "molecule-clients", "molecule-enterprise"),
          ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh", "molecule-third-hub"))
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
 ROOTS = {}  # {stage: checkout with the lab that it uses}, where it is not this one
