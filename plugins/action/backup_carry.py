@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         full_backup_loader.mark(local, ansible_run.name(), False)
         # A sign of life with each piece, for runs on other controllers.
-        alive = "touch -c %s;" % shlex.quote(os.path.join(remote, full_backup.RUN))
+        alive = "touch -c %s; " % shlex.quote(os.path.join(remote, full_backup.RUN))
         for entry in self.members(text):
             target = os.path.join(local, entry["name"])
             if os.path.exists(target) and sha256(target) == entry["sha256"]:
@@ -89,8 +89,9 @@ class ActionModule(ActionBase):
                 continue
             with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
                 for offset in range(0, entry["bytes"], PIECE):
-                    data = base64.b64decode(self.command("%s dd if=%s bs=%d skip=%d count=1 status=none | base64 -w 0" % (
-                        alive, shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
+                    data = base64.b64decode(self.command(alive + "dd if=%s bs=%d skip=%d count=1 status=none | "
+                                                         "base64 -w 0" % (
+                        shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
                     handle.write(data)
                     self.say(len(data))
                 handle.flush()

@@ -408,6 +408,7 @@ def restore_plan(results, looks, stages, settings):
                         "a backup is put back on two blank hosts only. If nothing of that is needed any more, install "
                         "the host anew; to bring one lost hub of a living pair back see docs/operate.md")
     target = restore_target(infos, manifest, place)
+    plan.check_platforms(infos, manifest["layout"], report, "put it back on hosts of the system that the hubs had")
     check_fit(infos, manifest, settings, report)
     layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
     placed = infos[target]["postgres"]["state"] != "absent"

@@ -10,7 +10,8 @@ short_description: Which full backups lie somewhere, and whether they are whole
 version_added: "1.0.0"
 description:
   - Reads directories for full backups, or single full backups, with the manifest of each.
-  - A backup without a manifest is being made, or was cut short. Sizes are compared with the manifest, and with O(digest) every file.
+  - A backup without a manifest is being made, or was cut short. Sizes are compared with the manifest, and with O(digest)
+    every file.
   - Changes nothing.
 author:
   - cfengine.hub_ha authors (@cfengine)

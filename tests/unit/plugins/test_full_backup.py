@@ -471,6 +471,18 @@ def test_other_versions_and_addresses_are_a_warning():
         "clients know the shared address 192.168.100.100, which hub_ha_virtual_ip does not name"]
 
 
+@pytest.mark.parametrize("platform, words", [
+    (None, "hub2: this system is not supported: Gentoo -> hubs can be on Debian"),
+    ({"name": "RHEL 9", "layouts": ["enterprise"]},
+     "hub2: there is no CFEngine hub of Debian's layout on RHEL 9 -> put it back on hosts of the system")])
+def test_hosts_of_another_system(platform, words):
+    """Before anything is changed: what comes after would look for its packages."""
+    results = blank_pair()
+    results["hub2"]["hub"].update(platform=platform, os=dict(results["hub2"]["hub"]["os"], name="Gentoo"))
+    assert [text for text in texts(restored(results)) if text.startswith(words)]
+    assert not [text for text in texts(restored()) if "system" in text]
+
+
 def test_no_space():
     results = blank_pair()
     results["hub1"]["hub"]["space"]["free_bytes"] = 48 << 20
