@@ -89,9 +89,9 @@ class ActionModule(ActionBase):
                 continue
             with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
                 for offset in range(0, entry["bytes"], PIECE):
-                    data = base64.b64decode(self.command(alive + "dd if=%s bs=%d skip=%d count=1 status=none | "
-                                                         "base64 -w 0" % (
-                        shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
+                    data = base64.b64decode(self.command(
+                        alive + "dd if=%s bs=%d skip=%d count=1 status=none | base64 -w 0" % (
+                            shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
                     handle.write(data)
                     self.say(len(data))
                 handle.flush()
