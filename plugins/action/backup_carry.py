@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup, full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
 
@@ -79,6 +79,9 @@ class ActionModule(ActionBase):
         copied = 0
         for folder in (os.path.dirname(local), local):  # of several, makedirs gives the mode to the last one only
             os.makedirs(folder, mode=0o700, exist_ok=True)
+        full_backup_loader.mark(local, ansible_run.name(), False)
+        # A sign of life with each piece, for runs on other controllers.
+        alive = "touch -c %s; " % shlex.quote(os.path.join(remote, full_backup.RUN))
         for entry in self.members(text):
             target = os.path.join(local, entry["name"])
             if os.path.exists(target) and sha256(target) == entry["sha256"]:
@@ -86,8 +89,9 @@ class ActionModule(ActionBase):
                 continue
             with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as handle:
                 for offset in range(0, entry["bytes"], PIECE):
-                    data = base64.b64decode(self.command("dd if=%s bs=%d skip=%d count=1 status=none | base64 -w 0" % (
-                        shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
+                    data = base64.b64decode(self.command(
+                        alive + "dd if=%s bs=%d skip=%d count=1 status=none | base64 -w 0" % (
+                            shlex.quote(os.path.join(remote, entry["name"])), PIECE, offset // PIECE)))
                     handle.write(data)
                     self.say(len(data))
                 handle.flush()
@@ -103,6 +107,7 @@ class ActionModule(ActionBase):
             handle.flush()
             os.fsync(handle.fileno())
         os.rename(manifest + ".new", manifest)
+        os.unlink(os.path.join(local, full_backup.RUN))
         return copied + len(text)
 
     def send(self, local, remote):

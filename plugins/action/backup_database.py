@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.cfengine.hub_ha.plugins.action import basebackup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup
 
 
 class ActionModule(basebackup.ActionModule):
@@ -13,3 +13,8 @@ class ActionModule(basebackup.ActionModule):
 
     progress_text = staticmethod(full_backup.progress_text)
     final_text = staticmethod(full_backup.final_text)
+
+    def run(self, tmp=None, task_vars=None):
+        """See ActionBase.run()."""
+        self._task.args = dict(self._task.args, run=ansible_run.name())
+        return super().run(tmp, task_vars)

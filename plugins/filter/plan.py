@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    clients, corosync, full_backup, health, install, plan, removal, scram, third, wayback)
+    ansible_run, clients, corosync, full_backup, health, install, plan, removal, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 
@@ -203,7 +203,7 @@ def client_failures(the_plan, host):
 
 def full_backup_plan(results, replication, looks, settings):
     """See module_utils/full_backup.py, backup_plan. looks: {host: result of module backup_look}."""
-    return full_backup.backup_plan(results, replication, first_looks(looks), settings)
+    return full_backup.backup_plan(results, replication, first_looks(looks), settings, ansible_run.alive)
 
 
 def first_looks(looks, number=0):

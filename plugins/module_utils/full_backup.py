@@ -18,6 +18,12 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENC
 
 FORMAT = 1
 MANIFEST, DATABASE, CIB = "manifest.json", "database.tar.gz", "cib.xml"
+COPY = ".database"  # the plain copy, there while the lock is held
+RUN = ".run"  # note of the run that makes a backup, or carries it away: there from its first moment to its last
+# What lies in a backup, whole or not. A directory that holds anything else is not ours to remove.
+OURS = re.compile(r"(manifest\.json(\.new)?|database\.tar\.gz|cib\.xml|hub-[^/]+\.tar\.gz|\.database|\.run(\.\d+)?|"
+                  r"\.hub_ha\..+)\Z")
+SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(-\d+)?\Z")
 KEYS = ("format", "name", "time", "taken_from", "active", "hubs", "layout", "edition", "cfengine_version", "postgres",
         "db_user", "shared", "members", "foreign_resources")
@@ -133,17 +139,33 @@ def against_passive(active, passive, infos, replication):
         "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)
 
 
-def backup_plan(results, replication, looks, settings):
+def cut_off(look, alive):
+    """What runs that were cut off left in a directory for backups: those of look's "unfinished" that may go.
+
+    alive(run): whether that run still goes on; None when nobody here knows, as of a run on another controller. Only a
+    run that holds the lock copies a database, so without the lock a plain copy is nobody's.
+    """
+    def may_go(item):
+        state = alive(item["run"])
+        return item["copying"] or state is False or state is None and item["silent"] > SILENT
+
+    return [] if look.get("locked") else [item for item in look.get("unfinished", []) if may_go(item)]
+
+
+def backup_plan(results, replication, looks, settings, alive=lambda run: None):
     """What playbook backup will do: {"failures", "warnings", "complete", ...}.
 
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
     the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
+    alive: see cut_off().
     """
     report = plan.Report()
     settings = dict(settings, unreachable="mend that, or save the other hub alone: --limit %(others)s. What only "
                                           "%(host)s has, its own keys, is then not in the backup")
     infos = infos_of(results, settings, report)
-    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos)}
+    left = dict((place, cut_off(found, alive)) for place, found in looks.items())
+    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos),
+             "cut_off": dict((place, items) for place, items in left.items() if items)}
     primaries = [host for host in infos if infos[host]["postgres"]["state"] == "primary"]
     states = ", ".join("%s: %s" % (host, infos[host]["postgres"]["state"]) for host in infos)
     if infos and len(primaries) != 1:
@@ -172,7 +194,7 @@ def backup_plan(results, replication, looks, settings):
     for folder in server.get("tablespaces") or []:
         report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
                     "move its tables back to pg_default: such a copy could not be put back")
-    check_places(source, looks, layout, server["size_bytes"], settings, report)
+    check_places(source, looks, found["cut_off"], layout, server["size_bytes"], report)
     found.update({
         "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
         "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
@@ -186,17 +208,19 @@ def backup_plan(results, replication, looks, settings):
     return found
 
 
-def check_places(source, looks, layout, size, settings, report):
-    """The directories on the hub and on the controller, and the space there."""
-    for host, where, place in ((source, source, looks[source]), ("all", "the controller", looks.get("controller"))):
+def check_places(source, looks, left, layout, size, report):
+    """The directories on the hub and on the controller, and the space there, with what is removed there before."""
+    for host, key, where in ((source, source, source), ("all", "controller", "the controller")):
+        place = looks.get(key)
         if not place:
             continue
         for problem, remedy in place_problems(place, layout if host == source else None, where):
             report.fail(host, problem if host == source else "the controller: " + problem, remedy)
         need = space_for(size) if host == source else basebackup_model.space_needed(size)
-        if place["free_bytes"] < need:
+        free = place["free_bytes"] + sum(item["bytes"] for item in left.get(key, []))
+        if free < need:
             report.fail(host, "%s are free for backups in %s on %s, and up to %s are needed (the database has %s)"
-                        % (human(place["free_bytes"]), place["path"], where, human(need), human(size)),
+                        % (human(free), place["path"], where, human(need), human(size)),
                         "make room, or choose a directory on a larger file system")
 
 
@@ -236,10 +260,10 @@ def foreign(cluster):
 def expired(backups, keep, system_identifier):
     """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
 
-    backups: as module backup_look lists them. Only complete ones count and only complete ones go: one that was cut
-    short may be another run's that is still under way.
+    backups: as module backup_look lists them. Only complete ones that stay there count, and only such go: one that was
+    cut short, or is on its way to a controller, may be another run's that is still under way. See cut_off().
     """
-    mine = sorted((item for item in backups if item["complete"]
+    mine = sorted((item for item in backups if item["complete"] and not item["fetched"]
                    and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
                   key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
     return [item["path"] for item in mine[keep:]] if keep > 0 else []
@@ -384,6 +408,7 @@ def restore_plan(results, looks, stages, settings):
                         "a backup is put back on two blank hosts only. If nothing of that is needed any more, install "
                         "the host anew; to bring one lost hub of a living pair back see docs/operate.md")
     target = restore_target(infos, manifest, place)
+    plan.check_platforms(infos, manifest["layout"], report, "put it back on hosts of the system that the hubs had")
     check_fit(infos, manifest, settings, report)
     layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
     placed = infos[target]["postgres"]["state"] != "absent"

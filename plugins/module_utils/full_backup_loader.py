@@ -8,6 +8,7 @@ import fcntl
 import gzip
 import hashlib
 import os
+import shutil
 import stat
 import tarfile
 import time
@@ -15,7 +16,8 @@ import zlib
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import nearest_existing, write_json
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
+    fsync_path, nearest_existing, read_json, tree_size, write_json)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
@@ -28,12 +30,12 @@ def look(path, digest=False):
     """What lies at *path*: a directory for backups, or one backup. digest: read every file and compare it.
 
     {"path", "real", "kind" ("absent", "directory", "other"), "mode", "uid", "own_uid" (whose process looks),
-    "free_bytes", "backups"}; see judge().
+    "free_bytes", "backups", "locked" (whether a run copies into it now), "unfinished"}; see judge() and unfinished().
     """
     real = os.path.realpath(path)
     space = os.statvfs(nearest_existing(real))
     found = {"path": path, "real": real, "kind": "absent", "mode": 0, "uid": 0, "own_uid": os.geteuid(),
-             "backups": [],
+             "backups": [], "locked": False, "unfinished": [],
              "free_bytes": space.f_bavail * space.f_frsize}
     if not os.path.lexists(real):
         return found
@@ -45,8 +47,10 @@ def look(path, digest=False):
         if is_backup(real, names):
             found["backups"] = [judge(real, digest)]
         else:
-            found["backups"] = [judge(os.path.join(real, name), digest) for name in names
-                                if model.NAME.match(name) and os.path.isdir(os.path.join(real, name))]
+            found["locked"] = locked(real)
+            paths = [os.path.join(real, name) for name in sorted(os.listdir(real)) if model.NAME.match(name)]
+            found["backups"] = [judge(path, digest) for path in paths if os.path.isdir(path)]
+            found["unfinished"] = [item for item in map(unfinished, paths) if item]
     return found
 
 
@@ -56,10 +60,13 @@ def is_backup(path, names):
 
 
 def judge(path, digest=False):
-    """{"path", "name", "id", "complete", "problems", "manifest"} of one backup. id: digest of its manifest."""
+    """{"path", "name", "id", "complete", "problems", "manifest", "fetched"} of one backup.
+
+    id: digest of its manifest. fetched: it is on its way to a controller, and goes from here then.
+    """
     name = os.path.join(path, model.MANIFEST)
     result = {"path": path, "name": os.path.basename(path), "id": None, "complete": False, "manifest": None,
-              "problems": []}
+              "problems": [], "fetched": bool((read_json(os.path.join(path, model.RUN)) or {}).get("fetched"))}
     try:
         manifest = model.parse_manifest(read_text(name))
     except ValueError as error:
@@ -72,6 +79,78 @@ def judge(path, digest=False):
     result.update(manifest=manifest, id=sha256(name), problems=[text for text in problems if text])
     result["complete"] = not result["problems"]
     return result
+
+
+def unfinished(path):
+    """What a run that still goes on or was cut off has at *path*: None for anything else.
+
+    {"path", "run" (its own name for itself, see run.py; None: it left none), "copying" (there is a plain copy of the
+    database), "complete", "bytes", "touched" (newest time of its files), "silent" (seconds since)}. That is a
+    directory of ours without a manifest, or a whole backup with the note that it goes to a controller.
+    """
+    try:
+        if os.path.islink(path) or not os.path.isdir(path) or os.stat(path).st_uid != os.geteuid():
+            return None
+        names = os.listdir(path)
+        note = read_json(os.path.join(path, model.RUN)) or {}
+        if [name for name in names if not model.OURS.match(name)] \
+                or model.MANIFEST in names and not note.get("fetched"):
+            return None
+        touched = max(os.lstat(name).st_mtime for name in [path] + [os.path.join(path, name) for name in names])
+        return {"path": path, "run": note.get("run"), "copying": model.COPY in names,
+                "complete": model.MANIFEST in names, "bytes": tree_size(path), "touched": touched,
+                "silent": time.time() - touched}
+    except FileNotFoundError:
+        return None  # its run has just ended it
+
+
+def mark(path, run, fetched):
+    """Leaves the note of a run in its backup."""
+    write_json(os.path.join(path, model.RUN), {"run": run, "fetched": fetched}, sync=True)
+
+
+def remove(path):
+    """Removes a backup, the manifest first: what is left of a removal that is cut off is no backup any more."""
+    try:
+        os.unlink(os.path.join(path, model.MANIFEST))
+        fsync_path(path)
+    except FileNotFoundError:
+        pass  # a part of one
+    shutil.rmtree(path)
+
+
+def clear(directory, items, check_mode=False):
+    """Removes what was cut off; returns the paths. items: of unfinished(), as they were when it was decided.
+
+    Nothing that has changed since, and nothing while a run holds the lock: then nobody can tell whose it is.
+    """
+    if locked(directory):
+        return []
+    handle = None if check_mode else lock(directory)
+    try:
+        gone = [item["path"] for item in items if os.path.dirname(item["path"]) == os.path.realpath(directory)
+                and (unfinished(item["path"]) or {}).get("touched") == item["touched"]]
+        for path in [] if check_mode else gone:
+            remove(path)
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return gone
+
+
+def locked(directory):
+    """True while a run copies a database into *directory*."""
+    try:
+        handle = os.open(os.path.join(directory, ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def lock(directory):

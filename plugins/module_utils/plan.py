@@ -218,16 +218,17 @@ def missing_packages(infos, needed):
                 for host, names in needed.items())
 
 
-def check_platforms(infos, active, report):
+def check_platforms(infos, layout, report,
+                    remedy="set hub_ha_layout to enterprise, and install the vendor's hub package"):
+    """Systems that are supported, have packages of that layout (its name), and are the same on all hubs."""
     for host, info in infos.items():
         system = info["platform"]
         if system is None:
             name = info["os"]["name"] or "there is no /etc/os-release"
             report.fail(host, "this system is not supported: %s" % name,
                         "hubs can be on %s" % platforms.SUPPORTED)
-        elif infos[active]["layout"]["name"] not in system["layouts"]:
-            report.fail(host, "there is no CFEngine hub of Debian's layout on %s" % system["name"],
-                        "set hub_ha_layout to enterprise, and install the vendor's hub package")
+        elif layout not in system["layouts"]:
+            report.fail(host, "there is no CFEngine hub of Debian's layout on %s" % system["name"], remedy)
     names = dict((host, info["platform"]["name"]) for host, info in infos.items() if info["platform"])
     if len(set(names.values())) > 1:
         report.fail("all", "the hubs differ in their system: %s" % " and ".join(
@@ -999,7 +1000,7 @@ def make_plan(results, settings, probes=None):
     check_names(infos, report)
     check_clocks(infos, report)
     needed = needed_packages(infos, settings, active, passive)
-    check_platforms(infos, active, report)
+    check_platforms(infos, infos[active]["layout"]["name"], report)
     check_selinux(infos, settings, report)
     # From nothing there is no reason to begin with two versions of the database either.
     check_versions(infos, needed, active, passive, settings, report, SAME_VERSION + (

@@ -69,6 +69,15 @@ options:
     description: File that holds the progress as JSON while the copy is made.
     type: path
     required: true
+  run:
+    description:
+      - What the run of Ansible calls itself, so that a later one can tell whether it still goes on when it finds what
+        this one left. The task fills it in.
+    type: str
+  fetched:
+    description: Whether the backup goes to the controller. A later run may remove it, complete or not, if it does not.
+    type: bool
+    default: false
   timeout:
     description: Seconds after which the copy is given up.
     type: int
@@ -169,6 +178,8 @@ ARGUMENTS = {
     "lsn": {"type": "str"},
     "max_rate": {"type": "str"},
     "progress_file": {"type": "path", "required": True},
+    "run": {"type": "str"},
+    "fetched": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 86400},
     "show_progress": {"type": "bool", "default": True},
 }
@@ -254,7 +265,8 @@ class Backup:
     def make(self, path):
         """Fills the new directory; returns the module's result."""
         started = time.monotonic()
-        folder = os.path.join(path, ".database")
+        full_backup_loader.mark(path, self.params["run"], self.params["fetched"])
+        folder = os.path.join(path, full_backup.COPY)
         self.copy(folder)
         control, wal = self.check(folder)
         with open(os.path.join(folder, "backup_manifest"), encoding="utf-8") as handle:

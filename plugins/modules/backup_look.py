@@ -10,7 +10,8 @@ short_description: Which full backups lie somewhere, and whether they are whole
 version_added: "1.0.0"
 description:
   - Reads directories for full backups, or single full backups, with the manifest of each.
-  - A backup without a manifest was cut short. Sizes are compared with the manifest, and with O(digest) every file.
+  - A backup without a manifest is being made, or was cut short. Sizes are compared with the manifest, and with O(digest)
+    every file.
   - Changes nothing.
 author:
   - cfengine.hub_ha authors (@cfengine)
@@ -42,7 +43,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 looks:
-  description: For each path what lies there, the backups with manifest, problems and whether they are complete.
+  description:
+    - For each path what lies there, the backups with manifest, problems and whether they are complete.
+    - Of a directory also what runs have there that still go on or were cut off (unfinished), and whether one copies a
+      database into it now (locked).
   returned: success
   type: list
   elements: dict

@@ -12,16 +12,18 @@ description:
   - Adds to the directory that M(cfengine.hub_ha.backup_database) has made the archives of the hubs, the live CIB if
     there is one, and at the very end the manifest, with size and SHA-256 of each file. Without it nothing counts.
   - With O(state=pruned) removes the oldest complete backups of the same database instead.
+  - With O(state=cleared) removes what runs left that were cut off, unless a run holds the directory's lock.
+  - With O(state=absent) removes one backup, its manifest first.
 author:
   - cfengine.hub_ha authors (@cfengine)
 options:
   state:
-    description: Whether to complete one backup or to remove old ones.
+    description: Whether to complete one backup, or which ones to remove.
     type: str
-    choices: [sealed, pruned]
+    choices: [sealed, pruned, cleared, absent]
     default: sealed
   path:
-    description: The backup, or with O(state=pruned) the directory that holds backups.
+    description: The backup, or with O(state=pruned) and O(state=cleared) the directory that holds backups.
     type: path
     required: true
   archives:
@@ -43,6 +45,12 @@ options:
   system_identifier:
     description: With O(state=pruned), the database whose backups are meant. Others in the directory stay.
     type: str
+  unfinished:
+    description:
+      - With O(state=cleared), what goes, as M(cfengine.hub_ha.backup_look) found it. What has changed since stays.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     description: Reports what would be made or removed.
@@ -84,7 +92,7 @@ bytes:
   type: int
 removed:
   description: Backups that were (or would be) removed.
-  returned: with state=pruned
+  returned: with state=pruned, state=cleared and state=absent
   type: list
   elements: str
 """
@@ -93,7 +101,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -129,6 +136,8 @@ def seal(params, run, clock=time.gmtime):
     add(path, full_backup.MANIFEST, text.encode("utf-8"))
     fsync_path(path)
     fsync_path(os.path.dirname(path))
+    if not full_backup_loader.judge(path)["fetched"]:
+        os.unlink(os.path.join(path, full_backup.RUN))  # a whole backup that stays is no run's any more
     return {"changed": True, "files": count, "cib": bool(cib), "bytes": sum(item["bytes"] for item in members)}
 
 
@@ -137,23 +146,35 @@ def prune(params, check_mode):
     backups = full_backup_loader.look(params["path"])["backups"]
     gone = full_backup.expired(backups, params["keep"], params["system_identifier"])
     for path in [] if check_mode else gone:
-        # The manifest first: what is left of a removal that is cut off is no backup any more.
-        os.unlink(os.path.join(path, full_backup.MANIFEST))
-        shutil.rmtree(path)
+        full_backup_loader.remove(path)
+    return removed(gone)
+
+
+def removed(gone):
+    """The module's result."""
     return {"changed": bool(gone), "removed": gone,
             "diff": {"before": "".join("%s\n" % path for path in gone), "after": ""}}
+
+
+def absent(path, check_mode):
+    """Removes one backup; returns the module's result."""
+    gone = [path] if os.path.lexists(path) else []
+    for path in [] if check_mode else gone:
+        full_backup_loader.remove(path)
+    return removed(gone)
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            state=dict(type="str", choices=["sealed", "pruned"], default="sealed"),
+            state=dict(type="str", choices=["sealed", "pruned", "cleared", "absent"], default="sealed"),
             path=dict(type="path", required=True),
             archives=dict(type="dict", default={}, no_log=True),
             facts=dict(type="dict", default={}),
             database=dict(type="dict", default={}),
             keep=dict(type="int", default=0),
             system_identifier=dict(type="str"),
+            unfinished=dict(type="list", elements="dict", default=[]),
         ),
         required_if=[("state", "pruned", ["system_identifier"])],
         supports_check_mode=True,
@@ -162,6 +183,10 @@ def main():
     try:
         if params["state"] == "pruned":
             result = prune(params, module.check_mode)
+        elif params["state"] == "cleared":
+            result = removed(full_backup_loader.clear(params["path"], params["unfinished"], module.check_mode))
+        elif params["state"] == "absent":
+            result = absent(params["path"], module.check_mode)
         elif module.check_mode:
             result = {"changed": True, "files": 0, "cib": False, "bytes": 0}
         else:

@@ -14,6 +14,8 @@ import sys
 import pytest
 import yaml
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup_loader
+
 KEYS = ("taken_from", "active", "layout", "edition", "cfengine_version", "postgres", "db_user", "shared",
         "foreign_resources")
 
@@ -90,6 +92,19 @@ def test_damaged_one_gets_no_manifest(tmp_path, backup, state):
     ways = {"remote": backup, "local": there} if state == "fetched" else {"remote": there, "local": backup}
     status, output = carry(tmp_path, state, ways["remote"], ways["local"])
     assert status == 2 and "is not what was saved" in output and not (there / "manifest.json").exists()
+
+
+def test_note_of_the_run_that_is_cut_off_while_it_fetches(tmp_path, backup):
+    """A later run tells by it whose it is; the one on the host has a new sign of life."""
+    mark = backup / ".run"
+    mark.write_text("{}", encoding="utf-8")
+    os.utime(mark, (1, 1))
+    (backup / "cib.xml").write_bytes(b"<cid/>\n")
+    there = tmp_path / "there" / backup.name
+    assert carry(tmp_path, "fetched", backup, there)[0] == 2
+    found = json.loads((there / ".run").read_text(encoding="utf-8"))
+    assert ansible_run.alive(found["run"]) is False and found["fetched"] is False
+    assert os.stat(mark).st_mtime > 1 and full_backup_loader.unfinished(str(there))["run"] == found["run"]
 
 
 def test_nothing_of_it_is_shown(tmp_path, backup):

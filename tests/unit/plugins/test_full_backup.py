@@ -222,7 +222,7 @@ def test_member(size, digest, words):
 def listed(number, complete=True, system=pair.SYSTEM):
     name = "2026-01-0%dT000000Z" % number
     return {"path": "/b/" + name, "name": name, "complete": complete, "id": ID,
-            "problems": [] if complete else ["short"],
+            "problems": [] if complete else ["short"], "fetched": False,
             "manifest": {"time": name, "postgres": {"system_identifier": system}} if complete else None}
 
 
@@ -237,6 +237,37 @@ def test_those_cut_short_and_other_databases_neither_count_nor_go():
     backups = [listed(1), listed(2, complete=False), listed(3, system="other"), listed(4, complete=False)]
     assert model.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
     assert model.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
+    assert model.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
+
+
+# --- what runs left that were cut off -------------------------------------------------------------------------------
+
+def unfinished(**more):
+    return dict({"path": "/srv/backups/2026-01-01T000000Z", "run": "me", "copying": False, "complete": True,
+                 "bytes": 5 << 30, "touched": 1.0, "silent": 10.0}, **more)
+
+
+@pytest.mark.parametrize("item, state, goes", [
+    ({}, True, False), ({}, False, True), ({}, None, False),
+    ({"silent": 3 << 20}, True, False), ({"silent": 3 << 20}, None, True),
+    ({"complete": False, "copying": True}, None, True), ({"complete": False, "copying": True}, True, True),
+    ({"complete": False, "run": None}, None, False), ({"complete": False, "run": None, "silent": 3 << 20}, None, True)])
+def test_what_was_cut_off_goes_and_what_goes_on_stays(item, state, goes):
+    found = look(unfinished=[unfinished(**item)], locked=False)
+    assert model.cut_off(found, lambda run: state) == (found["unfinished"] if goes else [])
+    assert model.cut_off(dict(found, locked=True), lambda run: state) == [], "a run copies into it now"
+
+
+def test_what_goes_counts_as_room():
+    left = {"unfinished": [unfinished()], "locked": False, "free_bytes": 1 << 20}
+    looks = {"hub2": look(**left), "hub1": look(), "controller": look("/home/me/b", **left)}
+    settings = backup_settings()
+    found = model.backup_plan(pair.running_pair(), pair.replication_state(), looks, settings, lambda run: False)
+    assert found["failures"] == [] and found["complete"]
+    assert found["cut_off"] == {"hub2": [unfinished()], "controller": [unfinished()]}
+    found = model.backup_plan(pair.running_pair(), pair.replication_state(), looks, settings, lambda run: True)
+    assert [text.split(" free ")[0] for text in texts(found)] == ["hub2: 1.0 MB are", "all: 1.0 MB are"]
+    assert found["cut_off"] == {}
 
 
 # --- onto what it may go back ---------------------------------------------------------------------------------------
@@ -438,6 +469,18 @@ def test_other_versions_and_addresses_are_a_warning():
     assert [item["problem"] for item in plan["warnings"]] == [
         "CFEngine 3.24.2 here, the backup is of 3.21.0", "CFEngine 3.24.2 here, the backup is of 3.21.0",
         "clients know the shared address 192.168.100.100, which hub_ha_virtual_ip does not name"]
+
+
+@pytest.mark.parametrize("platform, words", [
+    (None, "hub2: this system is not supported: Gentoo -> hubs can be on Debian"),
+    ({"name": "RHEL 9", "layouts": ["enterprise"]},
+     "hub2: there is no CFEngine hub of Debian's layout on RHEL 9 -> put it back on hosts of the system")])
+def test_hosts_of_another_system(platform, words):
+    """Before anything is changed: what comes after would look for its packages."""
+    results = blank_pair()
+    results["hub2"]["hub"].update(platform=platform, os=dict(results["hub2"]["hub"]["os"], name="Gentoo"))
+    assert [text for text in texts(restored(results)) if text.startswith(words)]
+    assert not [text for text in texts(restored()) if "system" in text]
 
 
 def test_no_space():

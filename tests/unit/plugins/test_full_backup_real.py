@@ -164,6 +164,18 @@ def test_a_copy_that_fails_leaves_nothing(pair, good, more, words):
     assert [name for name in os.listdir(pair.directory) if name != ".lock"] == [os.path.basename(good)]
 
 
+def test_one_that_goes_to_the_controller_says_so_until_it_is_removed(pair, good):
+    """A run that is cut off on the way leaves it whole, with keys in it."""
+    path = pair.seal(pair.backup(run="me", fetched=True))
+    look = full_backup_loader.look(pair.directory, digest=True)
+    item, = look["unfinished"]
+    assert (item["path"], item["run"], item["complete"], item["copying"]) == (path, "me", True, False)
+    assert [(found["path"], found["complete"], found["fetched"]) for found in look["backups"]] == [
+        (good, True, False), (path, True, True)]
+    assert full_backup_loader.clear(pair.directory, look["unfinished"]) == [path]
+    assert [name for name in os.listdir(pair.directory) if name != ".lock"] == [os.path.basename(good)]
+
+
 def test_standby_that_does_not_catch_up(pair, good, monkeypatch):
     monkeypatch.setattr(backup_database, "REPLAY_PATIENCE", 0.3)
     with pytest.raises(PostgresError) as caught:
