@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import json
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
@@ -315,7 +316,9 @@ def enter(plan):
         "addresses": third["addresses"]}
     plan["hub_list"]["third"] = {
         "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
-        "port": str(plan["pg_port"])}
+        "port": str(plan["pg_port"]),
+        # Whose an address is that gives a sign of life, for promote_stops().
+        "pair": dict((host, [net["addresses"][host] for net in plan["networks"]]) for host in plan["hubs"])}
 
 
 def widen(plan):
@@ -384,7 +387,7 @@ def promote_verdict(facts, reached, confirmed):
     """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures", "reached"}.
 
     facts: hub_info's of the third hub. reached: [{"address", "port", "how", "from"}] of every sign of life of a hub of
-    the pair. confirmed: the operator takes it on himself; hubs that SSH reaches are stopped first then.
+    the pair. confirmed: the operator takes it on himself; hubs that live are stopped first then.
     """
     report = pair.Report()
     host, postgres = facts["uname"], facts["postgres"]
@@ -411,18 +414,34 @@ def promote_verdict(facts, reached, confirmed):
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
-                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; hubs that SSH reaches are "
-                    "stopped first then, and those that it does not reach you must switch off")
+                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; what lives is stopped first "
+                    "then, and what cannot be stopped you must switch off")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
-def promote_stops(verdict, reached_here, hubs):
-    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: SSH answers there.
+def promote_stops(verdict, facts, signs, hubs):
+    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives.
 
-    verdict: promote_verdict's. reached_here: signs of life that the controller sees. hubs: {name: address for SSH}.
+    verdict: promote_verdict's; facts, signs: as it has got them. hubs: {name: address for SSH}. Whether a hub can be
+    stopped is found out by Ansible's connection, whatever its port or way: one that lives and cannot be is an error.
     """
-    ssh = [item["address"] for item in reached_here if item["port"] == 22 and item["how"] == "accepts"]
-    return [name for name, address in hubs.items() if verdict["do"] == "promote" and address in ssh]
+    known = facts["cfengine"].get("hub_list") or {}
+    pair_addresses = (known.get("third") or {}).get("pair") or {}
+    own = dict((name, set([address] + pair_addresses.get(name, []))) for name, address in hubs.items())
+    alive = set(item["address"] for item in signs) if verdict["do"] == "promote" else set()
+    found = [name for name in hubs if own[name] & alive]
+    # Whose is it? A shared address is one of those that are stopped anyhow; for any other all hubs have to answer.
+    strangers = alive.difference(*own.values()) - set(known.get("shared", []) if found else [])
+    return list(hubs) if strangers else found
+
+
+def shared_here(ip_json, known):
+    """[{"interface", "address" (with its prefix)}] of the pair's shared addresses that a host has.
+
+    ip_json: output of `ip -j addr`. known: the list of hubs.
+    """
+    return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
+            for item in hub_model.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
 def failures_text(failures):

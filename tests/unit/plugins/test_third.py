@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from pathlib import Path
 
@@ -236,10 +237,34 @@ def test_promote():
     confirmed = third.promote_verdict(info, alive, True)
     assert confirmed["do"] == "promote"
     hubs = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
-    assert third.promote_stops(confirmed, alive, hubs) == ["hub1"]
-    assert third.promote_stops(refused, alive, hubs) == []
-    only_refuses = [dict(alive[0], how="refuses"), dict(alive[0], port=5432, address="192.168.100.11")]
-    assert third.promote_stops(confirmed, only_refuses, hubs) == [], "nobody can be stopped where SSH does not answer"
+    assert third.promote_stops(confirmed, info, alive, hubs) == ["hub1"]
+    assert third.promote_stops(refused, info, alive, hubs) == []
+    assert third.promote_stops(confirmed, info, [], hubs) == []
+
+
+@pytest.mark.parametrize("signs, hubs, stops", [
+    # SSH on another port, or behind a jump host: every sign of life counts, not only an open port 22.
+    (["192.168.100.10"], {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}, ["hub1"]),
+    (["bastion"], {"hub1": "bastion", "hub2": "bastion"}, ["hub1", "hub2"]),
+    (["192.168.10.11"], {"hub1": "bastion-a", "hub2": "bastion-b"}, ["hub2"]),
+    (["192.168.100.11", "192.168.100.100"], {"hub1": "a", "hub2": "b"}, ["hub2"]),
+    (["192.168.100.100"], {"hub1": "a", "hub2": "b"}, ["hub1", "hub2"]),
+    (["192.168.100.11", "192.168.77.1"], {"hub1": "a", "hub2": "b"}, ["hub1", "hub2"]),
+])
+def test_every_hub_that_lives_is_stopped_before(signs, hubs, stops):
+    info = promoted()
+    info["postgres"].update(state="standby", standby_signal=True)
+    info["cfengine"]["hub_list"]["third"] = plan_for(standby())["hub_list"]["third"]
+    seen = [{"address": address, "port": 5432, "how": "refuses", "from": "hub3"} for address in signs]
+    assert third.promote_stops(third.promote_verdict(info, seen, True), info, seen, hubs) == stops
+
+
+def test_shared_address_that_outlived_its_cluster():
+    text = json.dumps([{"ifname": "eth0", "addr_info": [
+        {"family": "inet", "local": "192.168.100.%d" % last, "prefixlen": 24, "scope": "global"} for last in (10, 100)]}])
+    assert third.shared_here(text, {"shared": ["192.168.100.100"]}) == [
+        {"interface": "eth0", "address": "192.168.100.100/24"}]
+    assert third.shared_here("", {"shared": ["192.168.100.100"]}) == []
 
 
 def test_promote_again_does_nothing_and_asks_nobody():
