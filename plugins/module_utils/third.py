@@ -375,10 +375,13 @@ def conninfo(plan, host, sslmode, user, sources=None):
 
 
 def guard(plan, sslmode, user):
-    """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes."""
+    """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes.
+
+    No connect_timeout: the agent limits the whole question, and tells a timeout from a no.
+    """
     third = plan["third"]
     return ("host=%s port=%s user=%s dbname=replication replication=true target_session_attrs=read-write "
-            "connect_timeout=2 passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
+            "passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
                 third["replication_address"], plan["pg_port"], user, plan["layout"]["ha_dir"], sslmode,
                 plan["layout"]["ha_dir"]))
 

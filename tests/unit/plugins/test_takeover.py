@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -140,15 +141,26 @@ def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_pa
                               check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     assert promote().stdout == "inner promote\n", "a pair without a third hub"
-    rest = " dbname=replication replication=true target_session_attrs=read-write connect_timeout=2"
+    rest = " dbname=replication replication=true target_session_attrs=read-write"
     guard.write_text(conninfo(lab, [lab.third], "guard") + rest, encoding="ascii")
     assert promote().stdout == "inner promote\n", "a third hub that follows"
     guard.write_text(conninfo(lab, [lab.primary], "guard") + rest, encoding="ascii")
     refused = promote()
     assert refused.returncode == 1 and refused.stdout == "" and "third hub is active" in refused.stderr
     assert promote("monitor").stdout == "inner monitor\n"
+    slow = Path(lab.file("psql", ""))
+    environment["OCF_RESKEY_psql"] = str(slow)
+    slow.write_text("#!/bin/sh\nsleep 2\nexec %s/psql \"$@\"\n" % lab.bin, encoding="ascii")
+    slow.chmod(0o755)
+    assert promote().returncode == 1, "a slow answer is an answer"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n", encoding="ascii")
+    silent = promote()
+    assert silent.returncode == 1 and silent.stdout == "" and "does not say in 10 s" in silent.stderr
     lab.primary.kill()
     assert promote().stdout == "inner promote\n", "a third hub that is not there"
+    guard.write_text("host=192.0.2.1 port=5432" + rest, encoding="ascii")
+    began = time.monotonic()
+    assert promote().stdout == "inner promote\n" and time.monotonic() - began < 2.5, "a site that is not there"
 
 
 SLOT = {"name": "hub_ha_hub3", "active": False, "restart_lsn": None, "wal_status": None}

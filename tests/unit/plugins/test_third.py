@@ -198,6 +198,12 @@ def test_conninfo_follows_whoever_takes_writes_and_holds_no_password():
     assert third.conninfo(plan, "hub1", "verify-ca", "r", ["192.168.10.12"]).startswith("host=192.168.10.12 ")
 
 
+def test_what_the_agent_asks():
+    text = third.guard(plan_for(standby()), "verify-ca", "hub_ha_repl")
+    assert text.startswith("host=192.168.10.12 port=5432 ") and "target_session_attrs=read-write" in text
+    assert "connect_timeout" not in text, "the agent's own limit tells a timeout from a no"
+
+
 @pytest.mark.parametrize("control, history, may", [
     (CONTROL, [{"timeline": 3, "lsn": "0/50000A0"}], True),
     (CONTROL, [{"timeline": 3, "lsn": "0/5000028"}], False),
@@ -261,7 +267,7 @@ def test_every_hub_that_lives_is_stopped_before(signs, hubs, stops):
 
 def test_shared_address_that_outlived_its_cluster():
     text = json.dumps([{"ifname": "eth0", "addr_info": [
-        {"family": "inet", "local": "192.168.100.%d" % last, "prefixlen": 24, "scope": "global"} for last in (10, 100)]}])
+        {"local": "192.168.100.%d" % last, "prefixlen": 24, "scope": "global"} for last in (10, 100)]}])
     assert third.shared_here(text, {"shared": ["192.168.100.100"]}) == [
         {"interface": "eth0", "address": "192.168.100.100/24"}]
     assert third.shared_here("", {"shared": ["192.168.100.100"]}) == []
