@@ -254,9 +254,9 @@ def third_obstacles(the_plan, infos):
     return third.ready(the_plan, infos)
 
 
-def third_diverged(standby, primary):
+def third_diverged(standby, primary, history):
     """See module_utils/third.py, diverged."""
-    return third.diverged(standby, primary)
+    return third.diverged(standby, primary, history)
 
 
 def third_conninfo(the_plan, host, settings, sources=None):

@@ -221,7 +221,8 @@ def check_database(plan, active, info, host, report):
     elif state == "foreign":
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
-    elif state == "stopped" and not mine.get("clone") and not may_follow(mine["control"], theirs):
+    elif state == "stopped" and not mine.get("clone") and not may_follow(
+            mine["control"], theirs, mine.get("history")):
         report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair "
                           "lacks"
                     % mine["control"].get("state", "stopped"), "save it, then move %s aside" % mine["data_dir"])
@@ -240,11 +241,21 @@ def check_space(info, size, host, report):
                     "make room or mount a larger file system there")
 
 
-def may_follow(control, primary):
+def same_past(timeline, mine, theirs):
+    """True when two histories (lists as of hub_model.history) tell the same of everything before *timeline*.
+
+    The number of a timeline says little: two hubs that were promoted apart from each other give it twice.
+    """
+    entries = [set((item["timeline"], lsn_to_int(item["lsn"])) for item in history or () if item["timeline"] < timeline)
+               for history in (mine, theirs)]
+    return entries[0] == entries[1]
+
+
+def may_follow(control, primary, history=None):
     """True when a former primary that was shut down cleanly holds nothing that *primary* lacks.
 
-    control: of its data directory. primary: facts["postgres"] of the running primary. Its last record must lie before
-    the place where the primary's history leaves that timeline.
+    control, history: of its data directory. primary: facts["postgres"] of the running primary. Both must have the same
+    past, and its last record must lie before the place where the primary's history leaves that timeline.
     """
     if control.get("state") != "shut down" or not control.get("checkpoint_lsn"):
         return False
@@ -252,19 +263,24 @@ def may_follow(control, primary):
         return False
     forks = dict((item["timeline"], item["lsn"]) for item in primary.get("history") or [])
     fork = forks.get(control["timeline"])
-    return bool(fork) and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
+    return bool(fork) and same_past(control["timeline"], history, primary["history"]) \
+        and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
 
 
-def diverged(standby, primary):
-    """True when a standby has more of an old timeline than the primary's history holds: it can never follow.
+def diverged(standby, primary, history=None):
+    """True when a standby has more of an old timeline than the primary's history holds, or another past: it can never
+    follow.
 
-    standby: result of replication_info, or of a task that was skipped. primary: facts["postgres"] of the primary.
+    standby: result of replication_info, or of a task that was skipped; history: of its data directory. primary:
+    facts["postgres"] of the primary.
     """
     streams = (standby.get("receiver") or {}).get("status") == "streaming"
     if standby.get("role") not in ("standby", "stopped") or streams:
         return False
     if standby.get("system_identifier") != hub_model.system_identifier(primary):
         return False
+    if not same_past(standby["timeline"], history, primary.get("history")):
+        return True
     forks = dict((item["timeline"], lsn_to_int(item["lsn"])) for item in primary.get("history") or [])
     position = max(lsn_to_int(standby.get(name)) or 0 for name in ("receive_lsn", "replay_lsn", "current_lsn"))
     return standby["timeline"] in forks and position > forks[standby["timeline"]]

@@ -217,6 +217,26 @@ def test_former_primary_may_follow_only_with_proof(control, history, may):
     assert third.may_follow(control, primary) is may
 
 
+# Promoted at 0/3000000 in one place and at 0/3000060 in another: both call it timeline 2.
+OURS, APART = [[{"timeline": 1, "lsn": lsn}] for lsn in ("0/3000000", "0/3000060")]
+
+
+@pytest.mark.parametrize("mine, theirs, same", [
+    (OURS, OURS, True), (OURS, APART, False), ([], [], True), (None, [], True), ([], OURS, False), (OURS, [], False),
+    (OURS + [{"timeline": 2, "lsn": "0/4000000"}], OURS, True),  # it knows of a timeline that it is not on
+])
+def test_same_number_of_another_timeline(mine, theirs, same):
+    assert third.same_past(2, mine, theirs) is same
+    theirs = (theirs or []) + [{"timeline": 2, "lsn": "0/50000A0"}]
+    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": theirs}
+    assert third.may_follow(dict(CONTROL, timeline=2), primary, mine) is same
+    state = {"role": "standby", "timeline": 2, "system_identifier": pair.SYSTEM, "receive_lsn": "0/4000000"}
+    assert third.diverged(state, primary, mine) is not same
+    assert third.diverged(dict(state, receiver={"status": "streaming"}), primary, mine) is False
+    # a promoted third hub that was stopped, and a pair that is not that far
+    assert third.diverged(dict(state, role="stopped", timeline=3), dict(primary, history=OURS), theirs)
+
+
 @pytest.mark.parametrize("lsn, streaming, expected", [
     ("0/6000000", False, True), ("0/4000000", False, False), ("0/6000000", True, False)])
 def test_standby_that_was_ahead_of_the_new_active_hub(lsn, streaming, expected):
