@@ -19,6 +19,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model 
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
+PROMOTE = "playbooks/promote-third-hub.yml"
 RETURN = "playbooks/return-from-third-hub.yml"
 UPGRADE = "playbooks/upgrade-to-ha.yml"
 
@@ -419,11 +420,11 @@ def promote_verdict(facts, reached, confirmed):
         report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
                     "%s makes it one, while the pair lives" % ADD)
     elif postgres["state"] == "stopped" and postgres["standby_signal"]:
-        report.fail(host, "PostgreSQL does not run here", "start it as the standby that it is: systemctl start %s"
-                    % facts["layout"]["db_unit"])
+        pass  # it is started first; also after a way back that stopped it and could not go on
     elif postgres["state"] != "standby":
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
-                    "without a copy of the pair's database there is nothing to promote")
+                    "without a copy of the pair's database there is nothing to promote. If a way back has just stopped "
+                    "it, and no hub of the pair takes writes: systemctl start %s" % facts["layout"]["db_unit"])
     alive = []
     for address in sorted(set(item["address"] for item in reached)):
         signs = [item for item in reached if item["address"] == address]
@@ -492,8 +493,9 @@ def return_plan(results, settings, third, wanted=None):
     primaries = [host for host, state in states.items() if state == "primary"]
     ours = hub_model.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
-    copies = [host for host, item in infos.items() if states[host] == "standby" and item["postgres"].get("outside")
-              and hub_model.system_identifier(item["postgres"]) == ours]
+    copies = [host for host, item in infos.items() if item["postgres"].get("outside")
+              and is_copy(item, info["postgres"]["state"])
+              and hub_model.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
     target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
     third_state = info["postgres"]["state"]
     stage = "done" if primaries else "switch" if copies else "clone"
@@ -510,7 +512,10 @@ def return_plan(results, settings, third, wanted=None):
             stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
         problems.fail(third["hosts"][0],
                       "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
-                      "start it where it was active last; the way back begins at a third hub that is active")
+                      "start it where it was active last; the way back begins at a third hub that is active. If an "
+                      "earlier run stopped the third one and could not go on: %s, and run this again" % PROMOTE)
+    if stage == "clone" and third_state == "primary":
+        check_same(infos, info, third["hosts"][0], problems)
     for host, item in infos.items():
         if stage == "clone" and states[host] == "unreachable":
             continue  # starting, or stopping: it is stopped before its data is moved
@@ -523,7 +528,7 @@ def return_plan(results, settings, third, wanted=None):
     if stage != "done":
         pretend(infos, info, target)
     plan = make_plan(dict((host, {"hub": item}) for host, item in infos.items()), settings, None,
-                     dict(third, result={"hub": as_follower(info)}))
+                     dict(third, result={"hub": as_follower(info, stage)}))
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
     plan["former"] = hub_model.system_identifier(info["postgres"])
@@ -544,10 +549,43 @@ def pretend(infos, third, target):
             info["ports"] = [port for port in info["ports"] if port != 5432]
 
 
-def as_follower(info):
+def is_copy(info, third_state):
+    """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down."""
+    postgres = info["postgres"]
+    down = postgres["clone"] and postgres["control"].get("state") == "shut down in recovery"
+    return postgres["state"] == "standby" or (
+        postgres["state"] == "stopped" and down and third_state == "primary" and info["cluster"]["maintenance"])
+
+
+def left_behind(info, third):
+    """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
+    server, name = third["server"] or {}, info["uname"].lower()
+    slot = pair.slot_name("hub_ha", name)
+    kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
+    return third["state"] == "primary" and not kept and name not in (server.get("streaming") or [])
+
+
+def check_same(infos, info, host, report):
+    """What makes way is replaced by a copy of the third hub's database: that must be one of the pair's."""
+    postgres, known = info["postgres"], (info["cfengine"].get("hub_list") or {}).get("hubs", {})
+    ours = hub_model.system_identifier(postgres)
+    if not any(entry.get("in_cluster") is False and entry["key"] == info["cfengine"]["key_digest"]
+               for entry in known.values()):
+        report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
+                    "there is nothing to return from it; %s makes it one, while the pair lives" % ADD)
+    for name, item in infos.items():
+        theirs = hub_model.system_identifier(item["postgres"])
+        if theirs and theirs != ours:
+            report.fail(name, "the third hub's database is no copy of this hub's (system %s on %s, %s here)"
+                        % (ours, host, theirs),
+                        "find out which one has your data. If it is the third hub's, and this hub was installed anew, "
+                        "stop PostgreSQL here, move %s aside, and run this again" % item["postgres"]["data_dir"])
+
+
+def as_follower(info, stage):
     """The third hub's facts as they will be, so that the plan takes it for what it is to be again."""
     changed = copy.deepcopy(info)
-    if changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
+    if stage != "done" or changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
         changed["postgres"].update(state="stopped", clone=True)
     return changed
 

@@ -60,7 +60,9 @@ def take(server, state, **params):
 
     def run(argv, **more):
         calls.append(argv)
-        if argv[0] == "crm_resource":
+        if argv[0] == "systemctl":
+            server.start()
+        if argv[0] in ("crm_resource", "systemctl"):
             return runner.Completed(argv, 0, "", "")
         return runner.local_runner(argv, **more)
 
@@ -109,6 +111,20 @@ def test_what_is_no_primary_is_not_stopped(lab):
         take(lab.primary, "stopped")
     with pytest.raises(PostgresError, match="does not run"):
         take(lab.primary, "promoted")
+
+
+def test_stopped_standby_is_started_to_be_promoted(lab):
+    """A switch of the way back stopped it and could not go on: a primary that was told that it is a standby now."""
+    a = lab.primary
+    a.sql("INSERT INTO t VALUES (1)")
+    take(a, "stopped")
+    with pytest.raises(PostgresError, match="does not run"):
+        take(a, "promoted", unit="cf-postgres")
+    lab.file("a/data/standby.signal", "")
+    assert take(a, "promoted", unit="cf-postgres", check=True)["changed"] and not a.pid()
+    assert take(a, "promoted", unit="cf-postgres")["changed"]
+    a.sql("INSERT INTO t VALUES (2)")
+    assert a.sql("SELECT count(*) FROM t") == "2"
 
 
 def test_down_ends_a_server_and_nobody_else(lab):
