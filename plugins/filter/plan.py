@@ -254,9 +254,9 @@ def third_obstacles(the_plan, infos):
     return third.ready(the_plan, infos)
 
 
-def third_diverged(standby, primary):
+def third_diverged(standby, primary, history):
     """See module_utils/third.py, diverged."""
-    return third.diverged(standby, primary)
+    return third.diverged(standby, primary, history)
 
 
 def third_conninfo(the_plan, host, settings, sources=None):
@@ -274,9 +274,14 @@ def promote_verdict(facts, reached, confirmed):
     return third.promote_verdict(facts, reached, confirmed)
 
 
-def promote_stops(verdict, reached_here, hubs):
+def promote_stops(verdict, facts, signs, hubs):
     """See module_utils/third.py."""
-    return third.promote_stops(verdict, reached_here, hubs)
+    return third.promote_stops(verdict, facts, signs, hubs)
+
+
+def shared_here(ip_json, known):
+    """See module_utils/third.py."""
+    return third.shared_here(ip_json, known)
 
 
 def return_plan(results, settings, third_hub, wanted=None):
@@ -311,7 +316,7 @@ class FilterModule:
                 "third_plan": third_plan, "third_obstacles": third_obstacles,
                 "third_diverged": third_diverged, "third_conninfo": third_conninfo,
                 "third_guard": third_guard, "promote_verdict": promote_verdict,
-                "promote_stops": promote_stops, "return_plan": return_plan,
+                "promote_stops": promote_stops, "shared_here": shared_here, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,

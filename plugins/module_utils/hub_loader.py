@@ -23,7 +23,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, h
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     firewall_loader, platforms, portal, rpm_loader, tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
@@ -35,9 +35,6 @@ AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
 PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
 FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
-# What PostgreSQL says of a state that passes by itself.
-PASSING = ("the database system is starting up", "the database system is shutting down",
-           "the database system is not yet accepting connections")
 # Variables of the policy framework to which role hub adds its own.
 AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
@@ -65,6 +62,8 @@ SELECT json_build_object(
      FROM pg_settings WHERE name IN (%s)),
  'roles', (SELECT json_agg(rolname) FROM pg_roles WHERE rolreplication),
  'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots),
+ 'slots_lost', (SELECT json_agg(slot_name) FROM pg_replication_slots WHERE wal_status = 'lost'),
+ 'streaming', (SELECT json_agg(application_name) FROM pg_stat_replication WHERE state = 'streaming'),
  'conf_load_time', extract(epoch FROM pg_conf_load_time()),
  'tablespaces', (SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace
                  WHERE pg_tablespace_location(oid) <> ''),

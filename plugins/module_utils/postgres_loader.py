@@ -27,6 +27,10 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
 BECOME = ("import os,pwd,sys; u=pwd.getpwnam(sys.argv[1]); g=int(sys.argv[2]); os.initgroups(u.pw_name,g); "
           "os.setgid(g); os.setuid(u.pw_uid); os.environ['HOME']=u.pw_dir; os.execv(sys.argv[3],sys.argv[3:])")
 
+# What PostgreSQL says of a state that passes by itself.
+PASSING = ("the database system is starting up", "the database system is shutting down",
+           "the database system is not yet accepting connections")
+
 
 class PostgresError(HubError):
     """PostgreSQL answered, and the answer is an error; ``kind`` (str) says which one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import json
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
@@ -18,6 +19,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model 
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
+PROMOTE = "playbooks/promote-third-hub.yml"
 RETURN = "playbooks/return-from-third-hub.yml"
 UPGRADE = "playbooks/upgrade-to-ha.yml"
 
@@ -220,7 +222,8 @@ def check_database(plan, active, info, host, report):
     elif state == "foreign":
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
-    elif state == "stopped" and not mine.get("clone") and not may_follow(mine["control"], theirs):
+    elif state == "stopped" and not mine.get("clone") and not may_follow(
+            mine["control"], theirs, mine.get("history")):
         report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair "
                           "lacks"
                     % mine["control"].get("state", "stopped"), "save it, then move %s aside" % mine["data_dir"])
@@ -239,11 +242,21 @@ def check_space(info, size, host, report):
                     "make room or mount a larger file system there")
 
 
-def may_follow(control, primary):
+def same_past(timeline, mine, theirs):
+    """True when two histories (lists as of hub_model.history) tell the same of everything before *timeline*.
+
+    The number of a timeline says little: two hubs that were promoted apart from each other give it twice.
+    """
+    entries = [set((item["timeline"], lsn_to_int(item["lsn"])) for item in history or () if item["timeline"] < timeline)
+               for history in (mine, theirs)]
+    return entries[0] == entries[1]
+
+
+def may_follow(control, primary, history=None):
     """True when a former primary that was shut down cleanly holds nothing that *primary* lacks.
 
-    control: of its data directory. primary: facts["postgres"] of the running primary. Its last record must lie before
-    the place where the primary's history leaves that timeline.
+    control, history: of its data directory. primary: facts["postgres"] of the running primary. Both must have the same
+    past, and its last record must lie before the place where the primary's history leaves that timeline.
     """
     if control.get("state") != "shut down" or not control.get("checkpoint_lsn"):
         return False
@@ -251,19 +264,24 @@ def may_follow(control, primary):
         return False
     forks = dict((item["timeline"], item["lsn"]) for item in primary.get("history") or [])
     fork = forks.get(control["timeline"])
-    return bool(fork) and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
+    return bool(fork) and same_past(control["timeline"], history, primary["history"]) \
+        and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
 
 
-def diverged(standby, primary):
-    """True when a standby has more of an old timeline than the primary's history holds: it can never follow.
+def diverged(standby, primary, history=None):
+    """True when a standby has more of an old timeline than the primary's history holds, or another past: it can never
+    follow.
 
-    standby: result of replication_info, or of a task that was skipped. primary: facts["postgres"] of the primary.
+    standby: result of replication_info, or of a task that was skipped; history: of its data directory. primary:
+    facts["postgres"] of the primary.
     """
     streams = (standby.get("receiver") or {}).get("status") == "streaming"
     if standby.get("role") not in ("standby", "stopped") or streams:
         return False
     if standby.get("system_identifier") != hub_model.system_identifier(primary):
         return False
+    if not same_past(standby["timeline"], history, primary.get("history")):
+        return True
     forks = dict((item["timeline"], lsn_to_int(item["lsn"])) for item in primary.get("history") or [])
     position = max(lsn_to_int(standby.get(name)) or 0 for name in ("receive_lsn", "replay_lsn", "current_lsn"))
     return standby["timeline"] in forks and position > forks[standby["timeline"]]
@@ -315,7 +333,9 @@ def enter(plan):
         "addresses": third["addresses"]}
     plan["hub_list"]["third"] = {
         "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
-        "port": str(plan["pg_port"])}
+        "port": str(plan["pg_port"]),
+        # Whose an address is that gives a sign of life, for promote_stops().
+        "pair": dict((host, [net["addresses"][host] for net in plan["networks"]]) for host in plan["hubs"])}
 
 
 def widen(plan):
@@ -372,10 +392,13 @@ def conninfo(plan, host, sslmode, user, sources=None):
 
 
 def guard(plan, sslmode, user):
-    """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes."""
+    """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes.
+
+    No connect_timeout: the agent limits the whole question, and tells a timeout from a no.
+    """
     third = plan["third"]
     return ("host=%s port=%s user=%s dbname=replication replication=true target_session_attrs=read-write "
-            "connect_timeout=2 passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
+            "passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
                 third["replication_address"], plan["pg_port"], user, plan["layout"]["ha_dir"], sslmode,
                 plan["layout"]["ha_dir"]))
 
@@ -384,7 +407,7 @@ def promote_verdict(facts, reached, confirmed):
     """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures", "reached"}.
 
     facts: hub_info's of the third hub. reached: [{"address", "port", "how", "from"}] of every sign of life of a hub of
-    the pair. confirmed: the operator takes it on himself; hubs that SSH reaches are stopped first then.
+    the pair. confirmed: the operator takes it on himself; hubs that live are stopped first then.
     """
     report = pair.Report()
     host, postgres = facts["uname"], facts["postgres"]
@@ -397,11 +420,11 @@ def promote_verdict(facts, reached, confirmed):
         report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
                     "%s makes it one, while the pair lives" % ADD)
     elif postgres["state"] == "stopped" and postgres["standby_signal"]:
-        report.fail(host, "PostgreSQL does not run here", "start it as the standby that it is: systemctl start %s"
-                    % facts["layout"]["db_unit"])
+        pass  # it is started first; also after a way back that stopped it and could not go on
     elif postgres["state"] != "standby":
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
-                    "without a copy of the pair's database there is nothing to promote")
+                    "without a copy of the pair's database there is nothing to promote. If a way back has just stopped "
+                    "it, and no hub of the pair takes writes: systemctl start %s" % facts["layout"]["db_unit"])
     alive = []
     for address in sorted(set(item["address"] for item in reached)):
         signs = [item for item in reached if item["address"] == address]
@@ -411,18 +434,34 @@ def promote_verdict(facts, reached, confirmed):
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
-                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; hubs that SSH reaches are "
-                    "stopped first then, and those that it does not reach you must switch off")
+                    "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; what lives is stopped first "
+                    "then, and what cannot be stopped you must switch off")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
-def promote_stops(verdict, reached_here, hubs):
-    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: SSH answers there.
+def promote_stops(verdict, facts, signs, hubs):
+    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives.
 
-    verdict: promote_verdict's. reached_here: signs of life that the controller sees. hubs: {name: address for SSH}.
+    verdict: promote_verdict's; facts, signs: as it has got them. hubs: {name: address for SSH}. Whether a hub can be
+    stopped is found out by Ansible's connection, whatever its port or way: one that lives and cannot be is an error.
     """
-    ssh = [item["address"] for item in reached_here if item["port"] == 22 and item["how"] == "accepts"]
-    return [name for name, address in hubs.items() if verdict["do"] == "promote" and address in ssh]
+    known = facts["cfengine"].get("hub_list") or {}
+    pair_addresses = (known.get("third") or {}).get("pair") or {}
+    own = dict((name, set([address] + pair_addresses.get(name, []))) for name, address in hubs.items())
+    alive = set(item["address"] for item in signs) if verdict["do"] == "promote" else set()
+    found = [name for name in hubs if own[name] & alive]
+    # Whose is it? A shared address is one of those that are stopped anyhow; for any other all hubs have to answer.
+    strangers = alive.difference(*own.values()) - set(known.get("shared", []) if found else [])
+    return list(hubs) if strangers else found
+
+
+def shared_here(ip_json, known):
+    """[{"interface", "address" (with its prefix)}] of the pair's shared addresses that a host has.
+
+    ip_json: output of `ip -j addr`. known: the list of hubs.
+    """
+    return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
+            for item in hub_model.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
 def failures_text(failures):
@@ -454,8 +493,9 @@ def return_plan(results, settings, third, wanted=None):
     primaries = [host for host, state in states.items() if state == "primary"]
     ours = hub_model.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
-    copies = [host for host, item in infos.items() if states[host] == "standby" and item["postgres"].get("outside")
-              and hub_model.system_identifier(item["postgres"]) == ours]
+    copies = [host for host, item in infos.items() if item["postgres"].get("outside")
+              and is_copy(item, info["postgres"]["state"])
+              and hub_model.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
     target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
     third_state = info["postgres"]["state"]
     stage = "done" if primaries else "switch" if copies else "clone"
@@ -472,7 +512,10 @@ def return_plan(results, settings, third, wanted=None):
             stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
         problems.fail(third["hosts"][0],
                       "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
-                      "start it where it was active last; the way back begins at a third hub that is active")
+                      "start it where it was active last; the way back begins at a third hub that is active. If an "
+                      "earlier run stopped the third one and could not go on: %s, and run this again" % PROMOTE)
+    if stage == "clone" and third_state == "primary":
+        check_same(infos, info, third["hosts"][0], problems)
     for host, item in infos.items():
         if stage == "clone" and states[host] == "unreachable":
             continue  # starting, or stopping: it is stopped before its data is moved
@@ -485,7 +528,7 @@ def return_plan(results, settings, third, wanted=None):
     if stage != "done":
         pretend(infos, info, target)
     plan = make_plan(dict((host, {"hub": item}) for host, item in infos.items()), settings, None,
-                     dict(third, result={"hub": as_follower(info)}))
+                     dict(third, result={"hub": as_follower(info, stage)}))
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
     plan["former"] = hub_model.system_identifier(info["postgres"])
@@ -506,10 +549,43 @@ def pretend(infos, third, target):
             info["ports"] = [port for port in info["ports"] if port != 5432]
 
 
-def as_follower(info):
+def is_copy(info, third_state):
+    """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down."""
+    postgres = info["postgres"]
+    down = postgres["clone"] and postgres["control"].get("state") == "shut down in recovery"
+    return postgres["state"] == "standby" or (
+        postgres["state"] == "stopped" and down and third_state == "primary" and info["cluster"]["maintenance"])
+
+
+def left_behind(info, third):
+    """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
+    server, name = third["server"] or {}, info["uname"].lower()
+    slot = pair.slot_name("hub_ha", name)
+    kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
+    return third["state"] == "primary" and not kept and name not in (server.get("streaming") or [])
+
+
+def check_same(infos, info, host, report):
+    """What makes way is replaced by a copy of the third hub's database: that must be one of the pair's."""
+    postgres, known = info["postgres"], (info["cfengine"].get("hub_list") or {}).get("hubs", {})
+    ours = hub_model.system_identifier(postgres)
+    if not any(entry.get("in_cluster") is False and entry["key"] == info["cfengine"]["key_digest"]
+               for entry in known.values()):
+        report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
+                    "there is nothing to return from it; %s makes it one, while the pair lives" % ADD)
+    for name, item in infos.items():
+        theirs = hub_model.system_identifier(item["postgres"])
+        if theirs and theirs != ours:
+            report.fail(name, "the third hub's database is no copy of this hub's (system %s on %s, %s here)"
+                        % (ours, host, theirs),
+                        "find out which one has your data. If it is the third hub's, and this hub was installed anew, "
+                        "stop PostgreSQL here, move %s aside, and run this again" % item["postgres"]["data_dir"])
+
+
+def as_follower(info, stage):
     """The third hub's facts as they will be, so that the plan takes it for what it is to be again."""
     changed = copy.deepcopy(info)
-    if changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
+    if stage != "done" or changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
         changed["postgres"].update(state="stopped", clone=True)
     return changed
 

@@ -35,7 +35,9 @@ options:
     type: str
     required: true
   unit:
-    description: Unit under which the server runs; without one C(pg_ctl) stops it.
+    description:
+      - Unit under which the server runs; without one C(pg_ctl) stops it.
+      - With one, a standby that is to be promoted and does not run is started first.
     type: str
   after:
     description: Where the last record of the former primary is. The standby is promoted only when it has replayed it.
@@ -99,11 +101,12 @@ seconds:
   sample: 0.61
 """
 
+import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, postmaster_pid, server_address)
+    PASSING, Postgres, PostgresError, postmaster_pid, server_address)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
 
@@ -172,11 +175,27 @@ class Takeover:
                                     % (now, self.params["after"]))
             self.sleep(0.05)
 
+    def start(self):
+        """Starts the unit, and waits until the server answers. Raises HubError."""
+        self.run(["systemctl", "start", self.params["unit"]], timeout=self.params["timeout"])
+        deadline = self.clock() + self.params["timeout"]
+        while True:
+            try:
+                return self.sql("SELECT 1")
+            except CommandError as error:
+                if self.clock() >= deadline or not any(text in error.message for text in PASSING):
+                    raise
+            self.sleep(0.1)
+
     def promoted(self):
         """The module's result for state promoted. Raises HubError."""
         if self.pid(self.params["data_dir"]) is None:
-            raise PostgresError("stopped", "PostgreSQL does not run on %s: start it as the standby that it is."
-                                % self.params["data_dir"])
+            if not (self.params["unit"] and os.path.exists(self.params["data_dir"] + "/standby.signal")):
+                raise PostgresError("stopped", "PostgreSQL does not run on %s: start it as the standby that it is."
+                                    % self.params["data_dir"])
+            if self.check_mode:
+                return {"changed": True, "replayed": None}
+            self.start()
         changed = self.sql("SELECT pg_is_in_recovery()") == "t"
         if not changed or self.check_mode:
             return {"changed": changed, "replayed": None}

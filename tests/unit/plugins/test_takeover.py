@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,9 @@ def take(server, state, **params):
 
     def run(argv, **more):
         calls.append(argv)
-        if argv[0] == "crm_resource":
+        if argv[0] == "systemctl":
+            server.start()
+        if argv[0] in ("crm_resource", "systemctl"):
             return runner.Completed(argv, 0, "", "")
         return runner.local_runner(argv, **more)
 
@@ -110,6 +113,20 @@ def test_what_is_no_primary_is_not_stopped(lab):
         take(lab.primary, "promoted")
 
 
+def test_stopped_standby_is_started_to_be_promoted(lab):
+    """A switch of the way back stopped it and could not go on: a primary that was told that it is a standby now."""
+    a = lab.primary
+    a.sql("INSERT INTO t VALUES (1)")
+    take(a, "stopped")
+    with pytest.raises(PostgresError, match="does not run"):
+        take(a, "promoted", unit="cf-postgres")
+    lab.file("a/data/standby.signal", "")
+    assert take(a, "promoted", unit="cf-postgres", check=True)["changed"] and not a.pid()
+    assert take(a, "promoted", unit="cf-postgres")["changed"]
+    a.sql("INSERT INTO t VALUES (2)")
+    assert a.sql("SELECT count(*) FROM t") == "2"
+
+
 def test_down_ends_a_server_and_nobody_else(lab):
     """A stale pid file names a process that is not the server: pg_ctl would signal it."""
     b = lab.standby
@@ -140,15 +157,26 @@ def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_pa
                               check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     assert promote().stdout == "inner promote\n", "a pair without a third hub"
-    rest = " dbname=replication replication=true target_session_attrs=read-write connect_timeout=2"
+    rest = " dbname=replication replication=true target_session_attrs=read-write"
     guard.write_text(conninfo(lab, [lab.third], "guard") + rest, encoding="ascii")
     assert promote().stdout == "inner promote\n", "a third hub that follows"
     guard.write_text(conninfo(lab, [lab.primary], "guard") + rest, encoding="ascii")
     refused = promote()
     assert refused.returncode == 1 and refused.stdout == "" and "third hub is active" in refused.stderr
     assert promote("monitor").stdout == "inner monitor\n"
+    slow = Path(lab.file("psql", ""))
+    environment["OCF_RESKEY_psql"] = str(slow)
+    slow.write_text("#!/bin/sh\nsleep 2\nexec %s/psql \"$@\"\n" % lab.bin, encoding="ascii")
+    slow.chmod(0o755)
+    assert promote().returncode == 1, "a slow answer is an answer"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n", encoding="ascii")
+    silent = promote()
+    assert silent.returncode == 1 and silent.stdout == "" and "does not say in 10 s" in silent.stderr
     lab.primary.kill()
     assert promote().stdout == "inner promote\n", "a third hub that is not there"
+    guard.write_text("host=192.0.2.1 port=5432" + rest, encoding="ascii")
+    began = time.monotonic()
+    assert promote().stdout == "inner promote\n" and time.monotonic() - began < 2.5, "a site that is not there"
 
 
 SLOT = {"name": "hub_ha_hub3", "active": False, "restart_lsn": None, "wal_status": None}

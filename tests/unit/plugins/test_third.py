@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def promoted():
     info["postgres"].update(state="primary", clone=False, standby_signal=False)
     info["postgres"]["server"]["in_recovery"] = False
     info["postgres"]["control"]["timeline"] = 3
+    info["postgres"]["server"]["slots"] = ["hub_ha_hub1"]
     info["cfengine"]["role"] = "active"
     info["cfengine"]["hub_list"] = {"hubs": {"192.168.100.12": entry(), "192.168.100.10": {
         "name": "hub1", "key": "SHA=" + "a1" * 32, "public": "p"}}, "shared": ["192.168.100.100"], "vendor": False}
@@ -197,6 +199,12 @@ def test_conninfo_follows_whoever_takes_writes_and_holds_no_password():
     assert third.conninfo(plan, "hub1", "verify-ca", "r", ["192.168.10.12"]).startswith("host=192.168.10.12 ")
 
 
+def test_what_the_agent_asks():
+    text = third.guard(plan_for(standby()), "verify-ca", "hub_ha_repl")
+    assert text.startswith("host=192.168.10.12 port=5432 ") and "target_session_attrs=read-write" in text
+    assert "connect_timeout" not in text, "the agent's own limit tells a timeout from a no"
+
+
 @pytest.mark.parametrize("control, history, may", [
     (CONTROL, [{"timeline": 3, "lsn": "0/50000A0"}], True),
     (CONTROL, [{"timeline": 3, "lsn": "0/5000028"}], False),
@@ -208,6 +216,26 @@ def test_conninfo_follows_whoever_takes_writes_and_holds_no_password():
 def test_former_primary_may_follow_only_with_proof(control, history, may):
     primary = {"server": {"system_identifier": pair.SYSTEM}, "history": history}
     assert third.may_follow(control, primary) is may
+
+
+# Promoted at 0/3000000 in one place and at 0/3000060 in another: both call it timeline 2.
+OURS, APART = [[{"timeline": 1, "lsn": lsn}] for lsn in ("0/3000000", "0/3000060")]
+
+
+@pytest.mark.parametrize("mine, theirs, same", [
+    (OURS, OURS, True), (OURS, APART, False), ([], [], True), (None, [], True), ([], OURS, False), (OURS, [], False),
+    (OURS + [{"timeline": 2, "lsn": "0/4000000"}], OURS, True),  # it knows of a timeline that it is not on
+])
+def test_same_number_of_another_timeline(mine, theirs, same):
+    assert third.same_past(2, mine, theirs) is same
+    theirs = (theirs or []) + [{"timeline": 2, "lsn": "0/50000A0"}]
+    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": theirs}
+    assert third.may_follow(dict(CONTROL, timeline=2), primary, mine) is same
+    state = {"role": "standby", "timeline": 2, "system_identifier": pair.SYSTEM, "receive_lsn": "0/4000000"}
+    assert third.diverged(state, primary, mine) is not same
+    assert third.diverged(dict(state, receiver={"status": "streaming"}), primary, mine) is False
+    # a promoted third hub that was stopped, and a pair that is not that far
+    assert third.diverged(dict(state, role="stopped", timeline=3), dict(primary, history=OURS), theirs)
 
 
 @pytest.mark.parametrize("lsn, streaming, expected", [
@@ -236,10 +264,34 @@ def test_promote():
     confirmed = third.promote_verdict(info, alive, True)
     assert confirmed["do"] == "promote"
     hubs = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
-    assert third.promote_stops(confirmed, alive, hubs) == ["hub1"]
-    assert third.promote_stops(refused, alive, hubs) == []
-    only_refuses = [dict(alive[0], how="refuses"), dict(alive[0], port=5432, address="192.168.100.11")]
-    assert third.promote_stops(confirmed, only_refuses, hubs) == [], "nobody can be stopped where SSH does not answer"
+    assert third.promote_stops(confirmed, info, alive, hubs) == ["hub1"]
+    assert third.promote_stops(refused, info, alive, hubs) == []
+    assert third.promote_stops(confirmed, info, [], hubs) == []
+
+
+@pytest.mark.parametrize("signs, hubs, stops", [
+    # SSH on another port, or behind a jump host: every sign of life counts, not only an open port 22.
+    (["192.168.100.10"], {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}, ["hub1"]),
+    (["bastion"], {"hub1": "bastion", "hub2": "bastion"}, ["hub1", "hub2"]),
+    (["192.168.10.11"], {"hub1": "bastion-a", "hub2": "bastion-b"}, ["hub2"]),
+    (["192.168.100.11", "192.168.100.100"], {"hub1": "a", "hub2": "b"}, ["hub2"]),
+    (["192.168.100.100"], {"hub1": "a", "hub2": "b"}, ["hub1", "hub2"]),
+    (["192.168.100.11", "192.168.77.1"], {"hub1": "a", "hub2": "b"}, ["hub1", "hub2"]),
+])
+def test_every_hub_that_lives_is_stopped_before(signs, hubs, stops):
+    info = promoted()
+    info["postgres"].update(state="standby", standby_signal=True)
+    info["cfengine"]["hub_list"]["third"] = plan_for(standby())["hub_list"]["third"]
+    seen = [{"address": address, "port": 5432, "how": "refuses", "from": "hub3"} for address in signs]
+    assert third.promote_stops(third.promote_verdict(info, seen, True), info, seen, hubs) == stops
+
+
+def test_shared_address_that_outlived_its_cluster():
+    text = json.dumps([{"ifname": "eth0", "addr_info": [
+        {"local": "192.168.100.%d" % last, "prefixlen": 24, "scope": "global"} for last in (10, 100)]}])
+    assert third.shared_here(text, {"shared": ["192.168.100.100"]}) == [
+        {"interface": "eth0", "address": "192.168.100.100/24"}]
+    assert third.shared_here("", {"shared": ["192.168.100.100"]}) == []
 
 
 def test_promote_again_does_nothing_and_asks_nobody():
@@ -250,7 +302,7 @@ def test_promote_again_does_nothing_and_asks_nobody():
 @pytest.mark.parametrize("change, words", [
     (lambda info: info["cfengine"].update(hub_list=None), "this is no third hub of a pair"),
     (lambda info: info["postgres"].update(state="absent"), "PostgreSQL is no standby here (absent)"),
-    (lambda info: info["postgres"].update(state="stopped", standby_signal=True), "PostgreSQL does not run here"),
+    (lambda info: info["postgres"].update(state="stopped", standby_signal=False), "is no standby here (stopped)"),
 ])
 def test_promote_refused(change, words):
     info = promoted()
@@ -259,12 +311,31 @@ def test_promote_refused(change, words):
     assert words in third.promote_verdict(info, [], True)["failures"][0]["problem"]
 
 
+def test_promote_a_standby_that_is_stopped():
+    """After a way back that lost the chosen hub at the switch; it is started first."""
+    info = promoted()
+    info["postgres"].update(state="stopped", standby_signal=True, control=CONTROL)
+    assert third.promote_verdict(info, [], False) == {"do": "promote", "failures": []}
+
+
 def lost_pair(**states):
     """The pair after both hubs were lost and came back: stopped, with their old data."""
     results = pair.running_pair()
     for host, result in results.items():
         result["hub"]["postgres"].update(state=states.get(host, "stopped"), clone=False, server=None, outside=None)
         result["hub"]["cluster"]["promoted"] = None
+    return results
+
+
+def copied(results, state="standby"):
+    """hub1 follows the third hub, as an earlier run of the way back has left it."""
+    postgres = results["hub1"]["hub"]["postgres"]
+    postgres.update(state=state, outside="conf", clone=True, standby_signal=True)
+    if state == "standby":
+        postgres["server"] = copy.deepcopy(promoted()["postgres"]["server"])
+    else:
+        postgres["control"]["state"] = "shut down in recovery"
+        results["hub1"]["hub"]["cluster"]["maintenance"] = results["hub1"]["hub"]["maintenance_marker"] = True
     return results
 
 
@@ -283,25 +354,63 @@ def test_way_back_begins():
     assert "hub_ha_return_to names hub9" in way_back(lost_pair(), wanted="hub9")["failures"][0]["problem"]
 
 
-def test_way_back_that_was_cut_off_after_the_clone():
-    results = lost_pair()
-    for state in ("primary", "stopped"):
+@pytest.mark.parametrize("signal", [True, False])
+@pytest.mark.parametrize("state", ["primary", "stopped"])
+def test_way_back_that_was_cut_off_after_the_clone(state, signal):
+    info = promoted()
+    info["postgres"].update(state=state, standby_signal=signal and state == "stopped")
+    info["postgres"]["control"]["state"] = "in production" if state == "primary" else "shut down"
+    plan = way_back(copied(lost_pair()), info)
+    assert (plan["stage"], plan["failures"]) == ("switch", [])
+
+
+def test_way_back_whose_switch_failed():
+    plan = way_back(copied(lost_pair(), "stopped"))
+    assert (plan["stage"], plan["failures"]) == ("switch", []), "it is started again"
+    info = promoted()
+    info["postgres"].update(state="stopped", standby_signal=True, control=CONTROL)
+    found = way_back(copied(lost_pair(), "stopped"), info)["failures"][0]
+    assert "takes writes on no hub" in found["problem"] and "promote-third-hub" in found["remedy"]
+
+
+@pytest.mark.parametrize("slots, lost, streaming, stage", [
+    (["hub_ha_hub1"], None, None, "switch"), (["hub_ha_hub1"], ["hub_ha_hub1"], None, "clone"), (None, None, None, "clone"),
+    (["hub_ha_hub1"], ["hub_ha_hub1"], ["hub1"], "switch"), (["hub_ha_hub3"], None, ["hub2"], "clone"),
+])
+def test_copy_that_can_never_catch_up_is_made_again(slots, lost, streaming, stage):
+    info = promoted()
+    info["postgres"]["server"].update(slots=slots, slots_lost=lost, streaming=streaming)
+    plan = way_back(copied(lost_pair()), info)
+    assert (plan["stage"], plan["failures"]) == (stage, [])
+
+
+def test_only_a_copy_of_the_pairs_database_replaces_it():
+    info = promoted()
+    info["postgres"]["server"]["system_identifier"] = pair.OTHER_SYSTEM
+    found = way_back(lost_pair(), info)["failures"]
+    assert [item["host"] for item in found[:2]] == ["hub1", "hub2"]
+    assert pair.OTHER_SYSTEM in found[0]["problem"] and pair.SYSTEM in found[0]["problem"]
+    assert "move /var/lib/cfengine3/state/pg/data aside" in found[0]["remedy"]
+    for change in ({"key_digest": "SHA=" + "d4" * 32}, {"hub_list": None}):
         info = promoted()
-        info["postgres"].update(state=state)
-        info["postgres"]["control"]["state"] = "in production" if state == "primary" else "shut down"
-        results["hub1"]["hub"]["postgres"].update(state="standby", outside="conf", server=copy.deepcopy(
-            promoted()["postgres"]["server"]))
-        plan = way_back(results, info)
-        assert (plan["stage"], plan["failures"]) == ("switch", [])
+        info["cfengine"].update(change)
+        assert "this is no third hub of a pair" in way_back(lost_pair(), info)["failures"][0]["problem"]
+    results = lost_pair()
+    for result in results.values():
+        result["hub"]["postgres"].update(state="absent", control={})
+    assert not way_back(results)["failures"], "an earlier run has moved it aside"
 
 
 def test_way_back_that_was_cut_off_after_the_switch():
     results = pair.running_pair()
     info = promoted()
-    info["postgres"].update(state="stopped", control=CONTROL)
     results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 3, "lsn": "0/50000A0"}]
-    plan = way_back(results, info)
-    assert plan["stage"] == "done" and plan["active"] == "hub1" and not plan["failures"]
+    for signal in (False, True):
+        info["postgres"].update(state="stopped", control=CONTROL, standby_signal=signal)
+        plan = way_back(results, info)
+        assert plan["stage"] == "done" and plan["active"] == "hub1" and not plan["failures"]
+    info["postgres"]["control"] = dict(CONTROL, checkpoint_lsn="0/6000000")
+    assert "holds the data of a former primary" in problems(way_back(results, info))[0]
 
 
 def test_two_active_hubs():
