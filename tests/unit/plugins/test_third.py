@@ -374,8 +374,9 @@ def test_way_back_whose_switch_failed():
 
 
 @pytest.mark.parametrize("slots, lost, streaming, stage", [
-    (["hub_ha_hub1"], None, None, "switch"), (["hub_ha_hub1"], ["hub_ha_hub1"], None, "clone"), (None, None, None, "clone"),
-    (["hub_ha_hub1"], ["hub_ha_hub1"], ["hub1"], "switch"), (["hub_ha_hub3"], None, ["hub2"], "clone"),
+    (["hub_ha_hub1"], None, None, "switch"), (["hub_ha_hub1"], ["hub_ha_hub1"], None, "clone"),
+    (None, None, None, "clone"), (["hub_ha_hub3"], None, ["hub2"], "clone"),
+    (["hub_ha_hub1"], ["hub_ha_hub1"], ["hub1"], "switch"),
 ])
 def test_copy_that_can_never_catch_up_is_made_again(slots, lost, streaming, stage):
     info = promoted()
