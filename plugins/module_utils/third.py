@@ -483,9 +483,10 @@ def return_plan(results, settings, third, wanted=None):
     missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])
     if missing or len(infos) != 2:
         report = pair.Report()
+        nobody = info and info["postgres"]["state"] != "primary"
         for host in missing:
             report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: "
-                        "ansible -m ping " + host)
+                        "ansible -m ping %s%s" % (host, ". If nobody takes writes now: " + PROMOTE if nobody else ""))
         if not missing:
             report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair")
         return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}

@@ -430,6 +430,10 @@ def test_all_three_are_needed():
     results["hub2"] = {"unreachable": True, "msg": "no route"}
     found = way_back(results)
     assert found["stage"] == "refuse" and found["failures"][0]["host"] == "hub2"
+    assert found["failures"][0]["remedy"].endswith("ansible -m ping hub2")
+    info = promoted()
+    info["postgres"].update(state="stopped", standby_signal=True)
+    assert "promote-third-hub.yml" in way_back(results, info)["failures"][0]["remedy"], "cut at the switch"
 
 
 def test_operators_own_maintenance_is_not_taken_over():
