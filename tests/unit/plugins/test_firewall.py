@@ -82,6 +82,14 @@ def test_clients_from_named_networks_only():
         "10.20.0.0/16 > any 5308/tcp", "192.168.100.77 > any 5308/tcp"]
 
 
+def test_the_address_of_the_replication_is_none_for_clients():
+    networks = plan.shared_networks({"hub1": pair.live_hub(), "hub2": pair.blank_hub()}, set())
+    given = {"links": networks, "networks": networks, "pg_port": 5432, "layout": {"name": "debian"}}
+    shared = [{"id": "cfvirtip", "ip": "192.168.100.100"}, {"id": "cfvirtip_repl", "ip": "192.168.10.100"}]
+    assert model.wanted("hub1", dict(given, virtual_ips=shared)) == model.wanted(
+        "hub1", dict(given, virtual_ips=shared[:1]))
+
+
 def test_the_portal_of_the_enterprise_edition():
     networks = plan.shared_networks({"hub1": pair.live_hub(), "hub2": pair.blank_hub()}, set())
     layout = {"name": "enterprise"}
