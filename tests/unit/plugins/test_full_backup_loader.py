@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from unittest import mock
 import subprocess
 
 import pytest
@@ -106,7 +107,7 @@ def test_what_changed_since_and_what_lies_elsewhere_stays(folder, tmp_path):
 def test_removal_that_is_cut_off_leaves_no_backup(folder, monkeypatch):
     path = make(folder, 1, WHOLE, "r", True, whole=True)
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda name: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(shutil, "rmtree", mock.Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             loader.remove(path)
     found, = loader.look(str(folder))["unfinished"]
