@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from unittest import mock
 import subprocess
+from unittest import mock
 
 import pytest
 
