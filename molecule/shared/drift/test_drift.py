@@ -49,7 +49,7 @@ def test_drift_is_shown_and_mended(hub1, hub2):
         hub.run_expect([0], "sed -i '/^#/d' %s" % COROSYNC)
         assert not hub.file(COROSYNC).contains("Ansible")
     before = [running(hub) for hub in (hub1, hub2)]
-    started = [starts(hub) for hub in (hub1, hub2)]
+    started = starts(hub1)
     hub1.run_expect([0], "sed -i 's/token: 1000/token: 3000/' %s" % COROSYNC)
     hub1.run_expect([0], "cibadmin --modify --xml-text "
                          "'<nvpair id=\"cfvirtip-meta_attributes-migration-threshold\" value=\"5\"/>'")
@@ -89,6 +89,6 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     assert not hub1.file(WORK + "/state/pg/hub_ha/maintenance").exists
     assert "maintenance-mode" not in hub1.check_output("cibadmin --query --scope crm_config")
     assert [running(hub) for hub in (hub1, hub2)] == before
-    assert [starts(hub) for hub in (hub1, hub2)] == [started[0] + 1, started[1]], "one restart, of what waits for one"
+    assert starts(hub1) == started + 1, "one restart of the server that serves, for what waits for one"
     for hub in (hub1, hub2):
         assert hub.file(COROSYNC).contains("^# Managed by Ansible")
