@@ -49,9 +49,10 @@ def policy_hub(client="client1"):
 
 
 def agent(name, command):
-    """One run of a host's agent."""
+    """One run of a host's agent; what it said."""
     done = get_host(name).run(command)
     assert done.rc == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def streams(hub):
@@ -170,8 +171,9 @@ def test_both_hubs_are_lost_and_the_third_one_takes_over():
 
 
 def test_clients_follow_to_the_third_hub():
-    agent("client1", UPDATE)
-    assert policy_hub() == ADDRESSES["hub3"]
+    said = agent("client1", UPDATE)
+    assert policy_hub() == ADDRESSES["hub3"], said + get_host("hub3").check_output(
+        "cat /run/hub_ha/role; ps -C cf-serverd -o etime")
     get_host("hub3").check_output("umask 077; echo '# in the disaster' >%s/masterfiles/services/disaster.cf" % WORK)
 
 
