@@ -20,8 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
-BY_NAME_ONLY = ("restore",)  # fresh runs its tests too, on the pair that it has anyway; alone it makes one for them
+SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "fresh", "enterprise")
+# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. third-hub and remove are
+# not among all until they have been seen green several times in a row; see docs/measured.md.
+BY_NAME_ONLY = ("restore", "third-hub", "remove")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
@@ -176,8 +178,8 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone.
-LANES = (("images", "unit", "molecule-bad-input", "molecule-clients", "molecule-enterprise"),
-         ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh", "molecule-third-hub"))
+LANES = (("images", "unit", "molecule-bad-input", "molecule-enterprise"),
+         ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh"))
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
 ROOTS = {}  # {stage: checkout with the lab that it uses}, where it is not this one
 

@@ -115,7 +115,9 @@ def digest(host):
 
 def test_everything_that_stands_against_it_in_one_report(hub1, hub2, tmp_path):
     """A resource of somebody else, another standby, wrong variables, a hub that cannot be reached."""
-    agent(get_host("client1"))  # so that it knows both hubs
+    client = get_host("client1")
+    agent(client)
+    assert client.file("%s/ppkeys/root-%s.pub" % (WORK, digest(hub2))).exists, "it knows both hubs"
     primitive = '<primitive id="theirs" class="ocf" provider="pacemaker" type="Dummy"/>'
     hub1.run_expect([0], "cibadmin --create --scope resources --xml-text '%s'" % primitive)
     sql(hub1, "SELECT pg_create_physical_replication_slot('hub_ha_hub3')")
@@ -181,7 +183,6 @@ def test_the_active_hub_goes_on_alone_with_the_address(hub1, hub2):
 
 def test_clients_go_on_through_the_address(hub1, hub2):
     client = get_host("client1")
-    assert client.file("%s/ppkeys/root-%s.pub" % (WORK, digest(hub2))).exists
     agent(client)
     agent(hub1)
     assert hubs_of(client) == (["hub1"], SHARED)
