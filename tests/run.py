@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
 SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "fresh", "enterprise")
-# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. third-hub and remove are
-# not among all until they have been seen green several times in a row; see docs/measured.md.
+# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. third-hub and remove
+# are not among all until they have been seen green several times in a row; see docs/measured.md.
 BY_NAME_ONLY = ("restore", "third-hub", "remove")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
