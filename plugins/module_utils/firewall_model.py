@@ -46,8 +46,7 @@ def wanted(host, plan, clients=(), outsiders=()):
         rule(peer, COROSYNC, "udp", interfaces, own)
     for peer, dummy, interfaces in between(plan["networks"]):
         rule(peer, plan["pg_port"], "tcp", interfaces)
-    # Clients come to their own shared addresses; that of the replication is for the other hub.
-    shared = [ipaddress.ip_address(item["ip"]) for item in plan["virtual_ips"] if item.get("id") != "cfvirtip_repl"]
+    shared = [ipaddress.ip_address(item["ip"]) for item in plan["virtual_ips"]]
     outside = [net["interfaces"][host] for net in plan["networks"]
                if any(address in ipaddress.ip_network(net["network"]) for address in shared)]
     outside = sorted(set(outside)) or sorted(set(net["interfaces"][host] for net in plan["networks"]))

@@ -1027,7 +1027,8 @@ def make_plan(results, settings, probes=None):
     check_firewalls(infos, settings, adopted, report)
     firewalls = plan_firewalls(infos, {
         "links": chosen["links"], "networks": networks, "pg_port": postgres["port"], "layout": layout,
-        "virtual_ips": [{"ip": text} for text in virtual_ips + as_list(replication_ip)]}, settings, report)
+        # Clients come to their own shared addresses; that of the replication is for the other hub.
+        "virtual_ips": [{"ip": text} for text in virtual_ips]}, settings, report)
     closed = check_links(infos, report, probes or {}, chosen["links"], firewalls)
     wanted = wanted_settings(postgres["server"], settings["database"], layout["ha_dir"])
     for name, file in wanted["blocked"]:

@@ -273,7 +273,7 @@ def decide(infos, keep, other, serving, settings, report):
 
 def firewalls(infos, keep, shared, settings, report):
     """{host: {"rules"}} as of plan.make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
-    mine, addresses = infos[keep], [ipaddress.ip_address(item["ip"]) for item in shared]
+    mine, addresses = infos[keep], [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
     near = [item["interface"] for item in mine["addresses"]
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]

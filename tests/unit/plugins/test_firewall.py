@@ -83,11 +83,12 @@ def test_clients_from_named_networks_only():
 
 
 def test_the_address_of_the_replication_is_none_for_clients():
-    networks = plan.shared_networks({"hub1": pair.live_hub(), "hub2": pair.blank_hub()}, set())
-    given = {"links": networks, "networks": networks, "pg_port": 5432, "layout": {"name": "debian"}}
-    shared = [{"id": "cfvirtip", "ip": "192.168.100.100"}, {"id": "cfvirtip_repl", "ip": "192.168.10.100"}]
-    assert model.wanted("hub1", dict(given, virtual_ips=shared)) == model.wanted(
-        "hub1", dict(given, virtual_ips=shared[:1]))
+    results = pair.results()
+    results["hub2"]["hub"]["firewall"] = ufw()
+    found = plan.make_plan(results, pair.settings(firewall="manage", replication_virtual_ip="192.168.10.100"))
+    rules = found["firewalls"]["hub2"]["rules"]
+    assert len(rules) == 9, "three times corosync and PostgreSQL, twice CFEngine, once the clients"
+    assert [rule["interfaces"] for rule in rules if not rule["peer"]] == [["eth0"]]
 
 
 def test_the_portal_of_the_enterprise_edition():
