@@ -119,7 +119,7 @@ def test_product_set_goes_in_with_one_patch_under_a_second(empty):
     calls = []
     begin = os.times()
     result = apply(empty, PRODUCT, run=recording(calls))
-    # Processor time, ours and that of the tools: the clock of a machine that does other things beside tests is no measure.
+    # Processor time, ours and that of the tools: what else the machine does is no matter.
     assert sum(os.times()[:4]) - sum(begin[:4]) < 1
     assert result["changed"] and result["attempts"] == 1 and result["cluster"] == "file"
     assert tools_of(calls).count("cibadmin --patch") == 1
