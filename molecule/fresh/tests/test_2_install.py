@@ -9,7 +9,7 @@ import time
 from test_1_refused import ROOT, WEB, get_host, package, play, run  # noqa: F401
 from conftest import SHARED, WORK, sql
 
-CUTS = [("Install it with what it needs", 2.0), ("Start PostgreSQL", 0.2)]
+CUTS = [("Install it with what it needs", 2.0), ("A new database", 0.7), ("Start PostgreSQL", 0.2)]
 
 
 def test_cut_off_and_finished(play, package, tmp_path):

@@ -20,8 +20,8 @@ from conftest import (  # noqa: E402
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0            # seconds without an acknowledged write
 LIMIT_SWITCHOVER = 5.0  # the same when the passive hub becomes active through pacemaker first
-# Where the playbook is killed, and how many seconds into that task: switchover, restart.
-CUTS = [("Wait until it is promoted", 0.3), ("PostgreSQL under its own unit", 0.6)]
+# Where the playbook is killed, and how many seconds into that task: switchover, restart, before the data is moved.
+CUTS = [("Wait until it is promoted", 0.3), ("PostgreSQL under its own unit", 0.6), ("The data of the other hub", 0.0)]
 # All that a removal changes, as text.
 FINGERPRINT = r"""
 cd /var/lib/cfengine3 && sha256sum state/pg/data/*.conf ha.cfg masterfiles/def.json masterfiles/services/hub_ha.* 2>&1
@@ -228,7 +228,7 @@ def test_the_two_become_a_pair_again(hub1, hub2):
 # --- the passive hub stays, without the address -------------------------------------------------------------------
 
 def test_the_passive_hub_goes_on_alone_without_the_address(hub1, hub2, tmp_path):
-    """The playbook is killed twice on the way; the next run goes on each time."""
+    """The playbook is killed three times on the way; the next run goes on each time."""
     lab("probe", "start")
     for number, (task, delay) in enumerate(CUTS):
         cut = tmp_path / ("cut-%d" % number)

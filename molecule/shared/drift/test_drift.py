@@ -83,6 +83,7 @@ def test_drift_is_shown_and_mended(hub1, hub2):
 
     status, output = play("--check", "--diff")
     assert (status, changed_tasks(output), diffs(output)) == (0, [], [])
+    assert recap(output) == {"hub1": 0, "hub2": 0}
     assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
     assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
     assert sql(hub1, "SHOW max_replication_slots") == ["12"]
