@@ -89,6 +89,14 @@ def broken(host, breaking, mending):
         host.run_expect([0], mending)
 
 
+def keep_figures(name, figures):
+    """Print figures of a test, and keep them under its name where make test wants them."""
+    print("%s: %s" % (name, json.dumps(figures)))
+    if os.environ.get("FIGURES"):
+        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
+            handle.write(json.dumps({name: figures}) + "\n")
+
+
 def power_cut(active, passive):
     """Power off the active hub under the eyes of a writer: the other one serves in time. Returns its new timeline."""
     lab("probe", "stop")  # one that an earlier run left behind
@@ -96,9 +104,7 @@ def power_cut(active, passive):
     line = "power cut: longest gap %.2f s, %d acknowledged, %d lost" % (
         figures["longest_gap_s"], figures["acknowledged"], figures["lost"])
     print(line)
-    if os.environ.get("FIGURES"):
-        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"power_cut": figures}) + "\n")
+    keep_figures("power_cut", figures)
     hub = get_host(passive)
     if figures["longest_gap_s"] > POWER_CUT_LIMIT:  # where the seconds went
         print(hub.check_output("journalctl --no-pager -o short-precise --since '40 s ago' -u corosync -u pacemaker | "

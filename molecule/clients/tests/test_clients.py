@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -14,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import ADDRESSES, SHARED, WORK, get_host, lab, play, recap, sql  # noqa: E402
+from conftest import ADDRESSES, SHARED, WORK, get_host, keep_figures, lab, play, recap, sql  # noqa: E402
 
 AGENT = "cf-agent %s --file update.cf && cf-agent %s"
 LIMIT = 10.0  # seconds for the first run of an agent after a failover
@@ -25,10 +24,7 @@ PATHS = ["/opt/cfengine/notification_scripts/", "/var/lib/hub-secrets.ini"]
 
 def note(**figures):
     """Print figures, and keep them."""
-    print(json.dumps(figures))
-    if os.environ.get("FIGURES"):
-        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"clients": figures}) + "\n")
+    keep_figures("clients", figures)
 
 
 def agent(name, alone=False, lock="--no-lock"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import sys
 import time
@@ -15,7 +14,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import (  # noqa: E402
-    ADDRESSES, SHARED, WORK, changed_tasks, get_host, hub1, hub2, lab, play, power_cut, recap, report, sql)
+    ADDRESSES, SHARED, WORK, changed_tasks, get_host, hub1, hub2, keep_figures, lab, play, power_cut, recap,
+    report, sql)
 
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0            # seconds without an acknowledged write
@@ -40,10 +40,7 @@ def remove(*options, **environment):
 
 def note(what, **figures):
     """Print figures, and keep them."""
-    print("%s: %s" % (what, json.dumps(figures)))
-    if os.environ.get("FIGURES"):
-        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"remove": dict(figures, what=what)}) + "\n")
+    keep_figures("remove", dict(figures, what=what))
 
 
 def written(what, kind="probe", read_from="hub1"):

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "molecule" / "shared"), str(ROOT / "molecule" / "clients" / "tests")]
 from conftest import (  # noqa: E402,F401
-    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, recap, report, sql)
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql)
 from test_clients import agent, policy_hub, reads, trusts  # noqa: E402
 
 DATA = WORK + "/state/pg/data"
@@ -28,10 +28,7 @@ POLICY = "cd %s/masterfiles && find . -type f ! -name 'cf_promises_*' -exec sha2
 
 def note(**figures):
     """Print figures, and keep them."""
-    print(json.dumps(figures))
-    if os.environ.get("FIGURES"):
-        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"restore": figures}) + "\n")
+    keep_figures("restore", figures)
 
 
 def backup(*options):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import ADDRESSES, SHARED, WORK, get_host, hub1, hub2, lab, play, recap, report, sql  # noqa: E402,F401
+from conftest import (  # noqa: E402,F401
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql)
 
 THIRD = "inventories/lab/third-hub.yml"
 DATA = WORK + "/state/pg/data"
@@ -22,10 +22,7 @@ WHEREVER = "%s,%s" % (ADDRESSES["hub3"], SHARED)  # for a writer outside: whoeve
 
 def note(**figures):
     """Print figures, and keep them."""
-    print(json.dumps(figures))
-    if os.environ.get("FIGURES"):
-        with open(os.environ["FIGURES"], "a", encoding="utf-8") as handle:
-            handle.write(json.dumps({"third-hub": figures}) + "\n")
+    keep_figures("third-hub", figures)
 
 
 def run(playbook, *options):
