@@ -177,7 +177,8 @@ STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS + BY_NA
 GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
-# Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone.
+# Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone; enterprise
+# cuts the power too, with a wider limit.
 LANES = (("images", "unit", "molecule-bad-input", "molecule-enterprise"),
          ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh"))
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
