@@ -9,6 +9,7 @@ Each stage's output goes to .cache/test/STAGE.log; a failing stage's end is show
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -20,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "debian12", "bad-input", "interrupted", "clients", "fresh", "enterprise")
-# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. third-hub and remove
-# are not among all until they have been seen green several times in a row; see docs/measured.md.
-BY_NAME_ONLY = ("restore", "third-hub", "remove")
+SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
+# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. debian12: remove
+# begins with that pair and its tests, and cuts the power later.
+BY_NAME_ONLY = ("restore", "debian12")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
@@ -147,7 +148,7 @@ def scenario(name):
     def stage():
         stage_name = "molecule-" + name
         IMAGES.wait()
-        root = ROOTS.get(stage_name, ROOT)
+        root = getattr(HERE, "root", ROOT)
         run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"], cwd=root)  # the namespace
         run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name], cwd=root,
             FIGURES=str(STATE / "figures.jsonl"))
@@ -177,12 +178,13 @@ STAGES.update(("molecule-" + name, scenario(name)) for name in SCENARIOS + BY_NA
 GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
-# Two lanes at once, one for each core. Scenarios that time how long nobody serves come after them, alone; enterprise
-# cuts the power too, with a wider limit.
-LANES = (("images", "unit", "molecule-bad-input", "molecule-enterprise"),
-         ("lint", "sanity", "build", "molecule-interrupted", "molecule-fresh"))
+# Taken in this order by two workers, one for each core, each with a lab of its own: the images first, for all need
+# them; of the scenarios the longest ones first. What times how long nobody serves comes after these, alone. (Others cut
+# the power too; they have a wider limit.)
+SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input",
+               "molecule-enterprise", "molecule-third-hub", "molecule-clients", "molecule-interrupted")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
-ROOTS = {}  # {stage: checkout with the lab that it uses}, where it is not this one
+HERE = threading.local()  # root: the checkout whose lab this worker uses
 
 
 def one(name):
@@ -205,22 +207,35 @@ def one(name):
     return None
 
 
+def work(stages, root):
+    """Run stages of a queue until it is empty, with the lab of the checkout *root*; returns what `one` returned."""
+    HERE.root = root
+    done = []
+    while True:
+        try:
+            done.append(one(stages.get_nowait()))
+        except queue.Empty:
+            return done
+
+
 def main(wanted):
     """Run the stages; returns the exit status."""
     STATE.mkdir(parents=True, exist_ok=True)
     names = [stage for name in wanted for stage in GROUPS.get(name, [name])] \
         or [stage for stage in STAGES if stage not in ["molecule-" + name for name in BY_NAME_ONLY]]
     began = time.monotonic()
-    lanes = [[name for name in lane if name in names] for lane in LANES]
-    labs = [[name for name in lane if name.startswith("molecule-")] for lane in lanes]
-    if all(labs):
-        ROOTS.update(dict.fromkeys(labs[1], second_checkout()))
     if "images" not in names:
         IMAGES.set()
-    with ThreadPoolExecutor(len(LANES)) as pool:
-        done = [result for lane in pool.map(lambda lane: [one(name) for name in lane], lanes) for result in lane]
-    done += [one(name) for name in names if name not in sum(lanes, [])]
-    for root in [ROOT] + sorted(set(ROOTS.values())):
+    together = queue.SimpleQueue()
+    for name in SHARED_TIME:
+        if name in names:
+            together.put(name)
+    labs = [name for name in names if name.startswith("molecule-") and name in SHARED_TIME]
+    roots = [ROOT, second_checkout()] if len(labs) > 1 else [ROOT]
+    with ThreadPoolExecutor(2) as pool:
+        done = sum(pool.map(lambda root: work(together, root), roots), [])
+    done += [one(name) for name in names if name not in SHARED_TIME]
+    for root in roots:
         subprocess.run([sys.executable, "-m", "lab", "down"], cwd=root, check=False)
     failed = [name for name in done if name]
     print("== all stages in %.0f s%s" % (time.monotonic() - began, "; failed: " + ", ".join(failed) if failed else ""))
