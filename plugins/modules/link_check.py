@@ -185,7 +185,11 @@ def probe(params):
 
 
 def neighbour(run, address):
-    """Link-layer address of whoever has *address*, or None after a second without an answer."""
+    """Link-layer address of whoever has *address*, or None after a second without an answer.
+
+    What the kernel remembers is forgotten first: somebody who had the address a minute ago would be taken for its owner.
+    """
+    run(["ip", "neigh", "flush", "to", address], check=False)
     with socket.socket(family(address), socket.SOCK_DGRAM) as sock:
         try:
             sock.sendto(b"", (address, 9))

@@ -156,10 +156,16 @@ def test_no_ports_cost_no_time(monkeypatch):
 
 
 def neighbours(*answers):
-    """A runner that gives these answers of `ip neigh` one after another, then the last one for ever."""
-    left = list(answers)
+    """A runner that gives these answers of `ip neigh` one after another, then the last one for ever.
+
+    Until it is told to forget, it answers with somebody who had the address before.
+    """
+    left = [entry("DELAY")]
 
     def run(argv, **dummy):
+        if argv == ["ip", "neigh", "flush", "to", ONE]:
+            left[:] = answers
+            return Completed(argv, 0, "", "")
         assert argv == ["ip", "-j", "neigh", "show", "to", ONE]
         return Completed(argv, 0, json.dumps(left.pop(0) if len(left) > 1 else left[0]), "")
     return run
