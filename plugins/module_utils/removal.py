@@ -62,7 +62,8 @@ def removal_plan(results, settings, looks=None):
         check_cluster(cluster, infos, keep, serving, report)
         for name in lost:
             check_lost(cluster, name, infos, keep, report)
-    if looks.get("replication") and serving and serving != keep:
+    # What was stopped cleanly by a run that was cut off: that the other has all is looked at before it is promoted.
+    if looks.get("replication") and serving and serving != keep and not stopped_by_us(serving, infos):
         check_replication(looks["replication"].get(serving), infos, keep, serving, settings["max_lag"], report)
     found.update(decide(infos, keep, other, serving, settings, report))
     return found
@@ -142,12 +143,11 @@ def check_kept(infos, keep, serving, report):
         elif plan.hub_model.system_identifier(mine) != plan.hub_model.system_identifier(theirs["postgres"]):
             report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving)
         if not theirs["cluster"]["cib_readable"] or not theirs["cluster"]["has_database"]:
-            report.fail(keep, "it is passive, and pacemaker, which could make it the active hub, does not run",
+            report.fail(keep, "it is passive, and pacemaker, which says who is active, does not run",
                         "keep %s, or make the pair whole first: playbooks/upgrade-to-ha.yml" % serving)
-        elif theirs["cluster"]["maintenance"]:
-            report.fail(keep, "it is passive, and the cluster is in maintenance mode, so it cannot take over",
-                        "if you began it: crm_attribute --type crm_config --name maintenance-mode --delete; if a run "
-                        "that was cut off did: playbooks/upgrade-to-ha.yml ends it")
+        elif theirs["cluster"]["maintenance"] and not theirs["maintenance_marker"]:
+            report.fail(keep, "it is passive, and the cluster is in maintenance mode, so it is not to take over",
+                        "whoever began it ends it: crm_attribute --type crm_config --name maintenance-mode --delete")
     unit = infos[keep]["layout"]["db_unit"]
     if infos[keep]["units"].get(unit, {}).get("load") == "not-found":
         report.fail(keep, "there is no unit %s.service, under which PostgreSQL is to run" % unit,
@@ -253,6 +253,7 @@ def decide(infos, keep, other, serving, settings, report):
         "active": keep, "passive": other, "serving": serving, "there": list(infos),
         "switch": bool(serving) and serving != keep, "resume": mine["postgres"]["state"] == "stopped",
         "nodes": {keep: node, other: other_node}, "layout": layout,
+        "address_resources": sorted(mine["cluster"]["cib_ips"]),
         "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
         "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
         "system_identifier": plan.hub_model.system_identifier(mine["postgres"]),

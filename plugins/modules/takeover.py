@@ -12,7 +12,7 @@ description:
   - V(stopped) shuts a primary down cleanly and tells its last record. PostgreSQL ends only when the standbys that
     stream have received everything.
   - V(promoted) waits until a standby has replayed the record that it is told, promotes it, waits until it takes writes,
-    and starts resources of a cluster that is in maintenance mode, such as shared addresses.
+    and starts resources of a cluster that is in maintenance mode, such as shared addresses. V(stopped) stops them.
   - One task on each hub, so that no time is lost between. pacemaker must have its hands off both.
   - V(down) shuts down whatever runs there, before its data makes way. A pid file that a power cut left behind is no
     server; the number in it may be another program's by now, and no signal is sent there.
@@ -43,7 +43,8 @@ options:
     description: Where the last record of the former primary is. The standby is promoted only when it has replayed it.
     type: str
   resources:
-    description: Ids of the cluster's resources to start here by force once the server takes writes.
+    description: Ids of the cluster's resources to start here by force once the server takes writes, or to stop when it has
+      ended.
     type: list
     elements: str
     default: []
@@ -142,6 +143,8 @@ class Takeover:
                 self.run(["systemctl", "stop", self.params["unit"]], timeout=self.params["timeout"])
             else:
                 self.pg_ctl("-m", "fast", "stop")
+        if not self.check_mode:
+            self.force("stop")
         control = self.postgres.controldata(self.params["data_dir"])
         if control["state"] != "shut down":
             raise PostgresError("crashed", "PostgreSQL on %s did not end cleanly (%s): nobody knows whether a standby "
@@ -201,9 +204,13 @@ class Takeover:
             return {"changed": changed, "replayed": None}
         replayed = self.replayed()
         self.pg_ctl("promote")
-        for resource in self.params["resources"]:
-            self.run(["crm_resource", "--force-start", "--resource", resource], timeout=self.params["timeout"])
+        self.force("start")
         return {"changed": True, "replayed": replayed}
+
+    def force(self, what):
+        """Starts or stops the resources here, whatever the cluster, which looks away, takes for their place."""
+        for resource in self.params["resources"]:
+            self.run(["crm_resource", "--force-" + what, "--force", "--resource", resource], timeout=self.params["timeout"])
 
     def go(self):
         """Does it; returns the module's result. Raises HubError."""

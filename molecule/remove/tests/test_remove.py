@@ -18,10 +18,11 @@ from conftest import (  # noqa: E402
     report, sql)
 
 DATA = WORK + "/state/pg/data"
-LIMIT = 3.0            # seconds without an acknowledged write
-LIMIT_SWITCHOVER = 5.0  # the same when the passive hub becomes active through pacemaker first
-# Where the playbook is killed, and how many seconds into that task: switchover, restart, before the data is moved.
-CUTS = [("Wait until it is promoted", 0.3), ("PostgreSQL under its own unit", 0.6), ("The data of the other hub", 0.0)]
+LIMIT = 3.0  # seconds without an acknowledged write
+# Where the playbook is killed, and how many seconds into that task: before the switchover, in the restart, before the
+# data is moved. (In the switchover nobody serves until the next run: that is no gap to be measured.)
+CUTS = [("Take pacemaker's hands off both hubs", 0.3), ("PostgreSQL under its own unit", 0.6),
+        ("The data of the other hub", 0.0)]
 # All that a removal changes, as text.
 FINGERPRINT = r"""
 cd /var/lib/cfengine3 && sha256sum state/pg/data/*.conf ha.cfg masterfiles/def.json masterfiles/services/hub_ha.* 2>&1
@@ -233,14 +234,10 @@ def test_the_passive_hub_goes_on_alone_without_the_address(hub1, hub2, tmp_path)
                                 CUT_TASKS=json.dumps({task: delay}),
                                 ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "molecule/interrupted/callback_plugins"))
         assert status == -9 and cut.exists(), output
-        # pacemaker goes on with a switchover, whoever looks; in the middle of it the playbook refuses
-        wait_for("hub2 as the primary",
-                 lambda: hub2.run("psql -XAtq -d postgres -c 'SELECT pg_is_in_recovery()'").stdout == "f\n")
-        hub2.run("crm_resource --wait --timeout 30")
     status, output = remove("-e", "hub_ha_keep=hub2")
     assert status == 0, output
     lab("probe", "stop")
-    assert written("passive hub stays", read_from="hub2") < LIMIT_SWITCHOVER
+    assert written("passive hub stays", read_from="hub2") < LIMIT
     single(hub2, hub1)
     assert SHARED not in hub2.check_output("ip -4 addr show")
     assert not hub2.file(DATA + "/hub_ha.conf").exists

@@ -212,6 +212,7 @@ def test_the_passive_hub_becomes_active_first(both):
     made = both.good(keep="hub2")
     assert (made["active"], made["passive"], made["serving"], made["switch"]) == ("hub2", "hub1", "hub1", True)
     assert made["restart"] == ["listen_addresses", "wal_log_hints"]
+    assert made["address_resources"] == ["cfvirtip"]
 
 
 @pytest.mark.parametrize("change, words", [
@@ -394,6 +395,30 @@ def cut_off_in_the_restart():
 def test_a_removal_that_was_cut_off_in_the_restart_goes_on():
     made = cut_off_in_the_restart().good()
     assert made["active"] == "hub1" and made["resume"] and not made["switch"] and made["maintenance_ours"] == ["hub1"]
+
+
+def cut_off_in_the_switchover():
+    """hub1 has stopped to hand over, hub2 is not promoted yet."""
+    state = cut_off_in_the_restart()
+    state.hub("hub2")["postgres"] = Pair().hub("hub2")["postgres"]
+    state.hub("hub1")["postgres"]["control"]["system_identifier"] = \
+        state.hub("hub2")["postgres"]["server"]["system_identifier"]
+    state.looks["replication"]["hub2"] = {"role": "standby"}
+    return state
+
+
+def test_a_removal_that_was_cut_off_in_the_switchover_goes_on_or_back():
+    made = cut_off_in_the_switchover().good(keep="hub2")
+    assert (made["active"], made["serving"], made["switch"], made["resume"]) == ("hub2", "hub1", True, False)
+    made = cut_off_in_the_switchover().good(keep="hub1")
+    assert (made["active"], made["switch"], made["resume"]) == ("hub1", False, True)
+
+
+def test_a_removal_that_was_cut_off_before_the_switchover_goes_on(both):
+    """pacemaker looks away already, for us."""
+    for host in both.results:
+        both.hub(host)["cluster"]["maintenance"] = both.hub(host)["maintenance_marker"] = True
+    assert both.good(keep="hub2")["switch"]
 
 
 @pytest.mark.parametrize("change", [

@@ -79,11 +79,12 @@ def test_hand_over_and_back_without_losing_a_row(lab):
     assert b.sql("SELECT restart_lsn IS NULL FROM pg_replication_slots") == "t", "on a standby it holds nothing"
     a.sql("INSERT INTO t SELECT generate_series(1, 5000)")
     assert take(a, "stopped", check=True)["changed"] and a.pid()
-    last = take(a, "stopped")
+    last = take(a, "stopped", resources=["cfvirtip"])
     assert last["changed"] and not take(a, "stopped")["changed"]
+    assert last["crm"] == [["crm_resource", "--force-stop", "--force", "--resource", "cfvirtip"]]
     assert take(b, "promoted", check=True)["changed"] and b.sql("SELECT pg_is_in_recovery()") == "t"
     done = take(b, "promoted", after=last["lsn"], resources=["cfvirtip"])
-    assert done["changed"] and done["crm"] == [["crm_resource", "--force-start", "--resource", "cfvirtip"]]
+    assert done["changed"] and done["crm"] == [["crm_resource", "--force-start", "--force", "--resource", "cfvirtip"]]
     assert not take(b, "promoted")["changed"]
     b.sql("INSERT INTO t VALUES (5001)")
     # c follows by itself, over the change of the timeline, through a slot that held nothing before
