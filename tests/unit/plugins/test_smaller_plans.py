@@ -1,6 +1,7 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Role restore runs single files of other roles with a small plan of its own: it holds all that these files ask for."""
+"""Roles restore and remove run single files of other roles with smaller plans than make_plan's: these hold all that the
+files ask for."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from ansible_collections.cfengine.hub_ha.tests.unit.plugins import test_removal
 
 ROLES = Path(__file__).parents[3] / "roles"
 INCLUDES = [prefix + name for prefix in ("", "ansible.builtin.") for name in ("include_role", "import_role")]
@@ -76,13 +79,22 @@ def role_texts(role, name, given):
 
 def keys_in(texts):
     """X of every hub_ha.X."""
-    pattern = re.compile(r"(?<![\w.])hub_ha(?:\.(\w+)|\[['\"](\w+))")  # cfengine.hub_ha is the collection
+    # Neither cfengine.hub_ha, the collection, nor the file hub_ha.conf.
+    pattern = re.compile(r"(?<![\w.])hub_ha(?:\.(?!conf\b)(\w+)|\[['\"](\w+))")
     return set(key for text in texts for pair in pattern.findall(text) for key in pair if key)
 
 
-RESTORE = [(path.name,) + included(task) for path in sorted((ROLES / "restore" / "tasks").glob("*.yml"))
-           for task in tasks_of(load(path)) if included(task)]
+def includes(role):
+    """(own file, other role, its file, given variables) of each include of another role."""
+    return [(path.name,) + included(task) for path in sorted((ROLES / role / "tasks").glob("*.yml"))
+            for task in tasks_of(load(path)) if included(task)]
+
+
+RESTORE, REMOVE = includes("restore"), includes("remove")
 PLAN = set(load(ROLES / "restore" / "vars" / "main.yml")["restore_as_plan"])
+REMOVAL = set(test_removal.Pair().good())
+# Role know makes the plan, and the checks before it need none.
+BEFORE = [("know", "variables.yml"), ("know", "once.yml")]
 
 
 @pytest.mark.parametrize("source, role, name, given", [
@@ -91,6 +103,13 @@ def test_everything_that_is_asked_for_is_there(source, role, name, given):
     wanted = keys_in(role_texts(role, name, given))
     assert not wanted or given.get("hub_ha") == "{{ restore_as_plan }}", source
     assert wanted - PLAN == set(), "roles/%s/tasks/%s, included by roles/restore/tasks/%s" % (role, name, source)
+
+
+@pytest.mark.parametrize("source, role, name, given", [
+    pytest.param(*item, id="%s, %s" % item[1:3]) for item in REMOVE if item[1:3] not in BEFORE])
+def test_everything_that_a_removal_asks_for_is_there(source, role, name, given):
+    wanted = keys_in(role_texts(role, name, given))
+    assert wanted - REMOVAL == set(), "roles/%s/tasks/%s, included by roles/remove/tasks/%s" % (role, name, source)
 
 
 def test_what_it_looks_at():
