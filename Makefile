@@ -31,7 +31,8 @@ $(STAMP): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
 	@echo "installing Ansible and the test tools into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@set -o pipefail; $(VENV)/bin/pip install --disable-pip-version-check -r requirements.txt -c constraints.txt | \
+		sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^\(Installing\) .*/  \1/p'
 	@touch $@
 
 # The checkout is the collection: playbooks and tests see it where Ansible looks for collections.
