@@ -124,9 +124,10 @@ def build():
     run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target,
                   artifact])
     installed = target / "ansible_collections" / "cfengine" / "hub_ha"
-    for playbook in ("upgrade-to-ha.yml", "install-ha.yml"):
-        run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check",
-                      installed / "playbooks" / playbook], cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
+    playbooks = sorted((installed / "playbooks").glob("*-*.yml")) + [installed / "playbooks" / name for name in (
+        "backup.yml", "restore.yml", "clients.yml")]
+    run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check"] + playbooks,
+        cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
     for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):
         run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/",
             ANSIBLE_COLLECTIONS_PATH=str(target))
@@ -179,8 +180,8 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Taken in this order by two workers, one for each core, each with a lab of its own: the images first, for all need
-# them; of the scenarios the longest ones first. What times how long nobody serves comes after these, alone. (Others cut
-# the power too; they have a wider limit.)
+# them; of the scenarios the longest ones first. The two with the strictest limits for how long nobody serves come after
+# these, alone. (Others time it too; their limits leave room for a neighbour.)
 SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input",
                "molecule-enterprise", "molecule-third-hub", "molecule-clients", "molecule-interrupted")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them

@@ -121,6 +121,7 @@ def test_backup_while_the_pair_works(hub1, hub2, folder, known):
     with tarfile.open(path / "hub-hub1.tar.gz") as archive:
         names = archive.getnames()
     assert WORK[1:] + "/ppkeys/localhost.priv" in names and "etc/corosync/corosync.conf" in names
+    assert 'id="cfpgsql"' in (path / "cib.xml").read_text(encoding="utf-8")
     known.update(path=path, acknowledged=acknowledged)
 
 
