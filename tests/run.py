@@ -48,6 +48,7 @@ def install_packages():
              if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None]
     if not found:
         return
+    IMAGES.wait()  # the lab's prerequisites need the packager too
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
     if ours:
