@@ -181,9 +181,9 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Taken in this order by two workers, one for each core, each with a lab of its own: the images first, for all need
-# them; of the scenarios the longest ones first. The two with the strictest limits for how long nobody serves come after
+# them; of the scenarios the longest ones first. The one with the strictest limit for how long nobody serves comes after
 # these, alone. (Others time it too; their limits leave room for a neighbour.)
-SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input",
+SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input", "molecule-remove",
                "molecule-enterprise", "molecule-third-hub", "molecule-clients", "molecule-interrupted")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
 HERE = threading.local()  # root: the checkout whose lab this worker uses
