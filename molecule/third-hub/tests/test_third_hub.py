@@ -221,3 +221,21 @@ def test_nothing_is_left_to_return():
     """Nor to do for upgrade-to-ha.yml and third-hub.yml, with which it ends."""
     status, output = run("return-from-third-hub.yml")
     assert status == 0 and recap(output) == {"hub1": 0, "hub2": 0, "hub3": 0}, output
+
+
+def test_confirmed_promotion_stops_a_pair_that_lives(hub1, hub2):
+    """With the operator's word. The last test: nobody brings this pair back."""
+    lab("probe", "start", "--address", WHEREVER)
+    status, output = run("promote-third-hub.yml", "-e", "hub_ha_promote_confirm=true")
+    assert status == 0 and takes_writes("hub3"), output
+    ended = time.time()
+    wait_for("a write on the third hub", lambda: report("probe", "--read-from", "hub3")["last_ack"] > ended, 20)
+    lab("probe", "stop")
+    found = report("probe", "--read-from", "hub3")
+    note(confirmed_gap_s=found["longest_gap_s"], acknowledged=found["acknowledged"], lost=found["lost"])
+    assert found["lost"] == 0, "a clean stop waits until the standbys have received everything"
+    for hub in (hub1, hub2):
+        assert hub.run("pgrep -u cfpostgres -f bin/postgres").rc == 1
+        assert SHARED not in hub.check_output("ip -4 addr show")
+        for unit in ("pacemaker", "corosync"):
+            assert not hub.service(unit).is_running and not hub.service(unit).is_enabled
