@@ -23,9 +23,12 @@ def test_there_is_something_to_look_at():
 
 
 @pytest.mark.parametrize("play", PLAYS)
-def test_secrets_do_not_go_through_files_of_the_controller(play, tmp_path):
-    """Ansible with a configuration that has no pipelining, and with the play's own variables."""
+def test_the_connection_is_pipelined(play):
     assert play["vars"]["ansible_pipelining"] is True
+
+
+def test_so_secrets_do_not_go_through_files_of_the_controller(tmp_path):
+    """Ansible with a configuration that has no pipelining, without the plays' variable and with it."""
     foreign, playbook = tmp_path / "ansible.cfg", tmp_path / "play.yml"
     foreign.write_text("[ssh_connection]\npipelining = False\n[connection]\npipelining = False\n", encoding="utf-8")
     program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
@@ -34,7 +37,7 @@ def test_secrets_do_not_go_through_files_of_the_controller(play, tmp_path):
     env.update(ANSIBLE_CONFIG=str(foreign), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"), NO_COLOR="1",
                ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"), HOME=str(tmp_path))
     sent = []
-    for variables in ({}, play["vars"]):
+    for variables in ({}, {"ansible_pipelining": True}):
         playbook.write_text(yaml.safe_dump([{
             "hosts": "localhost", "connection": "local", "gather_facts": False,
             "vars": dict(variables, ansible_python_interpreter=sys.executable),
