@@ -122,8 +122,8 @@ def seed(host="hub1", prepared=False, with_def_json=False, strict_trust=False, c
 
 
 def fill(host="hub1"):
-    """Give a hub that was made from nothing what the lab's own hubs hold: roles, databases with rows, and the library
-    that the writer needs. Returns False when that is there already."""
+    """Give a hub that was made from nothing what the lab's own hubs hold: roles, databases with rows, an access rule for
+    the writer outside, and the library that the writer needs. Returns False when that is there already."""
     podman.need(host)
     if psql(host, "SELECT 1 FROM pg_roles WHERE rolname = 'lab_writer';", database="postgres"):
         return False
@@ -134,6 +134,10 @@ def fill(host="hub1"):
         psql(host, absent((paths.CODE / "sql" / "roles.sql").read_text(encoding="utf-8"), have), database="postgres")
         for name in ("cfsettings", "cfmp", "cfdb"):
             psql(host, (paths.CODE / "sql" / (name + ".sql")).read_text(encoding="utf-8"), database=name)
+        psql(host, "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password(), database="postgres")
+        podman.execute(host, ["sh", "-c", "cat >>%s/state/pg/data/pg_hba.conf" % work(host)],
+                       stdin="hostssl cfdb lab_writer 192.168.100.0/24 scram-sha-256\n")
+        psql(host, "SELECT pg_reload_conf();", database="postgres")
     return True
 
 
