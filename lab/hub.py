@@ -134,11 +134,17 @@ def fill(host="hub1"):
         psql(host, absent((paths.CODE / "sql" / "roles.sql").read_text(encoding="utf-8"), have), database="postgres")
         for name in ("cfsettings", "cfmp", "cfdb"):
             psql(host, (paths.CODE / "sql" / (name + ".sql")).read_text(encoding="utf-8"), database=name)
-        psql(host, "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password(), database="postgres")
+        set_writer_password(host)
         podman.execute(host, ["sh", "-c", "cat >>%s/state/pg/data/pg_hba.conf" % work(host)],
                        stdin="hostssl cfdb lab_writer 192.168.100.0/24 scram-sha-256\n")
         psql(host, "SELECT pg_reload_conf();", database="postgres")
     return True
+
+
+def set_writer_password(host):
+    """Let the writer outside log in, and nobody read its password in a log."""
+    psql(host, "SET log_statement = 'none';\nSET password_encryption = 'scram-sha-256';\n"
+               "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password())
 
 
 def absent(sql, have):
@@ -157,8 +163,7 @@ def _database(host, prepared):
         podman.execute(host, ["systemctl", "restart" if prepared else "start", "cf-postgres.service"],
                        hint="Look: python3 -m lab exec %s -- tail /var/log/postgresql.log" % host)
         wait_for("PostgreSQL on %s" % host, lambda: psql(host, "SELECT 1;") == "1", 30)
-        psql(host, "SET log_statement = 'none';\nSET password_encryption = 'scram-sha-256';\n"
-                   "ALTER ROLE lab_writer PASSWORD '%s';\n" % writer_password())
+        set_writer_password(host)
 
 
 def _install_again(host):
