@@ -122,8 +122,8 @@ def seed(host="hub1", prepared=False, with_def_json=False, strict_trust=False, c
 
 
 def fill(host="hub1"):
-    """Give a hub that was made from nothing what the lab's own hubs hold: roles, databases with rows, an access rule for
-    the writer outside, and the library that the writer needs. Returns False when that is there already."""
+    """Give a hub that was made from nothing what the lab's own hubs hold: roles, databases with rows, an access rule
+    for the writer outside, and the library that the writer needs. Returns False when that is there already."""
     podman.need(host)
     if psql(host, "SELECT 1 FROM pg_roles WHERE rolname = 'lab_writer';", database="postgres"):
         return False
