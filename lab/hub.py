@@ -264,7 +264,9 @@ def _bootstrap(host, hub):
 def _start_daemons(host):
     daemons = DAEMONS + (PORTAL_DAEMONS if enterprise(host) and host.startswith("hub") else ())
     podman.execute(host, ["systemctl", "enable", "cfengine3.service", *daemons])
-    podman.execute(host, ["systemctl", "restart", *daemons], timeout=60)
+    podman.execute(host, ["systemctl", "start", *daemons], timeout=60)
+    # It alone has to begin anew; cf-monitord loses a SIGTERM in its first seconds, and systemd then waits 90 s for it.
+    podman.execute(host, ["systemctl", "restart", DAEMONS[0]], timeout=60)
 
 
 def _listens(host, port):
