@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Reads and changes a pacemaker CIB, and reads the state of the live cluster, with pacemaker's own command line.
 
-Everything runs through an injected runner (see runner.py). Secrets reach the tools through standard input and through
+Everything runs through an injected runner (see hubha/core/run.py). Secrets reach the tools through standard input and through
 files in a private directory, never as arguments.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, CommandMissing, CommandTimeout, HubError)
 
 #: where pacemaker keeps its CIB while it is stopped

@@ -19,7 +19,7 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration>"
              "<status/></cib>")

@@ -12,7 +12,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_mo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
 
 FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
 UFW_CONF = "/etc/ufw/ufw.conf"

@@ -20,7 +20,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
     fsync_path, nearest_existing, read_json, tree_size, write_json)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 BLOCK = 1 << 20
 EVERY = 0.5  # seconds between two notes of a job's progress

@@ -24,7 +24,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     firewall_loader, platforms, portal, rpm_loader, tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, HubError, which
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")

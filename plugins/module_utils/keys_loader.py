@@ -9,7 +9,7 @@ import stat
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 
 def names(folder):

@@ -11,7 +11,7 @@ import tempfile
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, install
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, which
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, which
 
 BLOCK = 1 << 20
 # Lists of their own, so that the host's stay as they are; every source that fails counts.

@@ -14,6 +14,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     cib_model, corosync, firewall_model, hub_model, install, platforms, portal)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
@@ -30,20 +31,6 @@ SAME_VERSION = ("corosync", "pacemaker", "resource-agents")
 # agent that reads this pacemaker's crm_mon; the first CFEngine with a supported PostgreSQL.
 OLDEST = {"corosync": (3, 1), "pacemaker": (2, 1), "resource-agents": (4, 6), "CFEngine": (3, 18)}
 ON = ("on", "true", "yes", "1")
-
-
-class Report:
-    """Collects every failure, so that the operator sees all of them at once."""
-
-    def __init__(self):
-        self.failures = []
-        self.warnings = []
-
-    def fail(self, host, problem, remedy):
-        self.failures.append({"host": host, "problem": problem, "remedy": remedy})
-
-    def warn(self, host, text):
-        self.warnings.append({"host": host, "problem": text})
 
 
 def as_list(value):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Talks to PostgreSQL's own programs: psql, pg_controldata, pg_basebackup.
 
-Everything goes through an injected runner (see runner.py), except the one command that must be
+Everything goes through an injected runner (see hubha/core/run.py), except the one command that must be
 read while it runs (:meth:`Postgres.stream`).
 """
 
@@ -20,7 +20,7 @@ import sys
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandMissing, Completed, HubError, local_runner, which)
 
 # Where runuser is missing: become the user for good, then exec. argv: USER GID PROGRAM ARGUMENTS...

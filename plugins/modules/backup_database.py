@@ -161,7 +161,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import f
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, read_text)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ARGUMENTS = {
     "directory": {"type": "path", "required": True},

@@ -108,7 +108,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup, full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import read_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import fsync_path, replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 
 def add(path, name, data):

@@ -238,7 +238,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, end_processes, postmaster_pid, processes_copying, processes_on, read_text)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import parse_backup_label
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, CommandMissing, CommandTimeout, HubError, fail, local_runner)
 
 ARGUMENTS = {

@@ -86,7 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, postmaster_pid, read_text)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
 
 def look(run, params):

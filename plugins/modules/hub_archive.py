@@ -93,7 +93,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import name_of
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 SHOWN = 20
 

@@ -118,7 +118,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 TEXT_LIMIT = 64 << 10
 SHOWN = (".cf", "/ha_info.json")  # names of files whose text a diff shows

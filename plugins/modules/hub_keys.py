@@ -156,7 +156,7 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_loader, keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 
 class KeysModule(AnsibleModule):

@@ -88,7 +88,7 @@ from threading import Thread
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, reach
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 
 def main():

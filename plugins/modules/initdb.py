@@ -83,7 +83,7 @@ import shutil
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import quote_identifier
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
 
 def statements(superusers, databases, owner):

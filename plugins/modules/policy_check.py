@@ -66,7 +66,7 @@ import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 POLICY = """body common control { bundlesequence => { "hub_ha_check" }; }
 bundle agent hub_ha_check

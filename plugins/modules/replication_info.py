@@ -181,7 +181,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, postmaster_pid, read_text, server_address)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
 
 def gather(postgres, params):

@@ -102,7 +102,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import fsync_path
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, end_processes, processes_on, read_text)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},

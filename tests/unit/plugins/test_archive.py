@@ -9,7 +9,7 @@ import os
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files
 
 FILES = {"b": (0o600, b"\x00\xff", None), "a/ü": (0o755, b"", None), "link": (0o777, None, "/elsewhere"),

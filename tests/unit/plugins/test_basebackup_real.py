@@ -17,7 +17,8 @@ from collections import namedtuple
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader, runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, processes_copying
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import (
@@ -27,7 +28,7 @@ PASSWORD = "it's a \\ \"long\" %s $HOME:pass word äß"
 DRIVER = """
 import json, sys
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import local_runner
 print(json.dumps(basebackup.BaseBackup(json.loads(sys.argv[1]), local_runner).run()))
 """
 

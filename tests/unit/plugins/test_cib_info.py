@@ -9,7 +9,7 @@ import os
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, CommandMissing, Completed, HubError)
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")

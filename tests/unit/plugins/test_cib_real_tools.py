@@ -18,7 +18,7 @@ import pytest
 
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, Completed, HubError, local_runner, which)
 from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
 

@@ -15,7 +15,7 @@ from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_loader as loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import firewall
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

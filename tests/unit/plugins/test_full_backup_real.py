@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive, full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.modules import backup_database, backup_seal, restore_database
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 

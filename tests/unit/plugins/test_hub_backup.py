@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_backup
 
 CIB = """<cib crm_feature_set="3.19.0" validate-with="pacemaker-3.9" epoch="%(epoch)s" num_updates="%(updates)s">

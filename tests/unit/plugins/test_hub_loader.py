@@ -20,7 +20,7 @@ from ansible_collections.cfengine.hub_ha.plugins.action import hub_info as actio
 from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandMissing, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import initdb
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import link_check
 
 ONE, TWO = "127.0.0.1", "127.0.0.2"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import policy_check
 
 UNTRUSTED = """   error: TRUST FAILED, server presented untrusted key: MD5=ab

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, postmaster_pid)
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info

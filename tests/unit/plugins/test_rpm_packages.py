@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, rpm_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import CommandError, Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import rpm_packages, selinux_boolean
 
 INSTALLED = "openssl 3.2.2-6.el9_5\npackage corosync is not installed\npackage pacemaker is not installed\n"

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import (
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, CommandMissing, CommandTimeout, HubError, local_runner)
 
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, tls_files
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.runner import Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
