@@ -32,7 +32,8 @@ MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", 
 CLIENT_UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord")
 
 AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
-               "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/resource.d/cfengine/pgsql")
+               "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/lib/hub_ha/bin", "/usr/lib/ocf/lib/hub_ha/psql",
+               "/usr/lib/ocf/resource.d/cfengine/pgsql")
 PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
 FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # Variables of the policy framework to which role hub adds its own.
