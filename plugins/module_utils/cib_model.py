@@ -252,8 +252,11 @@ def normalise(given):
             "symmetrical": text_of(item.get("symmetrical"))})))
     for item in given.get("locations") or []:
         where = "location %s" % item["id"]
+        rule = _rule(where, item, role, faults)
+        points = score(where, item.get("score"))
         wanted["constraints"].append(("rsc_location", _pruned({
-            "id": item["id"], "rsc": item["rsc"], "node": item["node"], "score": score(where, item.get("score"))})))
+            "id": item["id"], "rsc": item["rsc"], "node": item.get("node"), "score": None if rule else points,
+            "rule": rule and dict(rule, score=points)})))
     for key in DEFAULTS:
         wanted[key] = scalars(key, given.get(key), keep_none=True) or {}
     wanted["absent"] = list(given.get("absent") or [])
@@ -261,6 +264,22 @@ def normalise(given):
     if faults:
         raise HubError("the wanted cluster configuration is not usable: " + "; ".join(faults), faults=faults)
     return wanted
+
+
+def _rule(where, item, role, faults):
+    """The rule of a location: {"attribute", "operation", "value" or none, "role" or none}; None for one that names a node."""
+    rule = item.get("rule")
+    if not rule:
+        if not item.get("node"):
+            faults.append("%s: it needs a node or a rule" % where)
+        return None
+    if item.get("node"):
+        faults.append("%s: a rule is instead of a node, not beside it" % where)
+    unary = rule.get("operation") in ("defined", "not_defined")
+    if unary == (rule.get("value") is not None):
+        faults.append("%s: operation %s %s a value" % (where, rule.get("operation"), "takes no" if unary else "needs"))
+    return _pruned({"attribute": rule["attribute"], "operation": rule["operation"], "value": text_of(rule.get("value")),
+                    "role": role(where, rule.get("role"))})
 
 
 def _pruned(mapping):
@@ -601,19 +620,36 @@ def _edit_clone(root, item, ids, notes):
 
 def _edit_constraint(root, tag, attributes, new_roles):
     attributes = dict(attributes)
+    rule = attributes.pop("rule", None)
     for name in ("rsc-role", "with-rsc-role"):
         if name in attributes:
             attributes[name] = _spell_role(attributes[name], new_roles)
     section = _section(root, "constraints", create=True)
     element = _constraints(root).get(attributes["id"])
     if element is None:
-        ET.SubElement(section, tag, attributes)
-        return
+        element = ET.SubElement(section, tag, attributes)
     element.tag = tag
     _set_attributes(element, attributes)
+    wanted = _rule_element(attributes["id"], rule, new_roles) if rule else None
     for kid in _kids(element):
-        # Resource sets, rules and lifetimes would overrule the plain attributes.
-        element.remove(kid)
+        if wanted is not None and _canonical(kid) == _canonical(wanted):
+            wanted = None
+        else:
+            # Resource sets, other rules and lifetimes would overrule what is wanted.
+            element.remove(kid)
+    if wanted is not None:
+        element.append(wanted)
+
+
+def _rule_element(constraint, rule, new_roles):
+    """The element of a location's rule, with ids made from its own; see the pacemaker schema constraints-*.rng."""
+    name = constraint + "-rule"
+    element = ET.Element("rule", {"id": name, "score": rule["score"]})
+    if "role" in rule:
+        element.set("role", _spell_role(rule["role"], new_roles))
+    ET.SubElement(element, "expression", dict(
+        ((key, rule[key]) for key in ("attribute", "operation", "value") if key in rule), id=name + "-expression"))
+    return element
 
 
 def _edit_defaults(root, key, values, ids):
@@ -785,7 +821,11 @@ def _render_constraint(element):
     else:
         text, used = who("rsc", "role"), ("rsc", "role")
     words = ["%s=%s" % (key, value) for key, value in sorted(element.attrib.items()) if key not in used + ("id",)]
-    extra = sorted(set(kid.tag for kid in _kids(element)))
+    for rule in _kids(element, "rule"):
+        words += ["%s=%s" % (key, rule.get(key)) for key in ("role", "score") if rule.get(key)]
+        words += ["where " + " ".join(expression.get(key) for key in ("attribute", "operation", "value")
+                                      if expression.get(key)) for expression in _kids(rule, "expression")]
+    extra = sorted(set(kid.tag for kid in _kids(element) if kid.tag != "rule"))
     if extra:
         words.append("with " + ", ".join(extra))
     return "%s %s: %s" % (element.tag[4:], get("id"), " ".join([text] + words))

@@ -15,6 +15,7 @@ import re
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     cib_model, corosync, firewall_model, hub_model, install, platforms, portal)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import conninfo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
@@ -823,6 +824,12 @@ def wanted_settings(server, database, ha_dir):
     return {"include": include, "restart": restart, "blocked": blocked}
 
 
+def peer_addresses(networks, replication, infos):
+    """{host: own addresses of the other hub, the network of the replication first}: whence its standby streams."""
+    first = (replication or {}).get("network")
+    return dict((host, conninfo.ordered(networks, first, other)) for host in infos for other in infos if other != host)
+
+
 def slot_name(prefix, node):
     """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
     return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
@@ -1034,7 +1041,7 @@ def make_plan(results, settings, probes=None):
                         for number, text in enumerate(virtual_ips)]
         + [{"id": "cfvirtip_repl", "ip": text, "prefix": (network_of(networks, text) or {}).get("prefix")}
            for text in as_list(replication_ip)],
-        "primary_ip": replication_ip or (virtual_ips[0] if virtual_ips else None),
+        "peer_addresses": peer_addresses(networks, chosen["replication"], infos),
         "hba_addresses": ["%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in addresses],
         "pg_major": pg_major(infos[active]), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
         "pg_size": (postgres["server"] or {}).get("size_bytes"),

@@ -11,17 +11,24 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR
 
-# The pair stays where it is and leaves a hub at the first failure. As rsc_defaults, which CFEngine's guide sets, it would
-# hold for every other resource of the cluster too, and keep a fencing device off its only hub after one failed check.
-META = {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
+# One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
+# agent looks whether its data may follow). As rsc_defaults, which CFEngine's guide sets, these would hold for every other
+# resource of the cluster too, and keep a fencing device off its only hub after one failed check.
+DATABASE_META = {"resource-stickiness": "1000", "migration-threshold": "1", "failure-timeout": "5s"}
+# An address that is gone is brought up again where it was, before the database has to move for it.
+ADDRESS_META = {"resource-stickiness": "1000", "migration-threshold": "3", "failure-timeout": "60s"}
+# The hub that people can reach is worth more than the one that is active (its score is 1000, and as much for staying).
+CLIENTS_SCORE = "10000"
+AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
+# Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
+FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 
 
 def wanted_cib(plan, settings, known):
     """Arguments for module cib.
 
-    plan: see plan.make_plan. settings: {"fencing": list or "none", "user", "sslmode", "monitor_primary",
-    "monitor_standby", "operation_timeout", "start_timeout"} of the operator. known: hub_info's "cluster" of the
-    active hub.
+    plan: see plan.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
+    "operation_timeout", "start_timeout"} of the operator. known: hub_info's "cluster" of the active hub.
     """
     fencing = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
@@ -45,7 +52,13 @@ def wanted_cib(plan, settings, known):
              "then_action": "stop", "kind": "Optional", "symmetrical": False}],
         # A device must not run on the hub that it is to switch off.
         "locations": [{"id": "%s-not-on-target" % item["id"], "rsc": item["id"], "node": plan["nodes"][item["hub"]],
-                       "score": "-INFINITY"} for item in fencing],
+                       "score": "-INFINITY"} for item in fencing] + [
+            {"id": "cfpgsql-not-forked", "rsc": "mscfpgsql", "score": "-INFINITY",
+             "rule": {"attribute": FORKED, "operation": "defined"}},
+            {"id": "cfpgsql-not-given-up", "rsc": "mscfpgsql", "score": "-INFINITY",
+             "rule": {"attribute": GAVE_UP, "operation": "defined"}},
+            {"id": "cfpgsql-with-clients", "rsc": "mscfpgsql", "score": CLIENTS_SCORE,
+             "rule": {"attribute": CLIENTS, "operation": "eq", "value": "1", "role": "Promoted"}}],
         "properties": properties,
         "absent": gone(addresses + stonith, known),
     }
@@ -63,25 +76,25 @@ def gone(wanted, known):
 def address(item):
     """The primitive of one shared address."""
     return {"id": item["id"], "agent": "ocf:heartbeat:IPaddr2",
-            "params": {"ip": item["ip"], "cidr_netmask": str(item["prefix"])}, "meta": dict(META),
+            "params": {"ip": item["ip"], "cidr_netmask": str(item["prefix"])}, "meta": dict(ADDRESS_META),
             "operations": [{"name": "start", "interval": "0s", "timeout": "20s"},
                            {"name": "stop", "interval": "0s", "timeout": "20s"},
                            {"name": "monitor", "interval": "10s", "timeout": "20s"}]}
 
 
 def database(plan, settings, nodes):
-    """The primitive of the database; the agent's parameters are those of heartbeat/pgsql."""
+    """The primitive of the database; the agent's parameters are those of heartbeat/pgsql.
+
+    How the hubs' databases reach each other (master_ip, repuser, primary_conninfo_opt) is not here: a changed parameter
+    makes pacemaker restart both. The agent takes it from a file of the hub's own, and a change is a reload.
+    """
     layout = plan["layout"]
     params = {
-        "pgctl": plan["pg_bin"] + "/pg_ctl", "psql": plan["pg_bin"] + "/psql", "pgdata": layout["data_dir"],
+        "pgctl": plan["pg_bin"] + "/pg_ctl", "psql": AGENT_PSQL, "pgdata": layout["data_dir"],
         "config": layout["data_dir"] + "/postgresql.conf", "logfile": layout["pg_log"], "tmpdir": layout["tmp_dir"],
         "pgdba": layout["db_user"], "pgport": str(plan["pg_port"]), "pgdb": "postgres", "rep_mode": "async",
-        "node_list": " ".join(nodes), "repuser": settings["user"], "replication_slot_name": "hub_ha",
-        "master_ip": plan["primary_ip"], "restart_on_promote": "false", "check_wal_receiver": "true",
-        "crm_attr_timeout": "25",
-        "primary_conninfo_opt": "passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt connect_timeout=3 "
-                                "keepalives_idle=60 keepalives_interval=5 keepalives_count=5"
-                                % (layout["ha_dir"], settings["sslmode"], layout["ha_dir"]),
+        "node_list": " ".join(nodes), "replication_slot_name": "hub_ha", "restart_on_promote": "false",
+        "check_wal_receiver": "true", "crm_attr_timeout": "25",
     }
     socket_dir = plan["pg_socket"]
     # The agent refuses to start without it when postgresql.conf sets unix_socket_directories.
@@ -91,11 +104,11 @@ def database(plan, settings, nodes):
     operations += [{"name": name, "interval": "0s", "timeout": settings["operation_timeout"]}
                    for name in ("stop", "promote", "demote")]
     operations.append({"name": "notify", "interval": "0s", "timeout": "90s"})
-    operations.append({"name": "monitor", "interval": settings["monitor_primary"], "timeout": "60s",
+    operations.append({"name": "monitor", "interval": settings["monitor_primary"], "timeout": "30s",
                        "role": "Promoted", "on_fail": "restart"})
-    operations.append({"name": "monitor", "interval": settings["monitor_standby"], "timeout": "60s",
+    operations.append({"name": "monitor", "interval": settings["monitor_standby"], "timeout": "30s",
                        "on_fail": "restart"})
-    return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": dict(META),
+    return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": dict(DATABASE_META),
             "operations": operations}
 
 

@@ -186,13 +186,32 @@ options:
         type: str
         required: true
       node:
-        description: Name of the node.
+        description: Name of the node. Either this or O(locations[].rule) must be given.
         type: str
-        required: true
       score:
         description: A number, V(INFINITY) or V(-INFINITY).
         type: str
         default: INFINITY
+      rule:
+        description: Nodes by one of their attributes, instead of a name.
+        type: dict
+        suboptions:
+          attribute:
+            description: The node attribute.
+            type: str
+            required: true
+          operation:
+            description: How it is compared.
+            type: str
+            choices: [defined, not_defined, eq, ne, lt, lte, gt, gte]
+            required: true
+          value:
+            description: What it is compared with; not for V(defined) and V(not_defined).
+            type: str
+          role:
+            description: The constraint holds for this role of a promotable clone only.
+            type: str
+            choices: [Promoted, Unpromoted, Started, Stopped]
   properties:
     description: Cluster properties; only those named are touched. One with the value null is removed.
     type: dict
@@ -296,6 +315,10 @@ EXAMPLES = r"""
           pcmk_host_list: hub1
     locations:
       - {id: fence-hub1-elsewhere, rsc: fence-hub1, node: hub1, score: -INFINITY}
+      - id: cfpgsql-not-forked
+        rsc: mscfpgsql
+        score: -INFINITY
+        rule: {attribute: hub_ha-forked, operation: defined}
     properties:
       stonith-enabled: true
 
@@ -393,8 +416,15 @@ ARGUMENTS = dict(
     ),
     locations=objects(
         rsc=dict(type="str", required=True),
-        node=dict(type="str", required=True),
+        node=dict(type="str"),
         score=dict(type="str", default="INFINITY"),
+        rule=dict(type="dict", options=dict(
+            attribute=dict(type="str", required=True),
+            operation=dict(type="str", required=True,
+                           choices=["defined", "not_defined", "eq", "ne", "lt", "lte", "gt", "gte"]),
+            value=dict(type="str"),
+            role=dict(type="str", choices=ROLES),
+        )),
     ),
     properties=dict(type="dict"),
     rsc_defaults=dict(type="dict"),

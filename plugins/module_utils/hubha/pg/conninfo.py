@@ -1,0 +1,33 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How one hub's database reaches the other's, in libpq's words. No secret: the password stands in the passfile.
+
+A standby streams from the other hub's own addresses, in order of preference, and not from a shared one: a shared address
+moves while the standby is still to be sent the end of the WAL, and it lies on the clients' network.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence
+
+
+def ordered(networks: Sequence[Dict], first: str, host: str) -> List[str]:
+    """Own addresses of *host* on the networks that both hubs have, that on network *first* first.
+
+    networks: [{"network": CIDR, "addresses": {host: address}}].
+    """
+    return [net["addresses"][host] for net in sorted(networks, key=lambda net: net["network"] != first)]
+
+
+def options(ha_dir: str, sslmode: str) -> str:
+    """What every such connection says of TLS, passwords and of a peer that is gone without a word."""
+    return ("passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt connect_timeout=3 keepalives_idle=60 "
+            "keepalives_interval=5 keepalives_count=5" % (ha_dir, sslmode, ha_dir))
+
+
+def standby(addresses: Sequence[str], port: int, user: str, node: str, more: str) -> str:
+    """A standby's primary_conninfo, to the letter as heartbeat/pgsql's make_recovery_conf writes it.
+
+    node: the name by which the primary knows its standby. more: see options().
+    """
+    return "host=%s port=%d user=%s application_name=%s %s" % (",".join(addresses), port, user, node, more)
