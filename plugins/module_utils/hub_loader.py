@@ -31,7 +31,8 @@ MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", 
 
 CLIENT_UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord")
 
-AGENT_PATHS = ("/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
+AGENT_PATHS = ("/etc/cfengine-hub-ha", "/etc/cfengine-hub-ha/agent.conf",
+               "/usr/lib/ocf/resource.d/cfengine", "/usr/lib/ocf/lib/hub_ha",
                "/usr/lib/ocf/lib/hub_ha/ocf-shellfuncs", "/usr/lib/ocf/lib/hub_ha/bin", "/usr/lib/ocf/lib/hub_ha/psql",
                "/usr/lib/ocf/resource.d/cfengine/pgsql")
 PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons

@@ -817,7 +817,7 @@ def wanted_settings(server, database, ha_dir):
     need("wal_keep_size", "%dMB" % database["wal_keep_size"], number("wal_keep_size") >= database["wal_keep_size"])
     limit = database["max_slot_wal_keep_size"]
     need("max_slot_wal_keep_size", "%dMB" % limit, number("max_slot_wal_keep_size") == limit)
-    need("restart_after_crash", "off", current("restart_after_crash") == "off")
+    need("restart_after_crash", "on", current("restart_after_crash") in ON)
     need("ssl", "on", current("ssl") in ON)
     for name, file in (("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key"), ("ssl_ca_file", "root.crt")):
         need(name, "%s/%s" % (ha_dir, file), current(name) == "%s/%s" % (ha_dir, file))
