@@ -277,7 +277,7 @@ def _rule(where, item, role, faults):
         faults.append("%s: a rule is instead of a node, not beside it" % where)
     unary = rule.get("operation") in ("defined", "not_defined")
     if unary == (rule.get("value") is not None):
-        faults.append("%s: operation %s %s a value" % (where, rule.get("operation"), "takes no" if unary else "needs"))
+        faults.append("%s: operation %s %s value" % (where, rule.get("operation"), "takes no" if unary else "needs a"))
     return _pruned({"attribute": rule["attribute"], "operation": rule["operation"], "value": text_of(rule.get("value")),
                     "role": role(where, rule.get("role"))})
 

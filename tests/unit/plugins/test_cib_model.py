@@ -312,3 +312,44 @@ def test_summarise_simulation():
                      "stop cfpgsql:0 on hub1 (Promoted) because: node availability",
                      "promote cfpgsql:1 on hub2 (Unpromoted -> Promoted)"]
     assert model.summarise_simulation("no xml") == []
+
+
+# --- locations by an attribute of the node --------------------------------------------------------------------------
+
+FORKED = {"id": "not-forked", "rsc": "mscfpgsql", "score": "-INFINITY",
+          "rule": {"attribute": "hub_ha-forked", "operation": "defined"}}
+CLIENTS = {"id": "with-clients", "rsc": "mscfpgsql", "score": "10000",
+           "rule": {"attribute": "hub_ha-clients", "operation": "eq", "value": "1", "role": "Promoted"}}
+
+
+RESOURCE = '<clone id="mscfpgsql">%s</clone>' % (P % "cfpgsql")
+
+
+def test_a_location_with_a_rule_goes_in_once():
+    root = edit(cib(RESOURCE), locations=[FORKED, CLIENTS])[0]
+    found = root.find("configuration/constraints/rsc_location[@id='not-forked']")
+    assert found.attrib == {"id": "not-forked", "rsc": "mscfpgsql"}
+    assert found.find("rule").attrib == {"id": "not-forked-rule", "score": "-INFINITY"}
+    assert found.find("rule/expression").attrib == {
+        "id": "not-forked-rule-expression", "attribute": "hub_ha-forked", "operation": "defined"}
+    assert root.find(".//rsc_location[@id='with-clients']/rule").get("role") == "Promoted"
+
+
+def test_a_rule_that_somebody_changed_is_put_right_and_shown():
+    root = edit(cib(RESOURCE), locations=[CLIENTS])[0]
+    root.find(".//rsc_location[@id='with-clients']/rule").set("score", "1")
+    again, _notes, text = edit(root, locations=[CLIENTS])
+    assert again.find(".//rsc_location[@id='with-clients']/rule").get("score") == "10000"
+    assert "score=1 where hub_ha-clients eq 1" in text["before"] and "score=10000 where" in text["after"]
+
+
+@pytest.mark.parametrize("item, words", [
+    ({"id": "x", "rsc": "r", "score": "1"}, "a node or a rule"),
+    ({"id": "x", "rsc": "r", "node": "hub1", "rule": FORKED["rule"]}, "instead of a node"),
+    ({"id": "x", "rsc": "r", "rule": {"attribute": "a", "operation": "eq"}}, "needs a value"),
+    ({"id": "x", "rsc": "r", "rule": {"attribute": "a", "operation": "defined", "value": "1"}}, "takes no value"),
+])
+def test_rules_that_say_nothing_are_refused(item, words):
+    with pytest.raises(HubError) as caught:
+        model.normalise({"locations": [item]})
+    assert words in caught.value.message

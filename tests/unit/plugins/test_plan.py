@@ -80,7 +80,8 @@ def test_live_hub_and_blank_hub():
     assert found["client"]["network"] == "192.168.100.0/24"
     assert found["replication"]["network"] == "192.168.10.0/24"
     assert found["virtual_ips"] == [{"id": "cfvirtip", "ip": "192.168.100.100", "prefix": 24}]
-    assert found["primary_ip"] == "192.168.100.100"
+    assert found["peer_addresses"] == {"hub1": ["192.168.10.11", "192.168.100.11", "192.168.0.11"],
+                                       "hub2": ["192.168.10.10", "192.168.100.10", "192.168.0.10"]}
     assert found["hba_addresses"] == ["192.168.%s/32" % end for end in
                                       ("0.10", "0.11", "10.10", "10.11", "100.10", "100.11")]
     assert (found["pg_major"], found["pg_bin"], found["pg_port"]) == (17, "/usr/lib/postgresql/17/bin", 5432)
@@ -118,7 +119,7 @@ def test_two_clients_addresses_and_one_for_replication():
     assert found["failures"] == []
     assert [(item["id"], item["ip"]) for item in found["virtual_ips"]] == [
         ("cfvirtip", "192.168.100.100"), ("cfvirtip_2", "192.168.0.100"), ("cfvirtip_repl", "192.168.10.100")]
-    assert found["primary_ip"] == "192.168.10.100", "PostgreSQL streams to the address on the replication network"
+    assert found["peer_addresses"]["hub2"][0] == "192.168.10.10", "PostgreSQL streams over the replication network"
     assert found["replication"]["network"] == "192.168.10.0/24"
 
 
@@ -961,7 +962,7 @@ def test_no_more_links_than_knet_has():
 
 DATABASE = {"wal_keep_size": 512, "max_slot_wal_keep_size": 4096}
 INCLUDE = {"listen_addresses": "*", "wal_log_hints": "on", "wal_keep_size": "512MB",
-           "max_slot_wal_keep_size": "4096MB", "restart_after_crash": "off", "ssl": "on",
+           "max_slot_wal_keep_size": "4096MB", "ssl": "on",
            "ssl_cert_file": HA_DIR + "/server.crt", "ssl_key_file": HA_DIR + "/server.key",
            "ssl_ca_file": HA_DIR + "/root.crt"}
 
@@ -1033,11 +1034,17 @@ def test_enough_is_enough(name, value):
 def test_drift_is_mended_by_the_same_file():
     settings = after(INCLUDE, pair.stock_settings(DATA))
     settings["wal_keep_size"]["setting"] = "16"
-    settings["restart_after_crash"]["setting"] = "on"
     settings["wal_log_hints"].update(setting="on", pending_restart=True)
     found = wanted(settings)
     assert found["include"] == INCLUDE
     assert found["restart"] == ["wal_log_hints"], "the running server is to lose it at its next start"
+
+
+def test_a_backends_crash_is_mended_in_place():
+    """Pairs made before had it off: a failover for what PostgreSQL mends in a second, and an outage where a hub is alone."""
+    before = dict(INCLUDE, restart_after_crash="off")
+    found = wanted(after(before, pair.stock_settings(DATA)))
+    assert found["include"]["restart_after_crash"] == "on" and found["restart"] == []
 
 
 def test_changed_variable_changes_the_file_without_a_restart():

@@ -100,7 +100,7 @@ def removed(kept=()):
     for item in settings.values():
         if removal.ours(item) and not kept:
             item["sourcefile"] = None
-    for name in ("wal_log_hints", "wal_keep_size", "max_slot_wal_keep_size", "restart_after_crash"):
+    for name in ("wal_log_hints", "wal_keep_size", "max_slot_wal_keep_size"):
         settings[name]["sourcefile"] = None
     one["postgres"]["server"]["slots"] = None
     if kept:

@@ -12,9 +12,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import wanted_cib
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
-SETTINGS = {"fencing": "none", "user": "hub_ha", "sslmode": "verify-ca", "monitor_primary": "3s",
-            "monitor_standby": "4s", "operation_timeout": "120s", "start_timeout": "300s"}
-HA_DIR = "/var/lib/cfengine3/state/pg/hub_ha"
+SETTINGS = {"fencing": "none", "monitor_primary": "3s", "monitor_standby": "4s", "operation_timeout": "120s",
+            "start_timeout": "300s"}
 FENCING = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "password": "it's $ecret \\ %",
             "params": {"ip": "10.9.9.9", "lanplus": 1, "verbose": True}} for hub in ("hub1", "hub2")]
 
@@ -44,16 +43,25 @@ def test_whole_set():
     orders = [(item["first_action"], item["then_action"], item["kind"], item["symmetrical"])
               for item in found["orders"]]
     assert orders == [("promote", "start", "Mandatory", False), ("demote", "stop", "Optional", False)]
-    assert found["locations"] == []
+    assert [(item["rsc"], item["score"], sorted(item["rule"].items())) for item in found["locations"]] == [
+        ("mscfpgsql", "-INFINITY", [("attribute", "hub_ha-forked"), ("operation", "defined")]),
+        ("mscfpgsql", "-INFINITY", [("attribute", "hub_ha-gave_up"), ("operation", "defined")]),
+        ("mscfpgsql", "10000", [("attribute", "hub_ha-clients"), ("operation", "eq"), ("role", "Promoted"),
+                                ("value", "1")])]
     assert found["properties"] == {"stonith-enabled": "false"}
 
 
-def test_stickiness_and_threshold_hold_for_the_pairs_own_resources_only():
+def test_failure_policy_holds_for_the_pairs_own_resources_only():
     found = make(fencing=FENCING, virtual_ip=["192.168.100.100", "192.168.0.100"])
     assert "rsc_defaults" not in found and "op_defaults" not in found
     for item in found["primitives"]:
-        assert item["meta"] == ({} if item["agent"].startswith("stonith:") else {
-            "resource-stickiness": "INFINITY", "migration-threshold": "1"}), item["id"]
+        meta = item["meta"]
+        if item["agent"].startswith("stonith:"):
+            assert meta == {}, item["id"]
+            continue
+        assert meta["failure-timeout"] != "0", "%s: a failure that is never forgotten stops a hub for ever" % item["id"]
+        assert meta["resource-stickiness"] == "1000", "finite: the hub that people can reach is worth more"
+        assert meta["migration-threshold"] == ("1" if item["id"] == "cfpgsql" else "3"), item["id"]
 
 
 def test_address():
@@ -66,16 +74,21 @@ def test_database():
     found = primitive(make(), "cfpgsql")
     params = found["params"]
     assert found["agent"] == "ocf:cfengine:pgsql"
-    assert params["pgctl"] == "/usr/lib/postgresql/17/bin/pg_ctl" and params["psql"].endswith("/17/bin/psql")
+    assert params["pgctl"] == "/usr/lib/postgresql/17/bin/pg_ctl" and params["psql"] == "/usr/lib/ocf/lib/hub_ha/psql"
     assert params["pgdata"] == "/var/lib/cfengine3/state/pg/data"
-    assert params["node_list"] == "hub1 hub2" and params["master_ip"] == "192.168.100.100"
+    assert params["node_list"] == "hub1 hub2"
     assert params["rep_mode"] == "async" and params["restart_on_promote"] == "false"
-    assert params["repuser"] == "hub_ha" and params["replication_slot_name"] == "hub_ha"
+    assert params["replication_slot_name"] == "hub_ha"
     assert params["pgdba"] == "cfpostgres" and params["pgport"] == "5432"
-    conninfo = params["primary_conninfo_opt"].split()
-    assert "passfile=%s/pgpass" % HA_DIR in conninfo and "sslmode=verify-ca" in conninfo
-    assert "sslrootcert=%s/root.crt" % HA_DIR in conninfo
     assert all(isinstance(value, str) for value in params.values())
+
+
+@pytest.mark.parametrize("changes", [
+    {"virtual_ip": "192.168.100.150"}, {"replication_virtual_ip": "192.168.10.100"}])
+def test_how_the_hubs_reach_each_other_is_no_parameter_of_the_database(changes):
+    """A changed parameter makes pacemaker restart both databases."""
+    assert primitive(make(**changes), "cfpgsql") == primitive(make(), "cfpgsql")
+    assert not {"master_ip", "repuser", "primary_conninfo_opt"} & set(primitive(make(), "cfpgsql")["params"])
 
 
 def test_monitors_have_different_intervals_and_the_given_timeouts():
@@ -118,7 +131,6 @@ def test_several_addresses():
     assert found["groups"][0]["members"] == names
     assert [primitive(found, name)["params"]["ip"] for name in names] == [
         "192.168.100.100", "192.168.0.100", "192.168.10.100"]
-    assert primitive(found, "cfpgsql")["params"]["master_ip"] == "192.168.10.100"
 
 
 def test_fencing():
@@ -128,7 +140,7 @@ def test_fencing():
     assert device["params"] == {"pcmk_host_list": "hub2", "ip": "10.9.9.9", "lanplus": "1", "verbose": "true",
                                 "password_script": "/etc/pacemaker/hub_ha/fence-hub2"}
     assert found["properties"] == {"stonith-enabled": "true"}
-    assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"]] == [
+    assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"] if "node" in item] == [
         ("fence-hub1", "hub1", "-INFINITY"), ("fence-hub2", "hub2", "-INFINITY")]
     assert "ecret" not in json.dumps(found), "no password in the CIB"
 
