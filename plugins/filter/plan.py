@@ -11,7 +11,8 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    ansible_run, clients, corosync, full_backup, health, install, removal, scram, third, wayback)
+    ansible_run, clients, full_backup, health, install, removal, scram, third, wayback)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
 

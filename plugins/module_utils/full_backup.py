@@ -12,7 +12,8 @@ import json
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, corosync, health, hub_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, health, hub_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR, LAYOUTS
 

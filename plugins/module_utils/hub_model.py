@@ -196,7 +196,8 @@ def tree_digest(tree):
 def cib_summary(xml_text):
     """What matters of a CIB: its nodes, {resource id: agent}, our addresses, each node's cfpgsql-status, maintenance mode.
 
-    "cib_fencing" are those fencing devices that this collection has made: they have its constraint.
+    "cib_fencing" are those fencing devices that this collection has made: they have its constraint. "cib_node_list" is the
+    agent's parameter.
     """
     root = ElementTree.fromstring(xml_text)
     nodes = [node.get("uname") for node in root.findall("configuration/nodes/node")]
@@ -219,8 +220,10 @@ def cib_summary(xml_text):
     promoted = [name for name, value in status.items() if value == "PRI"]
     maintenance = [pair.get("value", "").lower() for pair in root.findall("configuration/crm_config//nvpair")
                    if pair.get("name") == "maintenance-mode"]
-    return {"cib_nodes": nodes, "cib_resources": resources, "cib_addresses": list(shared.values()), "cib_ips": shared,
-            "cib_fencing": fencing,
+    known = [pair.get("value", "").split() for primitive in root.iter("primitive") if primitive.get("id") == "cfpgsql"
+             for pair in primitive.findall("instance_attributes/nvpair") if pair.get("name") == "node_list"]
+    return {"cib_nodes": nodes, "cib_node_list": known[0] if known else [], "cib_resources": resources,
+            "cib_addresses": list(shared.values()), "cib_ips": shared, "cib_fencing": fencing,
             "pgsql_status": status, "promoted": promoted[0] if len(promoted) == 1 else None,
             "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 

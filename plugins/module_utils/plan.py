@@ -13,7 +13,8 @@ import ipaddress
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    cib_model, corosync, firewall_model, hub_model, install, platforms, portal)
+    cib_model, firewall_model, hub_model, install, platforms, portal)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import conninfo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
@@ -21,7 +22,6 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
 EXPIRY_WARNING = 30  # days left of a given certificate
-MAX_LINKS = 8      # knet, corosync.conf(5)
 RESOURCE_IDS = {"cfpgsql": ("ocf:cfengine:pgsql", "ocf:heartbeat:pgsql"), "cfvirtip": ("ocf:heartbeat:IPaddr2",),
                 "cfvirtip_repl": ("ocf:heartbeat:IPaddr2",), "cfengine": (), "mscfpgsql": ()}
 DEVICE_KEYS = ("id", "agent", "hub", "params", "password")  # of a fencing device; the first three must be there
@@ -762,7 +762,7 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
             if net is None:
                 report.fail("all", "hub_ha_links names %s, on which the hubs have no address in common (%s)"
                             % (text, where), "correct it, or leave hub_ha_links out: every shared network is used")
-            else:
+            elif net not in links:
                 links.append(net)
     if len(links) == 1:
         report.warn("all", "the hubs share one network only: a fault there separates them")
@@ -776,7 +776,16 @@ def choose_networks(networks, settings, virtual_ips, replication_ip, infos, repo
     if replication is None:
         others = [net for net in networks if net is not client]
         replication = others[-1] if others else client
-    return {"links": links[:MAX_LINKS], "client": client, "replication": replication}
+    return {"links": links[:corosync.MAX_LINKS], "client": client, "replication": replication}
+
+
+def numbered(links, running):
+    """The links, the preferred one first, each with its "number" for corosync and its "priority".
+
+    running: see corosync.running. What runs keeps its number; which one is preferred is hub_ha_links' order.
+    """
+    numbers = corosync.link_numbers([net["network"] for net in links], running)
+    return [dict(net, number=numbers[net["network"]], priority=len(links) - place) for place, net in enumerate(links)]
 
 
 def wanted_settings(server, database, ha_dir):
@@ -966,8 +975,8 @@ def check_policy(infos, active, settings, report):
 def make_plan(results, settings, probes=None):
     """The plan for the hubs.
 
-    results: {inventory name: result of module hub_info, or of an attempt that reached nobody}, in inventory
-    order. settings: see roles/know/defaults. probes: {host: link_check result}. Returns a dict with "failures"
+    results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
+    for a new pair only. settings: see roles/know/defaults. probes: {host: link_check result}. Returns a dict with "failures"
     (list of {"host", "problem", "remedy"}), "warnings", and as far as it could be decided the rest.
     """
     report = Report()
@@ -990,6 +999,11 @@ def make_plan(results, settings, probes=None):
     new = settings.get("install")
     if new:
         infos = install.foresee(infos, new, SUPPORTED_POSTGRES, report)
+    # A pair's order is that of its node numbers, whatever the inventory's is: node_list, certificates and all else follow.
+    names = [info["uname"].lower() for info in infos.values()]
+    running = corosync.running([info["cluster"]["corosync_conf"] for info in infos.values()], names)
+    node_ids = corosync.node_numbers(names, running)
+    infos = dict(sorted(infos.items(), key=lambda item: node_ids[item[1]["uname"].lower()]))
     active, passive = find_active(infos, report)
     check_names(infos, report)
     check_clocks(infos, report)
@@ -1013,7 +1027,9 @@ def make_plan(results, settings, probes=None):
     check_kept_addresses(infos, active, virtual_ips + as_list(replication_ip), report)
     check_cluster(infos, settings, report)
     check_authkey(infos, report)
-    networks = shared_networks(infos, set(virtual_ips + as_list(replication_ip)))
+    networks = sorted(shared_networks(infos, set(virtual_ips + as_list(replication_ip))), key=lambda net: (
+        corosync.MAX_LINKS if corosync.link_of(net["network"], running) is None
+        else corosync.link_of(net["network"], running)))
     chosen = choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)
     layout = infos[active]["layout"]
     postgres = infos[active]["postgres"]
@@ -1033,9 +1049,10 @@ def make_plan(results, settings, probes=None):
     addresses = sorted(set(address for net in networks for address in net["addresses"].values()),
                        key=lambda text: (":" in text, int(ipaddress.ip_address(text))))
     plan.update({
+        "hubs": list(infos), "node_ids": dict((host, node_ids[node]) for host, node in nodes.items()),
         "active": active, "passive": passive, "nodes": nodes, "layout": layout,
         "edition": infos[active]["cfengine"]["edition"],
-        "networks": networks, "links": chosen["links"], "client": clients, "replication": chosen["replication"],
+        "networks": networks, "links": numbered(chosen["links"], running), "client": clients, "replication": chosen["replication"],
         "virtual_ips": [{"id": "cfvirtip" if number == 0 else "cfvirtip_%d" % (number + 1), "ip": text,
                          "prefix": (network_of(networks, text) or {}).get("prefix")}
                         for number, text in enumerate(virtual_ips)]

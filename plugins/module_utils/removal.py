@@ -12,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync, firewall_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"

@@ -32,6 +32,9 @@ def wanted_cib(plan, settings, known):
     """
     fencing = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
+    # The agent does not care for the order, but each change of a parameter is a restart.
+    if sorted(known.get("cib_node_list") or []) == sorted(nodes):
+        nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
     properties = {"stonith-enabled": "true" if fencing else "false"}

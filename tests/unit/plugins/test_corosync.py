@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import corosync
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub.pair import corosync_conf
 
 # What Debian 13's package installs, its comments shortened.
@@ -117,3 +117,69 @@ def test_next_version_is_stable_once_written():
 def test_next_version_refuses_a_broken_file():
     with pytest.raises(ValueError):
         corosync.next_version(conf(0), ["}", conf(1)])
+
+
+def pair_text(ids=(1, 2), rings=(("0", "100"), ("1", "0"), ("2", "10")), version=3, names=("hub1", "hub2")):
+    """A pair's corosync.conf with these node ids, and (ring number, third part of its network) as links."""
+    nodes = "".join("node {\nnodeid: %s\nname: %s\n%s}\n" % (ids[number], name, "".join(
+        "ring%s_addr: 192.168.%s.%d\n" % (ring, part, 10 + number) for ring, part in rings)) for number, name in enumerate(names))
+    return "totem {\ncluster_name: cfcluster\nconfig_version: %d\n}\nnodelist {\n%s}\n" % (version, nodes)
+
+
+NAMES = ["hub1", "hub2"]
+NETS = ["192.168.100.0/24", "192.168.0.0/24", "192.168.10.0/24"]
+
+
+def test_the_running_cluster_is_the_one_of_the_highest_version_whose_nodes_are_ours():
+    old, new = pair_text(version=3), pair_text((2, 1), version=7)
+    for texts in ([old, new], [new, old], [None, new], ["", new], ["{", new], [STOCK, new]):
+        known = corosync.running(texts, NAMES)
+        assert (known.version, known.node("hub1"), known.node("HUB2"), known.node("hub9")) == (7, 2, 1, None)
+    for texts in ([], [None, ""], [STOCK], ["{"], [pair_text(names=("hub1", "hub3"))]):
+        assert corosync.running(texts, NAMES) is None
+    assert corosync.running([pair_text(names=("Hub1", "HUB2"))], NAMES).node("hub1") == 1
+
+
+def test_node_numbers_stay_whatever_the_order():
+    swapped = corosync.running([pair_text((2, 1))], NAMES)
+    for names in (["hub1", "hub2"], ["hub2", "hub1"]):
+        assert list(corosync.node_numbers(names, swapped).items()) == [("hub2", 1), ("hub1", 2)]
+    assert corosync.node_numbers(["hub2", "hub1"], None) == {"hub2": 1, "hub1": 2}, "a new pair: inventory order"
+    far = corosync.running([pair_text((7, 3))], NAMES)
+    assert list(corosync.node_numbers(NAMES, far).items()) == [("hub2", 3), ("hub1", 7)]
+
+
+def test_a_node_without_a_number_gets_one_that_is_free():
+    half = corosync.running([pair_text(("x", 1))], NAMES)
+    assert corosync.node_numbers(NAMES, half) == {"hub1": 2, "hub2": 1}
+
+
+@pytest.mark.parametrize("wanted, numbers", [
+    (NETS, {NETS[0]: 0, NETS[1]: 1, NETS[2]: 2}),
+    (NETS[::-1], {NETS[0]: 0, NETS[1]: 1, NETS[2]: 2}),
+    ([NETS[0], NETS[2]], {NETS[0]: 0, NETS[2]: 2}),  # a gap
+    (["10.0.0.0/8"] + NETS, {NETS[0]: 0, NETS[1]: 1, NETS[2]: 2, "10.0.0.0/8": 3}),
+    ([NETS[2], "10.0.0.0/8"], {NETS[2]: 2, "10.0.0.0/8": 3}),  # not the number of one that goes in the same change
+])
+def test_link_numbers_of_what_runs_stay(wanted, numbers):
+    known = corosync.running([pair_text()], NAMES)
+    assert list(corosync.link_numbers(wanted, known).items()) == sorted(numbers.items(), key=lambda item: item[1])
+
+
+def test_link_numbers_fill_a_gap_and_a_new_cluster_counts_from_nought():
+    gap = corosync.running([pair_text(rings=(("0", "100"), ("2", "10")))], NAMES)
+    assert corosync.link_numbers(NETS, gap) == {NETS[0]: 0, NETS[1]: 1, NETS[2]: 2}
+    assert corosync.link_numbers(NETS[::-1], None) == {NETS[2]: 0, NETS[1]: 1, NETS[0]: 2}
+
+
+def test_link_numbers_are_used_again_when_there_is_no_other():
+    full = corosync.running([pair_text(rings=[(str(number), str(number)) for number in range(8)])], NAMES)
+    wanted = ["192.168.%d.0/24" % number for number in range(7)] + ["10.0.0.0/8"]
+    assert corosync.link_numbers(wanted, full)["10.0.0.0/8"] == 7
+
+
+def test_a_link_by_name_is_on_no_network():
+    named = corosync.running([pair_text().replace("192.168.100.10", "hub1.example")
+                              .replace("192.168.100.11", "hub2.example")], NAMES)
+    assert corosync.link_of(NETS[0], named) is None and corosync.link_of(NETS[1], named) == 1
+    assert corosync.link_numbers([NETS[0], NETS[1]], named)[NETS[0]] == 3

@@ -76,7 +76,8 @@ def test_live_hub_and_blank_hub():
     assert (found["active"], found["passive"]) == ("hub1", "hub2")
     assert found["nodes"] == {"hub1": "hub1", "hub2": "hub2"}
     assert [net["network"] for net in found["networks"]] == ["192.168.100.0/24", "192.168.0.0/24", "192.168.10.0/24"]
-    assert found["links"] == found["networks"]
+    assert found["links"] == [dict(net, number=number, priority=3 - number)
+                              for number, net in enumerate(found["networks"])]
     assert found["client"]["network"] == "192.168.100.0/24"
     assert found["replication"]["network"] == "192.168.10.0/24"
     assert found["virtual_ips"] == [{"id": "cfvirtip", "ip": "192.168.100.100", "prefix": 24}]
@@ -956,6 +957,64 @@ def test_no_more_links_than_knet_has():
                               "cluster": {"cib_resources": {}}} for host in (1, 2)}
     found = plan.choose_networks(plan.shared_networks(infos, set()), {}, ["10.0.0.9"], None, infos, plan.Report())
     assert len(found["links"]) == 8
+
+
+# --- a pair keeps its order ---------------------------------------------------------------------------------------
+
+KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list", "nodes")
+
+
+def as_json(found):
+    """What a pair is made of, with the order of everything."""
+    return json.dumps([found[name] for name in KEPT])
+
+
+def test_a_new_pair_takes_the_order_of_the_inventory():
+    found = make(dict(reversed(list(pair.results().items()))))
+    assert found["hubs"] == ["hub2", "hub1"] and found["node_ids"] == {"hub2": 1, "hub1": 2}
+    assert found["active"] == "hub1"
+
+
+@pytest.mark.parametrize("active", ["hub1", "hub2"])
+def test_the_inventorys_order_changes_no_pair(active):
+    results = pair.running_pair(active)
+    swapped = dict(reversed(list(results.items())))
+    assert list(swapped) == ["hub2", "hub1"]
+    assert as_json(make(swapped)) == as_json(make(results))
+    assert make(swapped)["hubs"] == ["hub1", "hub2"] and make(swapped)["node_ids"] == {"hub1": 1, "hub2": 2}
+
+
+def test_a_pair_that_was_made_in_the_other_order_stays_as_it_is():
+    results = pair.running_pair()
+    for host, version in (("hub1", 3), ("hub2", 4)):
+        results[host]["hub"]["cluster"]["corosync_conf"] = pair.corosync_conf(nodes=("hub2", "hub1"), version=version)
+    results["hub1"]["hub"]["cluster"]["corosync_conf"] = pair.corosync_conf(version=3)  # older: does not count
+    found = make(results)
+    assert found["failures"] == [] and found["hubs"] == ["hub2", "hub1"] and found["node_ids"] == {"hub2": 1, "hub1": 2}
+
+
+def test_another_name_in_the_inventory_is_the_same_node():
+    results = pair.running_pair()
+    renamed = make({"b": results["hub2"], "a": results["hub1"]})
+    assert renamed["failures"] == [] and renamed["hubs"] == ["a", "b"] and renamed["node_ids"] == {"a": 1, "b": 2}
+    assert [link["number"] for link in renamed["links"]] == [0, 1, 2]
+
+
+def test_the_order_of_interfaces_changes_no_link():
+    results = pair.running_pair()
+    for info in results.values():
+        info["hub"]["addresses"].reverse()
+    found = make(results)
+    # eth2 is no link of the running cluster (see the fixture): it comes last, as link 2
+    assert [(link["network"], link["number"], link["priority"]) for link in found["links"]] == [
+        ("192.168.100.0/24", 0, 3), ("192.168.0.0/24", 1, 2), ("192.168.10.0/24", 2, 1)]
+
+
+def test_links_in_the_operators_order_keep_their_numbers_and_are_preferred_in_it():
+    wanted = ["192.168.10.0/24", "192.168.0.0/24"]
+    found = make(pair.running_pair(), links=wanted + wanted)
+    assert [(link["network"], link["number"], link["priority"]) for link in found["links"]] == [
+        ("192.168.10.0/24", 2, 2), ("192.168.0.0/24", 1, 1)]
 
 
 # --- settings of PostgreSQL ---------------------------------------------------------------------------------------

@@ -193,3 +193,11 @@ def test_module_cib_takes_them_out_of_the_group():
     assert results["hub1"]["hub"]["cluster"]["cib_fencing"] == ["fence-hub1", "fence-hub2"]
     after = cib_model.unparse(cib_model.edit(cib_model.parse(text), cib_model.normalise(dict(make(results))))[0])
     assert "fence-" not in after and "cfvirtip_2" not in after and 'id="cfvirtip"' in after
+
+
+@pytest.mark.parametrize("known, wanted", [(["hub2", "hub1"], "hub2 hub1"), ([], "hub1 hub2"), (["hub1", "hub3"], "hub1 hub2")])
+def test_node_list_keeps_its_order(known, wanted):
+    results = pair.running_pair()
+    results["hub1"]["hub"]["cluster"]["cib_node_list"] = known
+    database = [item for item in make(results)["primitives"] if item["id"] == "cfpgsql"][0]
+    assert database["params"]["node_list"] == wanted
