@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import RECOVERY_STATES
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
 
 MIB = 1024 * 1024
 RESERVE = 64 * MIB

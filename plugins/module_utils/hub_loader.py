@@ -24,7 +24,11 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     firewall_loader, platforms, portal, rpm_loader, tls_files)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import without_libpq_environment
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import control
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import history as histories
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import pid_file, postmaster_pid
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
@@ -272,7 +276,7 @@ def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
     """Result of the one query; a server that is just starting or stopping is asked again, for *limit* seconds at most."""
     deadline = clock() + limit
     while True:
-        done = run(argv, stdin=SQL, env={"PGUSER": "root", "PGCONNECT_TIMEOUT": "5"}, check=False)
+        done = run(argv, stdin=SQL, check=False)
         if done.rc == 0 or not any(text in done.err for text in PASSING) or clock() >= deadline:
             return done
         sleep(0.3)
@@ -282,8 +286,8 @@ def postgres(run, layout):
     """Everything about the hub's PostgreSQL; see hub_model.postgres_state for "state"."""
     data_dir = layout["data_dir"]
     version = (read_text(data_dir + "/PG_VERSION") or "").strip()
-    pidfile = hub_model.postmaster_pid(read_text(data_dir + "/postmaster.pid") or "")
-    pid = pidfile.get("pid")
+    pidfile = pid_file(data_dir)
+    pid = postmaster_pid(data_dir)
     running_bin = None
     if pid:
         try:
@@ -314,18 +318,19 @@ def postgres(run, layout):
         "server": None, "control": {}, "error": None,
         # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
         "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
-        "outside": read_text(layout["outside_conf"]), "history": hub_model.history(newest_history(data_dir)),
+        "outside": read_text(layout["outside_conf"]), "history": histories.to_entries(histories.parse(newest_history(data_dir))),
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
         if done.rc == 0:
-            result["control"] = hub_model.controldata(done.out)
+            result["control"] = control.summary(done.out)
     result["clone"] = hub_model.is_clone(result)
     if result["pid"]:
-        argv = [bin_dir + "/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-p", str(result["port"]), "-d", "postgres"]
+        argv = [bin_dir + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(result["port"]),
+                "-d", "dbname=postgres connect_timeout=5"]
         if result["socket_dir"]:
             argv += ["-h", result["socket_dir"]]
-        done = ask(run, argv)
+        done = ask(run, without_libpq_environment(argv))
         if done.rc == 0:
             result["server"] = json.loads(done.out)
             # A run that was cut off may have written a file and not told the server.

@@ -99,31 +99,6 @@ def pg_major(text):
     return match.group(1) if match else "0"
 
 
-def postmaster_pid(text):
-    """{"pid", "port", "socket_dir"} out of postmaster.pid (layout: PostgreSQL src/include/utils/pidfile.h)."""
-    lines = text.splitlines()
-    if len(lines) < 4 or not lines[0].strip().isdigit():
-        return {}
-    return {"pid": int(lines[0]), "port": int(lines[3]),
-            "socket_dir": lines[4].strip() if len(lines) > 4 and lines[4].strip() else None}
-
-
-def controldata(text):
-    """{"state", "system_identifier", "timeline", "checkpoint_lsn"} out of pg_controldata."""
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    timeline = fields.get("Latest checkpoint's TimeLineID", "").strip()
-    return {"state": fields.get("Database cluster state", "").strip(),
-            "system_identifier": fields.get("Database system identifier", "").strip(),
-            "timeline": int(timeline) if timeline.isdigit() else None,
-            "checkpoint_lsn": fields.get("Latest checkpoint location", "").strip() or None}
-
-
-def history(text):
-    """[{"timeline", "lsn"}] of a timeline's history file: which timelines it came from, and where it left each."""
-    found = re.findall(r"(?m)^(\d+)\s+([0-9A-F]+/[0-9A-F]+)", text or "")
-    return [{"timeline": int(timeline), "lsn": lsn} for timeline, lsn in found]
-
-
 def postgres_state(facts):
     """One word for the hub's PostgreSQL.
 

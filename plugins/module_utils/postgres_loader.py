@@ -8,7 +8,6 @@ read while it runs (:meth:`Postgres.stream`).
 
 from __future__ import annotations
 
-import grp
 import json
 import os
 import pwd
@@ -16,20 +15,22 @@ import re
 import selectors
 import signal
 import subprocess
-import sys
 import time
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import files as core_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandMissing, Completed, HubError, local_runner, which)
-
-# Where runuser is missing: become the user for good, then exec. argv: USER GID PROGRAM ARGUMENTS...
-BECOME = ("import os,pwd,sys; u=pwd.getpwnam(sys.argv[1]); g=int(sys.argv[2]); os.initgroups(u.pw_name,g); "
-          "os.setgid(g); os.setuid(u.pw_uid); os.environ['HOME']=u.pw_dir; os.execv(sys.argv[3],sys.argv[3:])")
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import (
+    become_prefix, clean_environment, without_libpq_environment)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import is_zombie, numeric_entries
 
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
+
+read_text = core_files.read_text
 
 
 class PostgresError(HubError):
@@ -38,50 +39,6 @@ class PostgresError(HubError):
     def __init__(self, kind, message, **details):
         super().__init__(message, kind=kind, **details)
         self.kind = kind
-
-
-def become_prefix(user, group=None):
-    """The words to put before a command so that it runs as OS user *user* (and *group*); raises HubError.
-
-    Nothing when this process already is that user; runuser when it is there, else python itself.
-    """
-    try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise HubError("There is no user %s on this host: install the hub's PostgreSQL package first "
-                       "(it makes that user), or set the right owner." % user)
-    try:
-        gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid
-    except KeyError:
-        raise HubError("There is no group %s on this host: make it, or set the right group." % group)
-    if os.geteuid() == entry.pw_uid:
-        return []
-    if os.geteuid() != 0:
-        raise HubError("This must run as root, to work as %s: use 'become: true'." % user)
-    runuser = which("runuser")
-    if runuser:
-        return [runuser, "-u", user] + (["-g", group] if group else []) + ["--"]
-    return [sys.executable, "-c", BECOME, user, str(gid)]
-
-
-def clean_environment(user=None):
-    """An environment for libpq programs in which nothing from outside changes where they connect."""
-    environment = dict((key, value) for key, value in os.environ.items() if not key.startswith("PG"))
-    environment.update(LC_ALL="C.UTF-8", LANGUAGE="C")
-    if user:
-        environment["HOME"] = pwd.getpwnam(user).pw_dir
-    return environment
-
-
-def without_libpq_environment(argv):
-    """*argv* so that no PG* variable of this process reaches it (an empty one would not do: PGSSLMODE= is an error)."""
-    names = sorted(key for key in os.environ if key.startswith("PG"))
-    if not names:
-        return list(argv)
-    prefix = [which("env") or "/usr/bin/env"]
-    for name in names:
-        prefix += ["-u", name]
-    return prefix + list(argv)
 
 
 class Postgres:
@@ -129,7 +86,7 @@ class Postgres:
         try:
             if done.rc != 0:
                 raise ValueError((done.err or done.out).strip())
-            return replication_model.parse_controldata(done.out)
+            return parse_controldata(done.out)
         except ValueError as error:
             raise PostgresError("unreadable", "pg_controldata cannot make sense of %s: %s" % (data_dir, error))
 
@@ -223,47 +180,6 @@ def end_group(process):
     process.poll()
 
 
-def postmaster_pid(data_dir):
-    """Pid (int) of the server that runs on *data_dir*, or None.
-
-    A pid file alone proves nothing (a crash leaves it, and the number may be somebody else's now): the
-    postmaster's working directory is its data directory.
-    """
-    try:
-        with open(os.path.join(data_dir, "postmaster.pid"), encoding="utf-8", errors="replace") as handle:
-            pid = abs(int(handle.readline().strip() or "0"))
-    except (OSError, ValueError):
-        return None
-    if pid <= 0:
-        return None
-    try:
-        same = os.path.samefile("/proc/%d/cwd" % pid, data_dir)
-    except OSError:
-        return None
-    return pid if same else None
-
-
-def server_address(data_dir, port=None, socket_dir=None):
-    """{"port", "socket_dir"} of the running server: what is given, else lines 4 and 5 of postmaster.pid."""
-    lines = (read_text(os.path.join(data_dir, "postmaster.pid")) or "").splitlines() + [""] * 5
-    return {"port": port or (int(lines[3]) if lines[3].strip().isdigit() else None),
-            "socket_dir": socket_dir or lines[4].strip() or None}
-
-
-def processes_on(data_dir):
-    """Pids of PostgreSQL processes whose working directory is *data_dir*, whatever the pid file says."""
-    found = []
-    for pid in numeric_entries("/proc"):
-        try:
-            if (os.path.samefile("/proc/%d/cwd" % pid, data_dir)
-                    and os.path.basename(os.readlink("/proc/%d/exe" % pid).split(" (deleted)")[0])
-                    in ("postgres", "postmaster")):
-                found.append(pid)
-        except OSError:
-            continue
-    return found
-
-
 def processes_copying(directory):
     """Pids of pg_basebackup processes that write into *directory*."""
     found = []
@@ -295,26 +211,3 @@ def end_processes(pids, patience=10):
         if time.monotonic() > deadline - patience / 2:
             sign = signal.SIGKILL
     return left
-
-
-def is_zombie(pid):
-    """Whether *pid* is dead and only not collected yet."""
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as handle:
-            return handle.read().rpartition(b")")[2].split()[:1] == [b"Z"]
-    except OSError:
-        return True
-
-
-def numeric_entries(directory):
-    """The entries of *directory* that are numbers, as ints."""
-    return [int(name) for name in os.listdir(directory) if name.isdigit()]
-
-
-def read_text(path):
-    """Text of a small file, None when there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

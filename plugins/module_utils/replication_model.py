@@ -4,12 +4,8 @@
 
 from __future__ import annotations
 
-import re
-
-LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
-
-# pg_controldata's "Database cluster state" of a directory that was, or is, replaying somebody else's WAL.
-RECOVERY_STATES = ("in archive recovery", "shut down in recovery")
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_diff, lsn_to_int
 
 # to_jsonb(row) -> 'column' is null when the running version has no such column, so one text serves
 # versions 13 to 18. The functions that only one role may call stand behind CASE on pg_is_in_recovery().
@@ -46,71 +42,6 @@ SELECT json_build_object(
                FROM pg_stat_wal_receiver r LIMIT 1)
 );
 """
-
-
-def lsn_to_int(lsn):
-    """Byte position (int) of an LSN such as ``0/16B3748``; None stays None. Raises ValueError."""
-    if lsn is None or lsn == "":
-        return None
-    match = LSN.match(str(lsn).strip())
-    if not match:
-        raise ValueError("not a log sequence number: %r" % (lsn,))
-    return (int(match.group(1), 16) << 32) + int(match.group(2), 16)
-
-
-def int_to_lsn(position):
-    """LSN text of a byte position (int); None stays None. Raises ValueError outside 64 bits."""
-    if position is None:
-        return None
-    if not 0 <= position < 1 << 64:
-        raise ValueError("not a log position: %r" % (position,))
-    return "%X/%X" % (position >> 32, position & 0xFFFFFFFF)
-
-
-def lsn_diff(ahead, behind):
-    """Bytes from *behind* to *ahead* (LSN texts), never negative; None when either is unknown."""
-    first, second = lsn_to_int(ahead), lsn_to_int(behind)
-    if first is None or second is None:
-        return None
-    return max(0, first - second)
-
-
-def parse_controldata(text):
-    """What pg_controldata prints, as a dict.
-
-    Keys: system_identifier (str), state (str), timeline (int), checkpoint_lsn, min_recovery_lsn (str or
-    None), checksums (bool), wal_log_hints (bool), raw (dict of all lines). Raises ValueError when the two
-    that everything depends on, identifier and state, are missing.
-    """
-    raw = {}
-    for line in text.splitlines():
-        key, separator, value = line.partition(":")
-        if separator:
-            raw[key.strip()] = value.strip()
-    identifier = raw.get("Database system identifier", "")
-    state = raw.get("Database cluster state", "")
-    if not identifier.isdigit() or not state:
-        raise ValueError("pg_controldata gave no system identifier or no cluster state")
-    timeline = raw.get("Latest checkpoint's TimeLineID", "")
-    minimum = raw.get("Minimum recovery ending location")
-    return {
-        "system_identifier": identifier,
-        "state": state,
-        "timeline": int(timeline) if timeline.isdigit() else None,
-        "checkpoint_lsn": raw.get("Latest checkpoint location"),
-        "min_recovery_lsn": None if minimum in (None, "0/0") else minimum,
-        "checksums": raw.get("Data page checksum version", "0") != "0",
-        "wal_log_hints": raw.get("wal_log_hints setting") == "on",
-        "raw": raw,
-    }
-
-
-def parse_backup_label(text):
-    """start_lsn (str or None) and timeline (int or None) from the text of a ``backup_label`` file."""
-    start = re.search(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)", text, re.M)
-    timeline = re.search(r"^START TIMELINE: (\d+)", text, re.M)
-    return {"start_lsn": start.group(1) if start else None,
-            "timeline": int(timeline.group(1)) if timeline else None}
 
 
 def stopped_role(control, has_standby_signal):

@@ -15,7 +15,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"

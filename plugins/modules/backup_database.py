@@ -158,9 +158,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, full_backup, full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import tree_size
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import first_version
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, read_text)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import lsn_to_int
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ARGUMENTS = {
@@ -223,9 +223,7 @@ class Backup:
 
     def local(self):
         """Port and directory of the local socket, as the server's own file says."""
-        lines = read_text(self.params["data_dir"] + "/postmaster.pid") or ""
-        fields = lines.splitlines() + [""] * 5
-        return {"port": fields[3].strip() or None, "socket_dir": fields[4].strip() or None}
+        return server_address(self.params["data_dir"])
 
     def copy(self, folder):
         """Runs pg_basebackup; raises PostgresError."""

@@ -236,8 +236,9 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
     fsync_path, nearest_existing, read_json, tree_size, write_json)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, end_processes, postmaster_pid, processes_copying, processes_on, read_text)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.replication_model import parse_backup_label
+    Postgres, PostgresError, end_processes, processes_copying, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, processes_on
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_backup_label
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, CommandMissing, CommandTimeout, HubError, fail, local_runner)
 

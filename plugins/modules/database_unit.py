@@ -84,8 +84,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, postmaster_pid, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
 
@@ -106,11 +106,10 @@ def take_over(postgres, params, found, clock=time.monotonic):
     """Stop and start; returns the seconds in between. Raises HubError, with the server started again if that works."""
     run = postgres.run
     pg_ctl = postgres.as_owner([postgres.program("pg_ctl"), "-D", params["data_dir"], "-w", "-t", str(params["wait"])])
-    lines = (read_text(params["data_dir"] + "/postmaster.pid") or "").splitlines() + [""] * 5
     if found["pid"]:
         # The second one writes only what has come since the first, so the stop has next to nothing left to write.
-        postgres.sql("CHECKPOINT;\nCHECKPOINT;\n", socket_dir=lines[4].strip() or None, timeout=params["wait"],
-                     port=params["port"] or (int(lines[3]) if lines[3].strip().isdigit() else None))
+        postgres.sql("CHECKPOINT;\nCHECKPOINT;\n", timeout=params["wait"],
+                     **server_address(params["data_dir"], params["port"]))
     began = clock()
     if settled(found, params):
         first = ["systemctl", "restart"]

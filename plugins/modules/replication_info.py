@@ -179,8 +179,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, postmaster_pid, read_text, server_address)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
 

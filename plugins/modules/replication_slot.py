@@ -72,7 +72,8 @@ actions:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, server_address
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restart_lsn', restart_lsn, "

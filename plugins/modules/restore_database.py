@@ -101,7 +101,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, full_backup, full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import fsync_path
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, end_processes, processes_on, read_text)
+    Postgres, PostgresError, end_processes, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import processes_on
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ARGUMENTS = {

@@ -17,7 +17,7 @@ from collections import namedtuple
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import become
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, processes_copying
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
@@ -283,8 +283,8 @@ def test_data_dir_is_a_file(lab, standby):
 
 @pytest.mark.parametrize("with_runuser", [True, False])
 def test_group(lab, standby, monkeypatch, with_runuser):
-    which = postgres_loader.which
-    monkeypatch.setattr(postgres_loader, "which",
+    which = become.which
+    monkeypatch.setattr(become, "which",
                         lambda name: which(name) if with_runuser or name != "runuser" else None)
     assert run(lab, standby, group="daemon")["changed"]
     gid = grp.getgrnam("daemon").gr_gid

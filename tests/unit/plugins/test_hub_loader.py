@@ -72,7 +72,7 @@ def version(argv):
 
 def database(layout, pid=None, major="17"):
     data = layout["data_dir"]
-    os.makedirs(data)
+    os.makedirs(data, exist_ok=True)
     for name, text in (("PG_VERSION", major + "\n"), ("postgresql.conf", "# conf\n"), ("pg_hba.conf", "# hba\n")):
         with open(os.path.join(data, name), "w", encoding="utf-8") as handle:
             handle.write(text)
@@ -159,7 +159,9 @@ def fixture_server(hub, tmp_path):
     with open(os.path.realpath("/bin/sleep"), "rb") as source:
         program.write_bytes(source.read())
     program.chmod(0o755)
-    with subprocess.Popen([str(program), "60"]) as process:
+    os.makedirs(hub["data_dir"])
+    # The working directory of a postmaster is its data directory.
+    with subprocess.Popen([str(program), "60"], cwd=hub["data_dir"]) as process:
         database(hub, process.pid)
         yield process
         process.kill()
@@ -172,8 +174,9 @@ def test_running_database(hub, server):
     assert (found["state"], found["pid"], found["port"]) == ("primary", server.pid, 5433)
     assert found["server"] == dict(answer, reload_pending=False) and found["error"] is None
     argv, stdin, env = [call for call in run.calls if "psql" in call[0][0]][0]
-    assert argv[1:] == ["-XAtq", "-v", "ON_ERROR_STOP=1", "-p", "5433", "-d", "postgres", "-h", "/run/pg"]
-    assert stdin == hub_loader.SQL and env["PGUSER"] == "root" and "PGCONNECT_TIMEOUT" in env
+    assert argv[1:] == ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", "5433", "-d",
+                        "dbname=postgres connect_timeout=5", "-h", "/run/pg"]
+    assert stdin == hub_loader.SQL and not env
 
 
 def test_files_written_after_the_server_read_them(hub, server):

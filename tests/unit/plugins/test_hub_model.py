@@ -70,16 +70,6 @@ TCP6 = """  sl  local_address                         remote_address            
    0: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000
 """
 
-CONTROLDATA = """pg_control version number:            1700
-Catalog version number:               202406281
-Database system identifier:           7441234567890123456
-Database cluster state:               shut down in recovery
-pg_control last modified:             Sun 23 Nov 2025 01:42:00 AM UTC
-Latest checkpoint location:           0/3000060
-Latest checkpoint's TimeLineID:       2
-Latest checkpoint's PrevTimeLineID:   1
-"""
-
 
 def test_addresses():
     assert hub_model.addresses(IP_ADDR) == [
@@ -132,28 +122,6 @@ def test_first_version(text, version):
     ("postgres (PostgreSQL) 13.22", "13"), ("", "0")])
 def test_pg_major(text, major):
     assert hub_model.pg_major(text) == major
-
-
-def test_postmaster_pid():
-    text = "812\n/var/lib/cfengine3/state/pg/data\n1763862120\n5432\n/tmp\nlocalhost\n  5432001 0\nready   \n"
-    assert hub_model.postmaster_pid(text) == {"pid": 812, "port": 5432, "socket_dir": "/tmp"}
-    assert hub_model.postmaster_pid("812\n/data\n1763862120\n5433\n\n*\n")["socket_dir"] is None
-    assert hub_model.postmaster_pid("812\n/data\n") == {}, "being written"
-    assert hub_model.postmaster_pid("-812\n/data\n1\n5432\n\n") == {}, "single user mode"
-    assert hub_model.postmaster_pid("") == {}
-
-
-def test_controldata():
-    assert hub_model.controldata(CONTROLDATA) == {
-        "state": "shut down in recovery", "system_identifier": "7441234567890123456", "timeline": 2,
-        "checkpoint_lsn": "0/3000060"}
-    assert hub_model.controldata("") == {"state": "", "system_identifier": "", "timeline": None, "checkpoint_lsn": None}
-
-
-def test_history_of_a_timeline():
-    text = "1\t0/3000148\tno recovery target specified\n\n2\t0/50000A0\tno recovery target specified\n"
-    assert hub_model.history(text) == [{"timeline": 1, "lsn": "0/3000148"}, {"timeline": 2, "lsn": "0/50000A0"}]
-    assert hub_model.history(None) == []
 
 
 @pytest.mark.parametrize("pid, server, folder, state", [

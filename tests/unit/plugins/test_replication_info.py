@@ -13,8 +13,10 @@ import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, postmaster_pid)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import int_to_lsn, lsn_diff, lsn_to_int
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 
@@ -24,26 +26,26 @@ FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures", "postgres")
 @pytest.mark.parametrize("lsn, number", [
     ("0/0", 0), ("0/16B3748", 23803720), ("1/0", 1 << 32), ("A/FFFFFFFF", (10 << 32) + 0xFFFFFFFF), (None, None)])
 def test_lsn(lsn, number):
-    assert model.lsn_to_int(lsn) == number
-    assert model.int_to_lsn(number) == lsn
+    assert lsn_to_int(lsn) == number
+    assert int_to_lsn(number) == lsn
 
 
 @pytest.mark.parametrize("text", ["x", "0", "0/", "/1", "0/123456789", "0/0 ;", "-1/0"])
 def test_bad_lsn(text):
     with pytest.raises(ValueError):
-        model.lsn_to_int(text)
+        lsn_to_int(text)
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 64])
 def test_bad_position(number):
     with pytest.raises(ValueError):
-        model.int_to_lsn(number)
+        int_to_lsn(number)
 
 
 def test_lsn_diff():
-    assert model.lsn_diff("1/0", "0/FFFFFFFF") == 1
-    assert model.lsn_diff("0/1", "0/2") == 0
-    assert model.lsn_diff("0/1", None) is None
+    assert lsn_diff("1/0", "0/FFFFFFFF") == 1
+    assert lsn_diff("0/1", "0/2") == 0
+    assert lsn_diff("0/1", None) is None
 
 
 @pytest.mark.parametrize("name, state, role", [
@@ -51,7 +53,7 @@ def test_lsn_diff():
     ("controldata-standby.txt", "shut down in recovery", "standby")])
 def test_controldata(name, state, role):
     with open(os.path.join(FIXTURES, name), encoding="utf-8") as handle:
-        control = model.parse_controldata(handle.read())
+        control = parse_controldata(handle.read())
     assert control["state"] == state and control["timeline"] == 1 and control["system_identifier"].isdigit()
     assert model.stopped_role(control, False) == role
     assert model.stopped_role(control, True) == "standby"
@@ -64,7 +66,7 @@ def test_controldata(name, state, role):
 @pytest.mark.parametrize("text", ["", "pg_control version number: 1300\n", "Database system identifier: abc\n"])
 def test_controldata_that_is_none(text):
     with pytest.raises(ValueError):
-        model.parse_controldata(text)
+        parse_controldata(text)
 
 
 def answer(**more):
@@ -159,7 +161,7 @@ def test_running_pair(lab):
     assert primary["system_identifier"] == standby["system_identifier"]
     assert primary["timeline"] == standby["timeline"] == 1
     assert primary["version_num"] == int(lab.primary.sql("SHOW server_version_num"))
-    assert primary["current_bytes"] == model.lsn_to_int(primary["current_lsn"]) > 0 and primary["receive_lsn"] is None
+    assert primary["current_bytes"] == lsn_to_int(primary["current_lsn"]) > 0 and primary["receive_lsn"] is None
     assert standby["current_lsn"] is None and standby["replay_bytes"] >= primary["current_bytes"] - 65536
     assert standby["lag_bytes"] == 0 and standby["lag_seconds"] == 0.0 and standby["replay_paused"] is False
 
