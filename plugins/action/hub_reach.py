@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-from threading import Thread
-
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import reach
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 
 
 class ActionModule(ActionBase):
@@ -16,19 +15,22 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        named, seen = self._task.args.get("addresses") or [], []
-        looking = Thread(target=lambda: seen.extend(self.look(named)))
-        looking.start()
+        named = self._task.args.get("addresses") or []
+        looking = self.look(named)
         result.update(self._execute_module(module_name="cfengine.hub_ha.hub_reach", task_vars=task_vars))
-        looking.join()
-        if "reached" in result:
-            # Of these only the host knew.
-            seen += self.look([address for address in result["addresses"] if address not in named])
-            result["reached_here"] = seen
+        try:
+            seen = looking.result()
+            if "reached" in result:
+                # Of these only the host knew.
+                seen += self.look([address for address in result["addresses"] if address not in named]).result()
+                result["reached_here"] = seen
+        except Exception as error:
+            raise AnsibleActionFail("The controller could not look for signs of life of the hubs, and so cannot say that there are "
+                                    "none: %s" % error) from error
         return result
 
     def look(self, addresses):
-        """Signs of life as the module gives them."""
+        """Signs of life as the module gives them, on their way."""
         given = self._task.args
-        return reach.look(addresses, given.get("tcp_ports", reach.TCP_PORTS), given.get("udp_ports", reach.UDP_PORTS),
-                          float(given.get("timeout", reach.TIMEOUT))) if addresses else []
+        return reach.Aside(addresses, given.get("tcp_ports", reach.TCP_PORTS), given.get("udp_ports", reach.UDP_PORTS),
+                           float(given.get("timeout", reach.TIMEOUT)))

@@ -280,6 +280,16 @@ def promote_stops(verdict, facts, signs, hubs):
     return third.promote_stops(verdict, facts, signs, hubs)
 
 
+def promote_signs(facts, reached, hubs, off):
+    """See module_utils/third.py."""
+    return third.promote_signs(facts, reached, hubs, off)
+
+
+def promote_unproved(stops, facts):
+    """See module_utils/third.py. facts: {host: its variables}; the mark of a hub that has proved it is a fact."""
+    return third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True])
+
+
 def shared_here(ip_json, known):
     """See module_utils/third.py."""
     return third.shared_here(ip_json, known)
@@ -317,7 +327,8 @@ class FilterModule:
                 "third_plan": third_plan, "third_obstacles": third_obstacles,
                 "third_diverged": third_diverged, "third_conninfo": third_conninfo,
                 "third_guard": third_guard, "promote_verdict": promote_verdict,
-                "promote_stops": promote_stops, "shared_here": shared_here, "return_plan": return_plan,
+                "promote_stops": promote_stops, "promote_signs": promote_signs, "promote_unproved": promote_unproved,
+                "shared_here": shared_here, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,

@@ -15,7 +15,10 @@ POLICY_STAMPS = ("cf_promises_validated", "cf_promises_release_id")
 
 
 def addresses(ip_json):
-    """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}]."""
+    """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}].
+
+    "fleeting" is in those that end by themselves: IPv6 addresses for privacy, and deprecated ones.
+    """
     found = []
     for link in ip_json:
         for item in link.get("addr_info", []):
@@ -24,6 +27,8 @@ def addresses(ip_json):
             interface = ipaddress.ip_interface("%s/%s" % (item["local"], item["prefixlen"]))
             found.append({"interface": link["ifname"], "address": str(interface.ip), "prefix": item["prefixlen"],
                           "network": str(interface.network), "secondary": bool(item.get("secondary"))})
+            if interface.version == 6 and (item.get("temporary") or item.get("deprecated")):
+                found[-1]["fleeting"] = True
     return found
 
 

@@ -77,13 +77,16 @@ def check_virtual_ips(settings, report):
 def shared_networks(infos, exclude):
     """Networks on which every hub has an address: [{"network", "addresses": {host: address}, "interfaces"}].
 
-    exclude: the shared (virtual) addresses, which belong to no hub. Order: as the first hub lists them.
+    exclude: the shared (virtual) addresses, which belong to no hub. Order: as the first hub lists them. An address that
+    several hubs have is none of a network between them: it is that of a bridge within each (docker0, virbr0).
     """
     hosts = list(infos)
     per_host = {}
+    everywhere = [text for host in hosts for text in {item["address"] for item in infos[host]["addresses"]}]
     for host in hosts:
         for item in infos[host]["addresses"]:
-            if item["address"] in exclude or ipaddress.ip_network(item["network"]).num_addresses < 4:
+            if item["address"] in exclude or ipaddress.ip_network(item["network"]).num_addresses < 4 \
+                    or everywhere.count(item["address"]) > 1 or item.get("fleeting"):
                 continue
             per_host.setdefault(item["network"], {}).setdefault(host, item)
     found = []

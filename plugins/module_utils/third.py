@@ -15,6 +15,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -125,9 +126,10 @@ def join(plan, infos, settings, third, report):
 
 
 def networks(plan, info):
-    """Shared addresses are no addresses of the third hub's own."""
+    """Shared addresses are no addresses of the third hub's own, nor are those that end by themselves."""
     shared = [item["ip"] for item in plan["virtual_ips"]]
-    info["addresses"] = [item for item in info["addresses"] if item["address"] not in shared]
+    info["addresses"] = [item for item in info["addresses"] if item["address"] not in shared
+                         and not item.get("fleeting")]
 
 
 def choose_address(plan, info, third):
@@ -403,11 +405,25 @@ def guard(plan, sslmode, user):
                 plan["layout"]["ha_dir"]))
 
 
-def promote_verdict(facts, reached, confirmed):
-    """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures", "reached"}.
+def promote_signs(facts, reached, hubs, off=()):
+    """Of what reach has found that which counts: every sign of life, and what could not be tried.
 
-    facts: hub_info's of the third hub. reached: [{"address", "port", "how", "from"}] of every sign of life of a hub of
-    the pair. confirmed: the operator takes it on himself; hubs that live are stopped first then.
+    facts: hub_info's of the third hub. hubs: {inventory name: address for SSH}. off: names of hubs that the operator has
+    switched off: for those, and where an address is nobody's for all of them, he answers for what could not be tried. A
+    real sign of life always counts.
+    """
+    pair_addresses = ((facts["cfengine"].get("hub_list") or {}).get("third") or {}).get("pair") or {}
+    own = dict((name, {name, address, *pair_addresses.get(name, [])}) for name, address in hubs.items())
+    return [item for item in reached if item["how"] != reach.UNTRIED or not set(off).issuperset(
+        [name for name in hubs if item["address"] in own[name]] or list(hubs) or [""])]
+
+
+def promote_verdict(facts, reached, confirmed):
+    """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures"}.
+
+    facts: hub_info's of the third hub. reached: promote_signs', [{"address", "port", "how", "from"}] of every sign of
+    life of a hub of the pair; what could not be tried counts as one. confirmed: the operator takes it on himself; hubs
+    that live are stopped first then.
     """
     report = pair.Report()
     host, postgres = facts["uname"], facts["postgres"]
@@ -425,22 +441,37 @@ def promote_verdict(facts, reached, confirmed):
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
                     "without a copy of the pair's database there is nothing to promote. If a way back has just stopped "
                     "it, and no hub of the pair takes writes: systemctl start %s" % facts["layout"]["db_unit"])
-    alive = []
-    for address in sorted(set(item["address"] for item in reached)):
-        signs = [item for item in reached if item["address"] == address]
-        ports = sorted(set((item["port"], item["how"]) for item in signs))
-        alive.append("%s (%s; seen from %s)" % (address, ", ".join("port %s %s" % port for port in ports),
-                                                " and ".join(sorted(set(item["from"] for item in signs)))))
+    alive = places([item for item in reached if item["how"] != reach.UNTRIED])
+    untried = places([item for item in reached if item["how"] == reach.UNTRIED])
     if alive and not confirmed:
         report.fail(host, "a hub of the pair can be reached: %s" % "; ".join(alive),
                     "two active hubs would each take writes that the other never sees. While the pair lives, fail over "
                     "within it. If this is meant, say so: -e hub_ha_promote_confirm=true; what lives is stopped first "
-                    "then, and what cannot be stopped you must switch off")
+                    "then, and what cannot be stopped you must switch off", "PAIR_LIVES")
+    if untried and not confirmed:
+        report.fail(host, "whether the pair lives could not be tried: %s" % "; ".join(untried),
+                    "silence only counts where the question went out. Let these ports out where they are tried from (route, "
+                    "filter for outgoing packets, IPv6), and run this again. Or look at the hubs yourself, switch them "
+                    "off, and name each one that is off: -e hub_ha_promote_off=hub1,hub2", "PAIR_UNTRIED")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
+def places(signs):
+    """Signs of life for people: ["ADDRESS (port 22 accepts; seen from HOST)"]."""
+    found = []
+    for address in sorted(set(item["address"] for item in signs)):
+        here = [item for item in signs if item["address"] == address]
+        ports = sorted(set((item["port"], item["how"], item.get("reason", "")) for item in here))
+        found.append("%s (%s; %s from %s)" % (
+            address, ", ".join("port %s %s%s" % (port, how, ": " + why if why else "") for port, how, why in ports),
+            "seen" if here[0]["how"] != reach.UNTRIED else "asked",
+            " and ".join(sorted(set(item["from"] for item in here)))))
+    return found
+
+
 def promote_stops(verdict, facts, signs, hubs):
-    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives.
+    """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives,
+    or that could not be asked.
 
     verdict: promote_verdict's; facts, signs: as it has got them. hubs: {name: address for SSH}. Whether a hub can be
     stopped is found out by Ansible's connection, whatever its port or way: one that lives and cannot be is an error.
@@ -453,6 +484,19 @@ def promote_stops(verdict, facts, signs, hubs):
     # Whose is it? A shared address is one of those that are stopped anyhow; for any other all hubs have to answer.
     strangers = alive.difference(*own.values()) - set(known.get("shared", []) if found else [])
     return list(hubs) if strangers else found
+
+
+def promote_unproved(stops, proved):
+    """What keeps the third hub from being promoted after the stop: a sentence, or "".
+
+    stops: promote_stops'. proved: names of the hubs that have said at the end of their stop that nothing serves there
+    any more; anything else (left out of the run, unreachable, failed, never asked) is no proof.
+    """
+    lacking = [name for name in stops if name not in proved]
+    return "" if not lacking else (
+        "The third hub was not promoted: %s gives signs of life, or could not be asked, and has not proved that it is "
+        "stopped, see above. Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it is "
+        "off already and only could not be asked: -e hub_ha_promote_off=%s" % (" and ".join(lacking), ",".join(lacking)))
 
 
 def shared_here(ip_json, known):

@@ -60,6 +60,8 @@ RETURN = r"""
 reached:
   description: >-
     Each sign of life that the host has seen, with address, port, how (accepts or refuses), and from, the host's name.
+    What the host could not try at all, for a filter, no route or no IPv6, is in it too, with how C(untried) and the
+    reason; who looks for silence must take that for alive.
   returned: success
   type: list
   elements: dict
@@ -84,11 +86,10 @@ hub:
   type: dict
 """
 
-from threading import Thread
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, reach
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 
 
 def main():
@@ -99,20 +100,22 @@ def main():
         "udp_ports": {"type": "list", "elements": "int", "default": reach.UDP_PORTS},
         "timeout": {"type": "float", "default": reach.TIMEOUT},
     })
-    params, seen = module.params, []
+    params = module.params
     layout, known, followed = hub_loader.known_hubs()
     addresses = sorted(set(params["addresses"] + reach.of_pair(known)))
     # Perhaps on a network of its own, which the controller does not reach.
     tried = sorted(set(addresses + reach.sources(followed)))
+    # Silence takes its time; meanwhile the host looks at itself.
+    looking = reach.Aside(tried, params["tcp_ports"], params["udp_ports"], params["timeout"])
     try:
-        # Silence takes its time; meanwhile the host looks at itself.
-        looking = Thread(target=lambda: seen.extend(reach.look(
-            tried, params["tcp_ports"], params["udp_ports"], params["timeout"])))
-        looking.start()
         hub = hub_loader.outside(local_runner, layout)
-        looking.join()
     except HubError as error:
         fail(module, error)
+    try:
+        seen = looking.result()
+    except Exception as error:  # whatever it is: nobody has looked then
+        module.fail_json(msg="This host could not look for signs of life of the hubs, and so cannot say that there are "
+                             "none: %s" % error)
     module.exit_json(changed=False, hub=hub, addresses=addresses, reached=seen)
 
 

@@ -126,6 +126,13 @@ def test_promotion_is_refused_while_the_pair_lives(hub1):
     assert not takes_writes("hub3") and hub1.service("pacemaker").is_running
 
 
+def test_a_limit_does_not_get_round_the_stop_of_the_pair(hub1):
+    """Nobody of the pair would be stopped, and the third hub promoted beside it."""
+    status, output = run("promote-third-hub.yml", "-e", "hub_ha_promote_confirm=true", "--limit", "hub3")
+    assert status != 0 and "leaves out hub1 and hub2" in " ".join(output.split()), output
+    assert not takes_writes("hub3") and takes_writes("hub1") and hub1.service("pacemaker").is_running
+
+
 def test_failover_within_the_pair(hub1, hub2):
     lab("writer", "stop")
     figures = report("writer", "--read-from", "hub1")

@@ -1,9 +1,10 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Every playbook says so, and fails, when the inventory names no hub."""
+"""Every playbook says so, and fails, when the inventory names no hub or a run leaves out what the rest relies on."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,15 +16,101 @@ ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml") if path.name != "inventory.yml")
 
 
+NOBODY = "{ansible_host: 127.0.0.1, ansible_port: 9, ansible_ssh_common_args: -oBatchMode=yes}"
+INVENTORY = """
+hubs: {hosts: {hub1: %s, hub2: %s}}
+third_hub: {hosts: {hub3: %s}}
+clients: {hosts: {client1: %s, client2: %s}}
+""" % ((NOBODY,) * 5)
+
+
+def run(playbook, inventory, *arguments, **environment):
+    """ansible-playbook: a CompletedProcess with all that was said in stdout."""
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory),
+         str(ROOT / "playbooks" / playbook), *arguments],
+        cwd=ROOT, env=dict(os.environ, NO_COLOR="1", ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".cache" / "collections"),
+                           **environment),
+        text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+@pytest.fixture(name="inventory")
+def fixture_inventory(tmp_path):
+    """Hubs, a third one and clients, none of which answers."""
+    path = tmp_path / "hosts.yml"
+    path.write_text(INVENTORY, encoding="ascii")
+    return path
+
+
+def refused(done, words):
+    """The run has failed with these words, and no host was asked."""
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and words in said and "Nothing was changed." in said, done.stdout
+    assert "UNREACHABLE" not in said and "Know both hubs" not in said, done.stdout
+
+
+WHOLE = "Run it with: ansible-playbook -i INVENTORY playbooks/%s"
+LEFT_OUT = "--limit leaves out %s, without which this cannot be done safely. " + WHOLE
+
+
+@pytest.mark.parametrize("playbook, limit, words", [
+    ("upgrade-to-ha.yml", "hub1", LEFT_OUT % ("hub2 and hub3", "upgrade-to-ha.yml")),
+    ("remove-ha.yml", "hub1,client1", LEFT_OUT % ("hub2", "remove-ha.yml")),
+    ("promote-third-hub.yml", "hub3", LEFT_OUT % ("hub1 and hub2", "promote-third-hub.yml")),
+    ("return-from-third-hub.yml", "hubs", LEFT_OUT % ("hub3", "return-from-third-hub.yml")),
+    ("clients.yml", "client1", LEFT_OUT % ("hub1 and hub2 and hub3", "clients.yml --limit client1,hubs,third_hub")),
+])
+def test_a_limit_that_leaves_out_a_hub(playbook, limit, words, inventory):
+    done = run(playbook, inventory, "--limit", limit, "-e", "hub_ha_promote_confirm=true")
+    said = " ".join(done.stdout.split())
+    left, command = words.split(", without which")[0], words.rpartition("playbooks/")[2]
+    for name in left.replace("--limit leaves out ", "").split(" and "):
+        assert name in said.partition("leaves out ")[2].partition(", without")[0].split(" and "), said
+    refused(done, "Run it with: ansible-playbook -i INVENTORY playbooks/" + command)
+
+
+@pytest.mark.parametrize("playbook, arguments", [
+    ("upgrade-to-ha.yml", ("--tags", "database")), ("upgrade-to-ha.yml", ("--skip-tags", "database")),
+    ("promote-third-hub.yml", ("--tags", "database", "--limit", "hubs,third_hub"))])
+def test_tags_leave_out_steps(playbook, arguments, inventory):
+    refused(run(playbook, inventory, *arguments), "Run all of it: ansible-playbook -i INVENTORY playbooks/" + playbook)
+
+
+@pytest.mark.parametrize("playbook, limit", [("backup.yml", "hub1"), ("clients.yml", "client1,hubs,third_hub")])
+def test_a_limit_that_leaves_out_nobody_who_is_needed(playbook, limit, inventory):
+    done = run(playbook, inventory, "--limit", limit)
+    assert "leaves out" not in done.stdout and "UNREACHABLE" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("stopped, words, strategy", [
+    ({}, "hub1 and hub2 gives signs of life", "linear"), ({"hub2": True}, "hub1 gives signs of life", "free"),
+    ({"hub1": True, "hub2": True}, "PostgreSQL takes writes", "linear")])
+def test_a_hub_that_has_not_proved_its_stop_keeps_the_third_one_from_being_promoted(tmp_path, stopped, words, strategy):
+    """The promoting play alone, whatever became of the stopping one: left out, unreachable, another strategy."""
+    plays = [{"hosts": "hub3", "gather_facts": False, "connection": "local", "tasks": [
+        {"ansible.builtin.set_fact": {"third_hub_stops": ["hub1", "hub2"]}},
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.third_hub", "tasks_from": "promote.yml",
+                                         "rolespec_validate": False}}]}]
+    playbook, hosts = tmp_path / "promote.yml", tmp_path / "hosts.yml"
+    playbook.write_text(json.dumps(plays), encoding="ascii")
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}}, "third_hub": {"hosts": {"hub3": {}}}}),
+                     encoding="ascii")
+    if stopped:
+        plays.insert(0, {"hosts": ",".join(stopped), "gather_facts": False, "tasks": [
+            {"ansible.builtin.set_fact": {"third_hub_stopped": True}}]})
+        playbook.write_text(json.dumps(plays), encoding="ascii")
+    done = run(playbook, hosts, "--limit", "hub3,localhost" if not stopped else "all", ANSIBLE_STRATEGY=strategy)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and words in said, done.stdout
+    assert ("The third hub was not promoted" in said) == (len(stopped) < 2)
+    assert ("[cfengine.hub_ha.third_hub : PostgreSQL takes writes]" in said) == (len(stopped) == 2), done.stdout
+
+
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
 def test_inventory_without_hubs(playbook, tmp_path):
     inventory = tmp_path / "hosts.ini"
     inventory.write_text("[clients]\nclient1\n", encoding="ascii")
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory),
-         str(ROOT / "playbooks" / playbook)],
-        cwd=ROOT, env=dict(os.environ, NO_COLOR="1", ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".cache" / "collections")),
-        text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = run(playbook, inventory)
     assert done.returncode != 0, done.stdout
     assert "The inventory has no group named hubs" in " ".join(done.stdout.split()), done.stdout
     assert "client1" not in done.stdout, "nobody is asked for anything"

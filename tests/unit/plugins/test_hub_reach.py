@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,10 +16,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cfengine.hub_ha.plugins.action import hub_reach as action
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, reach
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_reach
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
@@ -48,6 +53,108 @@ def test_silence_ends_in_time(monkeypatch):
         began = time.monotonic()
         assert reach.reach(["127.0.0.1"], [], [silent.getsockname()[1]], 1.0) == []
         assert time.monotonic() - began < 1.5
+
+
+def on_another_network(tmp_path, prepare, addresses, timeout=1.0):
+    """What reach() finds in a network namespace of its own, in which *prepare* (sh) has been run."""
+    program = tmp_path / "look.py"
+    program.write_text("import json, sys\nfrom ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host "
+                       "import reach\nprint(json.dumps(reach.reach(json.loads(sys.argv[1]), [5432], [5405], %s)))\n"
+                       % timeout, encoding="ascii")
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--net", "sh", "-ec", prepare + '; exec "$0" "$@"', sys.executable, str(program),
+         json.dumps(addresses)], env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)), text=True, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("prepare, reason", [
+    ("ip link set lo up", "Network is unreachable"),
+    ("ip link set lo up; ip route add prohibit 192.0.2.0/24", "Permission denied"),
+    ("ip link set lo up; ip route add unreachable 192.0.2.0/24", "No route to host"),
+])
+def test_what_the_kernel_does_not_send_was_not_tried(tmp_path, prepare, reason):
+    """A real kernel. It is no silence: nobody has been asked."""
+    assert on_another_network(tmp_path, prepare, ["192.0.2.10"]) == [
+        {"address": "192.0.2.10", "port": port, "how": "untried", "reason": reason} for port in (5405, 5432)]
+
+
+def test_silence_of_a_host_that_is_off_is_silence(tmp_path):
+    """A neighbour that does not answer ARP: the question went out."""
+    prepare = ("ip link add wire0 type veth peer name wire1; ip address add 192.0.2.1/24 dev wire0; ip link set wire0 up; "
+               "ip link set wire1 up")
+    assert on_another_network(tmp_path, prepare, ["192.0.2.10"], 4.0) == []
+
+
+class Filtered(socket.socket):
+    """What Linux does where the filter for outgoing packets drops UDP: send() fails with EPERM."""
+
+    def send(self, *given):
+        if self.type & socket.SOCK_DGRAM:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return super().send(*given)
+
+
+class NoFamily(socket.socket):
+    """A host without IPv6."""
+
+    def __init__(self, *given, **named):
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+
+def test_a_filter_for_outgoing_packets_is_no_silence(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.setattr(reach.socket, "socket", Filtered)
+        found = reach.reach(["127.0.0.1"], [port], [5405], 1.0)
+    assert found == [
+        {"address": "127.0.0.1", "port": 5405, "how": "untried", "reason": "Operation not permitted"},
+        {"address": "127.0.0.1", "port": port, "how": "accepts"}] or found == [
+        {"address": "127.0.0.1", "port": port, "how": "accepts"},
+        {"address": "127.0.0.1", "port": 5405, "how": "untried", "reason": "Operation not permitted"}]
+
+
+def test_a_host_without_that_family_of_addresses_has_not_tried(monkeypatch):
+    monkeypatch.setattr(reach.socket, "socket", NoFamily)
+    assert [(item["port"], item["how"]) for item in reach.reach(["::1"], [22], [5405], 0.2)] == [
+        (22, "untried"), (5405, "untried")]
+
+
+@pytest.mark.parametrize("who, filtered, code, sign", [
+    ("192.0.2.10", True, errno.EHOSTUNREACH, "refuses"),  # firewalld of the hub itself: it lives
+    ("192.0.2.1", True, errno.EHOSTUNREACH, "untried"), (None, False, errno.EPERM, "untried"),
+    ("192.0.2.1", False, errno.EHOSTUNREACH, None), (None, False, errno.ETIMEDOUT, None),
+    (None, False, errno.ENETUNREACH, None), (None, False, errno.ECONNREFUSED, "refuses")])
+def test_who_says_that_a_host_is_not_there(monkeypatch, who, filtered, code, sign):
+    monkeypatch.setattr(reach, "offence", lambda sock: (who, filtered))
+    sock = SimpleNamespace(getsockopt=lambda level, name: code)
+    found = reach.ended(sock, "192.0.2.10", ("hub1", 5432, socket.SOCK_STREAM))
+    assert (found or {"how": None})["how"] == sign
+
+
+def test_an_error_in_a_thread_is_an_error(monkeypatch, run_module, itself):
+    def broken(*given):
+        raise ValueError("filedescriptor out of range in select()")
+
+    monkeypatch.setattr(reach.select, "select", broken)
+    result = run_module(hub_reach, tcp_ports=[], udp_ports=[free(socket.SOCK_DGRAM)], timeout=1)
+    assert result["failed"] and "cannot say that there are none: filedescriptor out of range" in result["msg"]
+    monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, module_name, task_vars: {"reached": [], "addresses": []})
+    made = action.ActionModule.__new__(action.ActionModule)
+    made._task = SimpleNamespace(args={"addresses": ["127.0.0.1"], "timeout": 1})
+    with pytest.raises(AnsibleActionFail, match="cannot say that there are none: filedescriptor"):
+        made.run(None, {})
+
+
+def test_an_error_of_the_resolver_is_an_error(monkeypatch):
+    def broken(*given):
+        raise MemoryError("no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", broken)
+    with pytest.raises(MemoryError):
+        reach.resolved(["hub1"], 1.0)
 
 
 def test_name_that_does_not_resolve_is_silent():

@@ -11,7 +11,7 @@ import pytest
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -912,6 +912,39 @@ def test_shared_networks():
         {"network": "fd00::/64", "prefix": 64, "addresses": {"hub1": "fd00::1", "hub2": "fd00::2"},
          "interfaces": {"hub1": "e", "hub2": "x"}}]
     assert plan.shared_networks({}, set()) == []
+
+
+@pytest.mark.parametrize("interface, text, network", [
+    ("docker0", "172.17.0.1", "172.17.0.0/16"), ("virbr0", "192.168.122.1", "192.168.122.0/24"),
+    ("cni-podman0", "10.88.0.1", "10.88.0.0/16")])
+def test_a_bridge_that_each_hub_has_for_itself_is_no_network_between_them(interface, text, network):
+    results = pair.results()
+    for result in results.values():
+        result["hub"]["addresses"].append(address(interface, text, int(network.partition("/")[2]), network))
+    found, before = make(results), make()
+    assert found["failures"] == []
+    for key in ("networks", "links", "replication", "hba_addresses"):
+        assert found[key] == before[key], key
+
+
+def test_an_address_that_both_hubs_have_does_not_hide_their_own():
+    infos = {"hub1": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"), address("a", "10.0.0.7", 24, "10.0.0.0/24")]},
+             "hub2": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"), address("a", "10.0.0.8", 24, "10.0.0.0/24")]}}
+    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [{"hub1": "10.0.0.7", "hub2": "10.0.0.8"}]
+
+
+def test_addresses_that_end_by_themselves_are_nobodys():
+    def seen(last):
+        """As `ip -j addr` of Linux with privacy extensions."""
+        return hub_model.addresses([{"ifname": "eth0", "addr_info": [
+            {"family": "inet6", "local": "2001:db8::aa%d" % last, "prefixlen": 64, "scope": "global", "temporary": True},
+            {"family": "inet6", "local": "2001:db8::dead:%d" % last, "prefixlen": 64, "scope": "global", "deprecated": True},
+            {"family": "inet6", "local": "2001:db8::%d" % last, "prefixlen": 64, "scope": "global", "mngtmpaddr": True}]}])
+
+    infos = {"hub1": {"addresses": seen(10)}, "hub2": {"addresses": seen(11)}}
+    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [
+        {"hub1": "2001:db8::10", "hub2": "2001:db8::11"}]
+    assert len(seen(10)) == 3, "they are the hub's all the same: names may resolve to them"
 
 
 def test_network_of():

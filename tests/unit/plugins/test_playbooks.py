@@ -27,6 +27,12 @@ def test_the_connection_is_pipelined(play):
     assert play["vars"]["ansible_pipelining"] is True
 
 
+@pytest.mark.parametrize("play", PLAYS)
+def test_the_strategy_is_the_plays_own(play):
+    """An operator's ansible.cfg may say free; run_once and facts of other hosts need all hosts at the same task."""
+    assert play["strategy"] == "linear"
+
+
 def test_so_secrets_do_not_go_through_files_of_the_controller(tmp_path):
     """Ansible with a configuration that has no pipelining, without the plays' variable and with it."""
     foreign, playbook = tmp_path / "ansible.cfg", tmp_path / "play.yml"

@@ -286,6 +286,55 @@ def test_every_hub_that_lives_is_stopped_before(signs, hubs, stops):
     assert third.promote_stops(third.promote_verdict(info, seen, True), info, seen, hubs) == stops
 
 
+UNTRIED = {"address": "192.168.100.10", "port": 5405, "how": "untried", "reason": "Operation not permitted",
+           "from": "hub3"}
+
+
+def test_what_could_not_be_tried_counts_as_alive():
+    info = promoted()
+    info["postgres"].update(state="standby", standby_signal=True)
+    info["cfengine"]["hub_list"]["third"] = plan_for(standby())["hub_list"]["third"]
+    hubs = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
+    signs = third.promote_signs(info, [UNTRIED], hubs)
+    refused = third.promote_verdict(info, signs, False)
+    assert refused["do"] == "refuse" and refused["failures"][0]["code"] == "PAIR_UNTRIED"
+    assert "192.168.100.10 (port 5405 untried: Operation not permitted; asked from hub3)" in (
+        refused["failures"][0]["problem"])
+    assert "hub_ha_promote_off" in refused["failures"][0]["remedy"]
+    confirmed = third.promote_verdict(info, signs, True)
+    assert third.promote_stops(confirmed, info, signs, hubs) == ["hub1"]
+    alive = dict(UNTRIED, port=22, how="accepts")
+    assert [item["code"] for item in third.promote_verdict(info, signs + [alive], False)["failures"]] == [
+        "PAIR_LIVES", "PAIR_UNTRIED"]
+
+
+@pytest.mark.parametrize("change, off, counts", [
+    ({}, ["hub1"], False), ({}, ["hub1", "hub2"], False), ({}, [], True), ({}, ["hub2"], True), ({}, ["hub9"], True),
+    ({"how": "refuses"}, ["hub1"], True), ({"address": "192.168.10.10"}, ["hub1"], False),
+    ({"address": "hub1"}, ["hub1"], False), ({"address": "bastion"}, ["hub1"], False),
+    # Shared, or nobody's: it takes the word for both.
+    ({"address": "192.168.100.100"}, ["hub1"], True), ({"address": "192.168.100.100"}, ["hub1", "hub2"], False)])
+def test_only_the_operators_word_for_that_hub_waives_it(change, off, counts):
+    info = promoted()
+    info["cfengine"]["hub_list"]["third"] = plan_for(standby())["hub_list"]["third"]
+    item = dict(UNTRIED, **change)
+    hubs = {"hub1": "bastion", "hub2": "192.168.100.11"}
+    assert third.promote_signs(info, [item], hubs, off) == ([item] if counts else [])
+
+
+def test_without_hubs_no_word_waives_anything():
+    info = promoted()
+    assert third.promote_signs(info, [UNTRIED], {}, ["hub1"]) == [UNTRIED]
+
+
+@pytest.mark.parametrize("proved, lacking", [
+    ([], "hub1 and hub2"), (["hub1"], "hub2"), (["hub3"], "hub1 and hub2"), (["hub1", "hub2"], "")])
+def test_promoted_only_when_each_that_was_to_be_stopped_has_proved_it(proved, lacking):
+    said = third.promote_unproved(["hub1", "hub2"], proved)
+    assert (lacking in said and "has not proved" in said) if lacking else said == ""
+    assert third.promote_unproved([], []) == ""
+
+
 def test_shared_address_that_outlived_its_cluster():
     text = json.dumps([{"ifname": "eth0", "addr_info": [
         {"local": "192.168.100.%d" % last, "prefixlen": 24, "scope": "global"} for last in (10, 100)]}])
