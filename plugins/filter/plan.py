@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    ansible_run, clients, full_backup, health, install, removal, scram, third, wayback)
+    ansible_run, clients, full_backup, health, install, pair_file, removal, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 
@@ -149,6 +149,11 @@ def corosync_version(wanted, current_texts):
 def wanted_cib(the_plan, settings, known):
     """See module_utils/wanted_cib.py."""
     return wanted.wanted_cib(the_plan, settings, known)
+
+
+def pair_text(the_plan, host, settings):
+    """See module_utils/pair_file.py."""
+    return pair_file.pair_file(the_plan, host, settings)
 
 
 def cluster_problems(cluster, the_plan):
@@ -331,5 +336,6 @@ class FilterModule:
                 "shared_here": shared_here, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
-                "wanted_cib": wanted_cib, "cluster_problems": cluster_problems, "failed_standby": failed_standby,
+                "pair_text": pair_text, "wanted_cib": wanted_cib,
+                "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture}

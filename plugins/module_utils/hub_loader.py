@@ -31,7 +31,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import hi
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import pid_file, postmaster_pid
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
-                 "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3")
+                 "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)
 
 CLIENT_UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord")
 
@@ -564,7 +564,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
-        "paths": dict((path, summary(path)) for path in AGENT_PATHS + (
+        "paths": dict((path, summary(path)) for path in AGENT_PATHS + layouts.GUARD_FILES + (
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
             layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),

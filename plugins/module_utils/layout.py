@@ -13,6 +13,9 @@ FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's pa
 PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
 KEPT_UNIT = "/etc/systemd/system/hub-ha-address.service"  # brings up the shared addresses that a single hub keeps
 
+GUARD_UNIT = "cfengine-hub-ha-guard"
+GUARD_FILES = ("/etc/systemd/system/%s.service" % GUARD_UNIT, "/etc/cfengine-hub-ha", "/etc/cfengine-hub-ha/pair.json")
+
 
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
     state = work_dir + "/state"

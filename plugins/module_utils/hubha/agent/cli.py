@@ -1,0 +1,46 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The command line of hub-ha, the program on the hubs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Dict, List, Optional, Tuple
+
+from ..core.run import HubError
+
+# Sub-command: module of this package with main(argv, version) -> exit status, and one line of help. A module is loaded
+# only when it is asked for: the resource agent starts this program often.
+COMMANDS: Dict[str, Tuple[str, str]] = {
+    "guard": (".guard_service", "the service that watches the cluster's daemons; started by systemd"),
+    "status": (".status", "what the guard sees and does; --json for programs"),
+}
+
+
+def usage() -> str:
+    """The text of --help."""
+    lines = ["usage: hub-ha COMMAND [ARGUMENT...]", ""]
+    lines += ["  %-14s %s" % (name, COMMANDS[name][1]) for name in sorted(COMMANDS)]
+    return "\n".join(lines + ["  %-14s %s" % ("version", "of this program")])
+
+
+def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
+    """Runs one sub-command; returns the exit status (2: wrong usage, 1: an error that is told on stderr)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else ""
+    if name in ("version", "--version"):
+        print(version)
+        return 0
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        print(usage(), file=sys.stderr)
+        return 2
+    module = importlib.import_module(COMMANDS[name][0], __package__)
+    try:
+        return module.main(arguments[1:], version)
+    except HubError as error:
+        print("hub-ha %s: %s" % (name, error.message), file=sys.stderr)
+        return 1

@@ -1,0 +1,369 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the guard decides: an observation in, actions out. No I/O, no clock of its own.
+
+A hub whose cluster daemons are dead or stopped must not serve: nobody looks after its database any more, and the other
+hub takes over without asking it. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+from xml.etree import ElementTree
+
+COROSYNC = "corosync"
+PACEMAKERD = "pacemakerd"
+CHILDREN = ("pacemaker-based", "pacemaker-controld", "pacemaker-attrd", "pacemaker-execd", "pacemaker-fenced",
+            "pacemaker-schedulerd")
+DAEMONS = (COROSYNC, PACEMAKERD) + CHILDREN
+
+RUNNING, STOPPED, TRACED, GONE, SILENT = "running", "stopped", "traced", "gone", "silent"
+PRIMARY, STANDBY, NO_SERVER = "primary", "standby", "none"
+
+# Action kinds.
+LOOK, LOG, KILL, STOP_POSTGRES, DROP_ADDRESSES, RESTART = "look", "log", "kill", "stop_postgres", "drop_addresses", "restart"
+
+TRUE = ("true", "on", "yes", "y", "1")  # pacemaker's spellings of booleans (lib/common/strings.c, crm_str_to_boolean)
+FALSE = ("false", "off", "no", "n", "0")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long something may be wrong before the guard acts.
+
+    corosync does not come back by itself. systemd starts a killed pacemakerd again after 1 s, and that one takes its
+    children over; pacemakerd starts a killed child at once. gap: of the guard's own loop, after which it begins to
+    measure anew. alone: how long the other hub must have been away before a fault. look: how long an answer about the
+    units is waited for. settle: what daemons that were started have to be there in full.
+    """
+
+    corosync_gone: float = 0.4
+    pacemakerd_gone: float = 1.9
+    child_gone: float = 1.5
+    daemon_stopped: float = 1.0
+    child_stopped: float = 2.0
+    silent: float = 3.5
+    gap: float = 1.0
+    alone: float = 5.0
+    look: float = 1.0
+    settle: float = 15.0
+    backoff: Tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
+
+
+def silent_limit(token_ms: int) -> float:
+    """How long corosync may deliver nothing before it counts as not working.
+
+    While the membership changes nothing is delivered: a token, a consensus (half a token, role cluster) and the
+    synchronisation. Two seconds more, or a lost cable would be taken for a broken corosync.
+    """
+    return 1.5 * token_ms / 1000.0 + 2.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit as `systemctl show` tells of it: ActiveState, Result, ExecMainStatus."""
+
+    active: str
+    result: str
+    status: int
+
+    @property
+    def ended(self) -> bool:
+        """Stopped as somebody wanted: it ended by itself with success after being asked to."""
+        return self.active == "inactive" and self.result == "success" and self.status == 0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was asked for because something looked wrong.
+
+    began: when the look began (monotonic). units: {"corosync", "pacemaker": Unit}, None when systemd did not answer.
+    idle: why the CIB on disk forbids to act, None when it does not.
+    """
+
+    began: float
+    units: Optional[Mapping[str, Unit]]
+    idle: Optional[str]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One look at the hub.
+
+    now: monotonic clock. daemons: a state for each of DAEMONS. silent: since corosync has last brought the guard's own
+    message back; None when it never has in this life of corosync. postgres: PRIMARY, STANDBY or NO_SERVER.
+    peer_absent_since: when the other hub was first missed in the membership, None while it is there or is not known
+    about; stays as it was when corosync goes. look: the newest answer. restart: "", "running", "done" or "failed".
+    """
+
+    now: float
+    daemons: Mapping[str, str]
+    silent: Optional[float] = None
+    postgres: str = NO_SERVER
+    peer_absent_since: Optional[float] = None
+    look: Optional[Look] = None
+    restart: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits."""
+
+    kind: str
+    reason: str = ""
+    names: Tuple[str, ...] = ()
+    corosync: bool = False
+    alone: bool = False
+
+
+@dataclass
+class Guard:
+    """The state machine. armed: pacemaker has been seen running, so what runs on this hub is its business."""
+
+    limits: Limits = field(default_factory=Limits)
+    armed: bool = False
+    phase: str = "watch"  # or "recover": the daemons are being started again
+    reason: str = ""
+    expected: set = field(default_factory=set)
+    since: Dict[Tuple[str, str], float] = field(default_factory=dict)
+    killed: Dict[str, float] = field(default_factory=dict)
+    last: Optional[float] = None
+    resumed: float = 0.0
+    tries: int = 0
+    next_try: float = 0.0
+    waits: bool = False  # for the end of a restart
+    alone: bool = False
+    began: float = 0.0
+    noted: str = ""
+
+    def step(self, seen: Observation) -> List[Action]:
+        """What is to be done now, in this order."""
+        gap = 0.0 if self.last is None else seen.now - self.last
+        first = self.last is None
+        self.last = seen.now
+        if first or gap > self.limits.gap:
+            # What was measured before says nothing: this process, or the whole machine, stood still.
+            self.since.clear()
+            self.resumed = seen.now
+            if not first:
+                return [Action(LOG, "stood still for %.1f s; measuring begins anew" % gap)]
+        if seen.daemons.get(PACEMAKERD) == RUNNING:
+            self.armed = True
+        self.expected.update(name for name in DAEMONS if seen.daemons.get(name) in (RUNNING, TRACED))
+        return self.recover(seen) if self.phase == "recover" else self.watch(seen)
+
+    def note(self, text: str) -> List[Action]:
+        """The same text is logged once."""
+        if text == self.noted:
+            return []
+        self.noted = text
+        return [Action(LOG, text)]
+
+    def troubles(self, seen: Observation) -> Dict[Tuple[str, str], float]:
+        """{(daemon, state): since when} of everything that is wrong now."""
+        now = [(name, seen.daemons.get(name, GONE)) for name in DAEMONS
+               if name in self.expected and seen.daemons.get(name, GONE) in (STOPPED, GONE)]
+        if seen.daemons.get(COROSYNC) == RUNNING and seen.silent is not None and seen.now - self.resumed > self.limits.silent \
+                and seen.silent > self.limits.silent:
+            now.append((COROSYNC, SILENT))
+        self.since = dict((key, self.since.get(key, seen.now)) for key in now)
+        return self.since
+
+    def limit(self, name: str, state: str) -> float:
+        """How long that may last."""
+        if state == SILENT:
+            return 0.0  # measured already
+        if state == STOPPED:
+            return self.limits.child_stopped if name in CHILDREN else self.limits.daemon_stopped
+        if name == COROSYNC:
+            return self.limits.corosync_gone
+        return self.limits.pacemakerd_gone if name == PACEMAKERD else self.limits.child_gone
+
+    def watch(self, seen: Observation) -> List[Action]:
+        """While all is well, or not known to be otherwise."""
+        troubles = self.troubles(seen)
+        if not troubles:
+            self.killed.clear()
+            self.noted = ""
+            return []
+        actions = [Action(LOOK)]
+        overdue = [(name, state) for (name, state), since in troubles.items()
+                   if seen.now - since >= self.limit(name, state)]
+        mild = [name for name, state in overdue if state == STOPPED and name in CHILDREN and name not in self.killed]
+        if overdue and len(mild) == len(overdue):
+            look = self.answer(seen, min(troubles.values()))
+            if look is not None and look.idle is None:
+                for name in mild:
+                    self.killed[name] = seen.now
+                    self.since.pop((name, STOPPED), None)
+                actions.append(Action(KILL, "%s is stopped; pacemakerd starts it anew" % ", ".join(mild), tuple(mild)))
+            return actions
+        if not overdue:
+            return actions
+        return actions + self.judge(seen, overdue, min(troubles.values()))
+
+    def answer(self, seen: Observation, began: float) -> Optional[Look]:
+        """A look that began after the trouble did; one that knows nothing when none has come in time."""
+        if seen.look is not None and seen.look.began >= began:
+            return seen.look
+        if seen.now - began >= self.limits.look:
+            return Look(seen.now, None, None)
+        return None
+
+    def judge(self, seen: Observation, overdue: List[Tuple[str, str]], began: float) -> List[Action]:
+        """Something is wrong for too long: is it meant so, and if not, what has to be done?"""
+        look = self.answer(seen, began)
+        if look is None:
+            return []
+        what = ", ".join("%s is %s" % item for item in overdue)
+        if not self.armed:
+            return self.note("%s; pacemaker has not run since the guard was started: nothing is done" % what)
+        if look.idle is not None:
+            return self.note("%s; nothing is done: %s" % (what, look.idle))
+        planned = self.planned(look, [name for name, dummy in overdue])
+        if planned == "ending":
+            return self.note("%s; it is being stopped by systemd: nothing is done" % what)
+        if planned == "ended":
+            self.rest()
+            if seen.postgres == PRIMARY:
+                return [Action(STOP_POSTGRES, "pacemaker was stopped and has left a primary running"),
+                        Action(DROP_ADDRESSES)]
+            return self.note("%s; stopped by systemd: nothing is done" % what)
+        self.alone = seen.peer_absent_since is not None and began - seen.peer_absent_since >= self.limits.alone
+        return self.fail_stop(seen, what, COROSYNC in [name for name, dummy in overdue])
+
+    @staticmethod
+    def planned(look: Look, names: List[str]) -> str:
+        """"ending" or "ended" when somebody stops or has stopped the daemons through systemd, "" when not."""
+        if look.units is None or "pacemaker" not in look.units:
+            return ""
+        pacemaker, corosync = look.units["pacemaker"], look.units.get("corosync")
+        if pacemaker.active == "deactivating":
+            return "ending"
+        if not pacemaker.ended:
+            return ""
+        if COROSYNC in names and corosync is not None:
+            if corosync.active == "deactivating":
+                return "ending"
+            return "ended" if corosync.ended else ""
+        return "ended"
+
+    def rest(self) -> None:
+        """Nothing is expected to run until pacemaker is seen again."""
+        self.armed = False
+        self.expected.clear()
+        self.since.clear()
+        self.killed.clear()
+        self.phase = "watch"
+
+    def fail_stop(self, seen: Observation, reason: str, corosync: bool) -> List[Action]:
+        """First the hub stops serving, then its daemons are started again."""
+        self.phase, self.reason, self.tries, self.began = "recover", reason, 0, seen.now
+        found = []
+        if self.alone:
+            found.append(Action(LOG, "%s; the other hub was away before: the database goes on" % reason))
+        else:
+            if seen.postgres == PRIMARY:
+                found.append(Action(STOP_POSTGRES, reason))
+            found.append(Action(DROP_ADDRESSES, reason))
+        return found + self.restart(seen, corosync)
+
+    def lost(self, seen: Observation, reason: str) -> List[Action]:
+        """The other hub is a primary too, and it is the one to go on: this one stops, and joins again."""
+        self.alone = False
+        return self.fail_stop(seen, reason, corosync=False)
+
+    def restart(self, seen: Observation, corosync: bool) -> List[Action]:
+        self.tries += 1
+        self.waits = True
+        self.since.clear()
+        self.killed.clear()
+        return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone)]
+
+    def recover(self, seen: Observation) -> List[Action]:
+        """Until every daemon is there again."""
+        if self.waits:
+            if seen.restart == "running":
+                return []
+            self.waits = False
+            wait = self.limits.backoff[min(self.tries, len(self.limits.backoff)) - 1]
+            self.next_try = seen.now + (wait if seen.restart == "failed" else self.limits.settle + wait)
+            return []
+        down = [name for name in DAEMONS if seen.daemons.get(name) not in (RUNNING, TRACED)]
+        if not down and seen.silent is not None and seen.silent < self.limits.silent:
+            took = seen.now - self.began
+            self.phase, self.noted = "watch", ""
+            self.since.clear()
+            self.resumed = seen.now
+            return [Action(LOG, "the cluster's daemons are back %.1f s after the guard has stopped them" % took)]
+        if seen.now < self.next_try:
+            return []
+        look = seen.look if seen.look is not None and seen.look.began >= self.next_try else None
+        if look is None and seen.now - self.next_try < self.limits.look:
+            return [Action(LOOK)]
+        if look is not None and self.planned(look, [COROSYNC]):
+            self.rest()
+            return [Action(LOG, "the cluster was stopped by systemd: it is left so")]
+        found = [Action(LOG, "not back yet: %s; try %d" % (", ".join(down) or "corosync delivers nothing", self.tries + 1))]
+        if seen.postgres == PRIMARY and not self.alone and (look is None or look.idle is None):
+            found.append(Action(STOP_POSTGRES, self.reason))
+            found.append(Action(DROP_ADDRESSES, self.reason))
+        return found + self.restart(seen, corosync=COROSYNC in down or not down)
+
+
+def nvpairs(parent: Any) -> Dict[str, str]:
+    """{name: value} of every nvpair below an element; None counts as an empty element."""
+    return dict((item.get("name", ""), item.get("value", "")) for item in ([] if parent is None else parent.iter("nvpair")))
+
+
+def is_true(value: Optional[str]) -> bool:
+    """As pacemaker reads a boolean."""
+    return (value or "").strip().lower() in TRUE
+
+
+def is_false(value: Optional[str]) -> bool:
+    """As pacemaker reads a boolean."""
+    return (value or "").strip().lower() in FALSE
+
+
+def idle_reason(text: Optional[str], node: str) -> Optional[str]:
+    """Why the guard must not act, by the CIB on disk; None when it may.
+
+    text: of cib.xml, None when there is no such file. Nobody who holds it in memory answers when this is asked.
+    """
+    if text is None:
+        return "there is no CIB: this hub is no part of a cluster"
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError:
+        return None  # pacemaker replaces the file by rename; what cannot be read gives no leave to serve
+    if is_true(nvpairs(root.find("configuration/crm_config")).get("maintenance-mode")):
+        return "the cluster is in maintenance mode"
+    for item in root.iterfind("configuration/nodes/node"):
+        if (item.get("uname") or "").lower() == node.lower() and is_true(nvpairs(
+                item.find("instance_attributes")).get("maintenance")):
+            return "this hub is in maintenance"
+    defaults = nvpairs(root.find("configuration/rsc_defaults"))
+    primitive, parents = find_resource(root.find("configuration/resources"), "cfpgsql")
+    if primitive is None:
+        return "cfpgsql is not in the CIB: the database is not pacemaker's"
+    meta = dict(defaults)
+    for item in parents + [primitive]:
+        for attributes in item.findall("meta_attributes"):
+            meta.update(nvpairs(attributes))
+    if is_false(meta.get("is-managed")) or is_true(meta.get("maintenance")):
+        return "cfpgsql is not managed"
+    return None
+
+
+def find_resource(parent: Any, name: str) -> Tuple[Any, List[Any]]:
+    """(element, its parents from the outside) of a primitive; (None, []) when there is none."""
+    for item in [] if parent is None else list(parent):
+        if item.tag == "primitive" and item.get("id") == name:
+            return item, []
+        if item.tag in ("clone", "master", "group"):
+            found, between = find_resource(item, name)
+            if found is not None:
+                return found, [item] + between
+    return None, []

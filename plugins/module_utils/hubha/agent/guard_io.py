@@ -1,0 +1,287 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How the guard looks at the hub and acts on it: /proc, signals, addresses, units.
+
+What is asked five times a second starts no process and reads no disk: a disk that hangs must not hang the guard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import time
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from ..core.run import SBIN
+from ..pair.model import Pair
+from . import guard as decide
+
+COMM = dict((name[:15], name) for name in decide.DAEMONS)  # the kernel cuts a process's name there
+QUIT_TIME = 0.5  # seconds that PostgreSQL has after SIGQUIT
+CIB = "/var/lib/pacemaker/cib/cib.xml"
+CLAIM = """SELECT pg_is_in_recovery(),
+ CASE WHEN NOT pg_is_in_recovery() THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+ pg_snapshot_xmax(pg_current_snapshot())"""
+
+
+def run(argv: List[str], timeout: float, **more) -> Optional[subprocess.CompletedProcess]:
+    """The finished program, or None when it did not start or not end in time. Nothing of it is logged here."""
+    environment = {"PATH": "%s:/usr/bin:/bin" % SBIN, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "1"}
+    try:
+        return subprocess.run(argv, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=timeout, check=False, encoding="utf-8", errors="replace", **more)
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+class Processes:
+    """Processes of this host by /proc, those of other pid namespaces (containers on the hub) left out."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self.proc = proc
+        self.own = self.namespace("self")
+
+    def namespace(self, pid) -> Optional[int]:
+        """The pid namespace's number; None when the process is gone."""
+        try:
+            return os.stat("%s/%s/ns/pid" % (self.proc, pid)).st_ino
+        except OSError:
+            return None
+
+    def stat(self, pid: int) -> Optional[Tuple[str, str, int, int]]:
+        """(name, state, parent, start time in ticks since boot), None when the process is gone. proc(5)."""
+        try:
+            with open("%s/%d/stat" % (self.proc, pid), "rb", buffering=0) as stream:
+                text = stream.read(4096).decode("utf-8", "replace")
+        except OSError:
+            return None
+        name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
+        return name, rest[0], int(rest[1]), int(rest[19])
+
+    def pids(self) -> Iterable[int]:
+        """Of everything that runs."""
+        return [int(name) for name in os.listdir(self.proc) if name.isdigit()]
+
+    def named(self, names: Mapping[str, str]) -> Dict[str, List[Tuple[int, int]]]:
+        """{value of names: [(start time, pid)], the oldest first} of this namespace's processes with these names."""
+        found: Dict[str, List[Tuple[int, int]]] = {}
+        for pid in self.pids():
+            try:
+                with open("%s/%d/comm" % (self.proc, pid), "rb", buffering=0) as stream:
+                    comm = stream.read(64).decode("utf-8", "replace").rstrip("\n")
+            except OSError:
+                continue
+            if comm in names and self.namespace(pid) == self.own:
+                stat = self.stat(pid)
+                if stat and stat[1] not in "ZX":
+                    found.setdefault(names[comm], []).append((stat[3], pid))
+        return dict((name, sorted(items)) for name, items in found.items())
+
+    def inside(self, directory: str) -> List[int]:
+        """Processes whose working directory it is: all of a PostgreSQL server have its data directory."""
+        found = []
+        for pid in self.pids():
+            try:
+                if os.readlink("%s/%d/cwd" % (self.proc, pid)) == directory and self.namespace(pid) == self.own:
+                    found.append(pid)
+            except OSError:
+                continue
+        return found
+
+
+class Daemons:
+    """The cluster's daemons, found once and then looked at by their ids."""
+
+    RESCAN = 5.0  # seconds; at once while one is missing
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.known: Dict[str, Tuple[int, int]] = {}
+        self.scanned = 0.0
+
+    def states(self, now: float) -> Dict[str, str]:
+        """A state for each daemon."""
+        found = self.read()
+        missing = any(state == decide.GONE for state in found.values())
+        if now - self.scanned >= self.RESCAN or missing:
+            self.scanned = now
+            # A forked child bears its parent's name until it becomes something else: the oldest is the daemon.
+            self.known = dict((name, items[0]) for name, items in self.processes.named(COMM).items())
+            found = self.read()
+        return found
+
+    def read(self) -> Dict[str, str]:
+        found = {}
+        for name in decide.DAEMONS:
+            start, pid = self.known.get(name, (0, 0))
+            stat = self.processes.stat(pid) if pid else None
+            if stat is None or stat[3] != start or stat[1] in "ZX":
+                found[name] = decide.GONE
+            else:
+                found[name] = {"T": decide.STOPPED, "t": decide.TRACED}.get(stat[1], decide.RUNNING)
+        return found
+
+    def pid(self, name: str) -> int:
+        """Process id of a daemon that was seen, 0 when none was."""
+        return self.known.get(name, (0, 0))[1]
+
+    def kill(self, names: Iterable[str]) -> None:
+        """SIGKILL, and only to what still is that daemon."""
+        for name, items in self.processes.named(COMM).items():
+            if name in names:
+                for start, pid in items:
+                    stat = self.processes.stat(pid)
+                    if stat and stat[3] == start:
+                        send(pid, signal.SIGKILL)
+
+
+def send(pid: int, number: int) -> None:
+    """A signal to a process that may be gone by now."""
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
+
+
+class Server:
+    """This hub's PostgreSQL, and no other: the processes whose working directory is its data directory."""
+
+    def __init__(self, pair: Pair, processes: Processes) -> None:
+        self.pair, self.processes = pair, processes
+        self.account = None
+
+    def postmaster(self) -> Optional[int]:
+        """Process id by postmaster.pid, confirmed by /proc; None when no server runs. Reads the disk."""
+        try:
+            with open(self.pair.data_dir + "/postmaster.pid", encoding="utf-8", errors="replace") as stream:
+                pid = int(stream.readline())
+            if os.readlink("%s/%d/cwd" % (self.processes.proc, pid)) == os.path.realpath(self.pair.data_dir):
+                return pid
+        except (OSError, ValueError):
+            pass
+        return None
+
+    def role(self) -> str:
+        """What runs here. Reads the disk. A server that recovers from a crash counts as what it will be."""
+        if self.postmaster() is None:
+            return decide.NO_SERVER
+        return decide.STANDBY if any(os.path.exists("%s/%s.signal" % (self.pair.data_dir, name))
+                                     for name in ("standby", "recovery")) else decide.PRIMARY
+
+    def alive(self, pids: Iterable[int]) -> List[int]:
+        """Those that are no zombies."""
+        return [pid for pid in pids if (self.processes.stat(pid) or ("", "Z"))[1] not in "ZX"]
+
+    def stop(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> str:
+        """Stop the server at once, in 0.5 s and a little; what was done, for the log.
+
+        SIGQUIT, an immediate shutdown: sessions end, WAL is complete to the last commit. What is left after half a
+        second, and a server that somebody has stopped with a signal, is killed, sessions too.
+        """
+        directory, began = os.path.realpath(self.pair.data_dir), clock()
+        pids = self.alive(self.processes.inside(directory))
+        servers = [pid for pid in pids if (self.processes.stat(pid) or ("", "", 0))[2] not in pids]
+        if not pids:
+            return "PostgreSQL does not run"
+        frozen = [pid for pid in servers if (self.processes.stat(pid) or ("", ""))[1] == "T"]
+        if not frozen:
+            for pid in servers:
+                send(pid, signal.SIGQUIT)
+            while clock() - began < QUIT_TIME and self.alive(pids):
+                sleep(0.02)
+        killed = 0
+        for dummy in range(50):  # the postmaster first, or it starts new children
+            left = self.alive(self.processes.inside(directory))
+            if not left:
+                break
+            for pid in [pid for pid in servers if pid in left] + [pid for pid in left if pid not in servers]:
+                send(pid, signal.SIGKILL)
+                killed += 1
+            sleep(0.02)
+        return "PostgreSQL is stopped after %.2f s%s" % (clock() - began, ", %d processes by SIGKILL" % killed if killed else "")
+
+    def claim(self) -> Optional[Dict[str, Optional[int]]]:
+        """{"timeline", "next_xid"} of a primary as it answers; None when it does not, or is none."""
+        try:
+            self.account = self.account or pwd.getpwnam(self.pair.db_user)
+        except KeyError:
+            return None
+        argv = [self.pair.bin_dir + "/psql", "-XAtqw", "-F", " ", "-d", "postgres", "-p", str(self.pair.port), "-c", CLAIM]
+        if self.pair.socket_dir:
+            argv += ["-h", self.pair.socket_dir]
+        done = run(argv, 1.5, user=self.account.pw_uid, group=self.account.pw_gid, extra_groups=[])
+        words = done.stdout.split() if done is not None and done.returncode == 0 else []
+        if len(words) != 3 or words[0] != "f":
+            return None
+        return {"timeline": int(words[1]), "next_xid": int(words[2])}
+
+
+def interfaces() -> List[dict]:
+    """`ip -j address`; an empty list when it does not answer."""
+    done = run(["ip", "-j", "address"], 1.0)
+    try:
+        return json.loads(done.stdout) if done is not None and done.returncode == 0 else []
+    except ValueError:
+        return []
+
+
+def drop_addresses(pair: Pair) -> List[str]:
+    """Take the shared addresses off this hub's interfaces; those that were there."""
+    shared, found = [item.ip for item in pair.addresses], []
+    for item in interfaces():
+        for info in item.get("addr_info") or []:
+            if info.get("local") in shared:
+                run(["ip", "address", "del", "%s/%s" % (info["local"], info["prefixlen"]), "dev", item["ifname"]], 1.0)
+                found.append(info["local"])
+    return found
+
+
+def units() -> Optional[Dict[str, decide.Unit]]:
+    """The cluster's units; None when systemd does not answer within a second."""
+    done = run(["systemctl", "show", "corosync.service", "pacemaker.service", "--property",
+                "Id,ActiveState,Result,ExecMainStatus"], 1.0)
+    if done is None or done.returncode != 0:
+        return None
+    found = {}
+    for block in done.stdout.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        name = values.get("Id", "").rsplit(".", 1)[0]
+        status = values.get("ExecMainStatus", "")
+        found[name] = decide.Unit(values.get("ActiveState", ""), values.get("Result", ""), int(status) if status.isdigit() else -1)
+    return found
+
+
+def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
+    """What systemd and the CIB on disk say. now: when it began."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        text = None
+    except (OSError, ValueError):
+        text = ""
+    return decide.Look(now, units(), decide.idle_reason(text, pair.node))
+
+
+def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[str], None]) -> bool:
+    """What is left of the daemons is killed, and they are started again. corosync: it too. True when systemd did it.
+
+    alone: a hub whose peer is away. A corosync that starts alone has no quorum (wait_for_all), and pacemaker would stop
+    everything: this hub had the quorum before, and keeps it.
+    """
+    daemons.kill([name for name in decide.DAEMONS if corosync or name != decide.COROSYNC])
+    run(["systemctl", "reset-failed", "corosync.service", "pacemaker.service"], 5.0)
+    for unit in ("corosync.service", "pacemaker.service"):
+        done = run(["systemctl", "start", unit], 30.0)
+        if done is None or done.returncode != 0:
+            log("systemctl start %s: %s" % (unit, "no answer in 30 s" if done is None else done.stderr.strip()))
+            return False
+        if unit == "corosync.service" and corosync and alone:
+            done = run(["corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1"], 5.0)
+            if done is None or done.returncode != 0:
+                log("corosync-cmapctl -s quorum.cancel_wait_for_all: %s" % (
+                    "no answer in 5 s" if done is None else (done.stderr or done.stdout).strip()))
+    return True

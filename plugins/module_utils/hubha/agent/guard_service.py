@@ -1,0 +1,345 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The guard as a service: one thread watches and acts, others do what may block (corosync, disk, programs)."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ..pair import model
+from . import cpg
+from . import guard as decide
+from . import guard_io as host
+from .split import Claim, Split
+
+PERIOD = 0.2      # seconds between two looks
+HEARTBEAT = 0.5   # seconds between two messages to the own group
+GROUP = "hub_ha"
+PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which nodes are there without their guards
+STATE = "/run/cfengine-hub-ha/guard.json"
+STACK = 256 * 1024
+
+
+def log(text: str, level: int = 5) -> None:
+    """A line for the journal; level as in syslog: 3 error, 4 warning, 5 notice, 6 information."""
+    print("<%d>%s" % (level, text), file=sys.stderr, flush=True)
+
+
+def notify(text: str) -> None:
+    """sd_notify(3)."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(text.encode(), "\0" + path[1:] if path.startswith("@") else path)
+    except OSError:
+        pass
+
+
+def lock_memory() -> bool:
+    """What is in memory stays there, so that no page has to come from a disk that hangs. mlockall(2)."""
+    current, future, on_fault = 1, 2, 4
+    try:
+        return ctypes.CDLL(None, use_errno=True).mlockall(current | future | on_fault) == 0
+    except (OSError, AttributeError):
+        return False
+
+
+def worker(target: Callable[..., Any], *arguments: Any) -> threading.Thread:
+    """A thread that does not keep the process alive."""
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+class Channel:
+    """This hub's end of the group, in a thread of its own.
+
+    Read by other threads: brought (when the own message came back last, None: not in this life of corosync),
+    peer_absent_since, peer_guard (True, False, None: not known), peer (its newest message).
+    """
+
+    def __init__(self, pair: model.Pair, server: host.Server, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pair, self.server, self.clock = pair, server, clock
+        self.brought: Optional[float] = None
+        self.connected = False
+        self.peer_absent_since: Optional[float] = None
+        self.peer_guard: Optional[bool] = None
+        self.peer: Dict[str, Any] = {}
+        self.split = Split(pair.node)
+        self.verdict: Optional[Claim] = None
+        self.role = decide.NO_SERVER
+        self.claim: Optional[Dict[str, Any]] = None
+        self.asked = 0   # number of the newest question
+        self.asking = 0  # number of the one that is not answered yet, 0: none
+        self.epoch = 0   # number of changes of the membership
+        self.nodeid = 0
+
+    def run(self) -> None:
+        """For ever."""
+        lib, told = None, ""
+        while True:
+            group = None
+            try:
+                lib = lib or cpg.library()
+                group = cpg.Group(lib, GROUP, self.delivered, self.changed)
+                self.nodeid, self.connected, told = group.nodeid, True, ""
+                self.converse(group)
+            except cpg.CpgError as error:
+                if str(error) != told:
+                    told = str(error)
+                    log("no connection to corosync: %s" % error, 6)
+            self.connected, self.brought = False, None
+            if group is not None:
+                group.close()
+            time.sleep(0.2)
+
+    def converse(self, group: cpg.Group) -> None:
+        """Until the connection ends."""
+        sent = asked = 0.0
+        told: Tuple[Any, ...] = ()
+        while True:
+            now = self.clock()
+            claim = self.own_claim()
+            state = (self.epoch, self.role, claim)
+            if now - sent >= HEARTBEAT or state != told:
+                message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim}
+                if group.send(json.dumps(message).encode()):
+                    sent, told = now, state
+            if now - asked >= 1.0:
+                asked = now
+                self.presence(group.members(PACEMAKER_GROUP))
+            group.wait(0.05 if self.asking else HEARTBEAT / 2)
+
+    def own_claim(self) -> Optional[Dict[str, Any]]:
+        """What this hub's database has, once both hubs say that they are primaries; asked anew each time they begin to."""
+        both = self.role == decide.PRIMARY and self.peer.get("role") == decide.PRIMARY
+        if not both:
+            self.claim, self.asking = None, 0
+        elif self.asking == 0 and self.claim is None:
+            self.asking = self.asked = self.asked + 1
+            worker(self.ask, self.asked)
+        return self.claim
+
+    def ask(self, number: int) -> None:
+        """Ask the own database, in a thread. One that does not answer claims nothing; one that is gone is no primary."""
+        found = self.server.claim()
+        if found is None:
+            self.role = self.server.role()
+            found = {"timeline": None, "next_xid": None} if self.role == decide.PRIMARY else None
+        if number == self.asking:
+            self.claim, self.asking = found, 0
+
+    def presence(self, members: Optional[cpg.Members]) -> None:
+        """Whether the other hub is there, by its pacemaker or its guard."""
+        if members is None:
+            return
+        if self.peer_guard or any(nodeid != self.nodeid for nodeid, dummy in members):
+            self.peer_absent_since = None
+        elif self.peer_absent_since is None:
+            self.peer_absent_since = self.clock()
+
+    def delivered(self, nodeid: int, data: bytes) -> None:
+        """A message of either hub."""
+        if nodeid == self.nodeid:
+            self.brought = self.clock()
+        try:
+            message = json.loads(data.decode())
+        except ValueError:
+            return
+        if not isinstance(message, dict):
+            return
+        if nodeid != self.nodeid:
+            self.peer = message
+        found = self.split.heard(message)
+        if found is not None:
+            self.verdict = found
+
+    def changed(self, members: cpg.Members, left: List[Tuple[int, int, int]], joined: cpg.Members) -> None:
+        """The group's membership has changed."""
+        others = [item for item in members if item[0] != self.nodeid]
+        for nodeid, dummy, reason in left:
+            if nodeid != self.nodeid:
+                log("the guard of %s is gone: %s" % (self.pair.peer, {
+                    cpg.NODEDOWN: "the hub has left the cluster", cpg.PROCDOWN: "it has died",
+                    cpg.LEAVE: "it was stopped"}.get(reason, "reason %d" % reason)), 4)
+                self.peer = {}
+        if [item for item in joined if item[0] != self.nodeid]:
+            log("the guard of %s is there" % self.pair.peer, 6)
+        self.peer_guard = bool(others)
+        if others:
+            self.peer_absent_since = None
+        self.split.changed()
+        self.verdict = None
+        self.claim, self.asking = None, 0
+        self.epoch += 1
+
+
+class Service:
+    """All threads, and the loop."""
+
+    def __init__(self, pair: model.Pair, version: str) -> None:
+        self.pair, self.version = pair, version
+        processes = host.Processes()
+        self.daemons = host.Daemons(processes)
+        self.server = host.Server(pair, processes)
+        self.channel = Channel(pair, self.server)
+        limits = decide.Limits(silent=decide.silent_limit(pair.token_ms))
+        self.guard = decide.Guard(limits, armed=self.was_armed())
+        self.looked: Optional[decide.Look] = None
+        self.looking: Optional[threading.Thread] = None
+        self.restarting = ""
+        self.done: List[Dict[str, Any]] = []
+        self.ending = False
+        self.written: Tuple[Any, ...] = ()
+
+    @staticmethod
+    def was_armed() -> bool:
+        """What a guard of this boot has left behind; /run does not survive one."""
+        try:
+            with open(STATE, encoding="utf-8") as stream:
+                return bool(json.load(stream).get("armed"))
+        except (OSError, ValueError, AttributeError):
+            return False
+
+    def watch_server(self) -> None:
+        """What runs of PostgreSQL; a thread, because it reads the disk."""
+        while True:
+            self.channel.role = self.server.role()
+            time.sleep(0.5)
+
+    def look_now(self) -> None:
+        """A thread: what systemd and the CIB say."""
+        self.looked = host.look(self.pair, time.monotonic())
+
+    def restart(self, action: decide.Action) -> None:
+        """A thread: the daemons again."""
+        good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3))
+        self.restarting = "done" if good else "failed"
+
+    def perform(self, action: decide.Action) -> None:
+        """One action of the state machine."""
+        if action.kind == decide.LOOK:
+            if (self.looking is None or not self.looking.is_alive()) and (
+                    self.looked is None or time.monotonic() - self.looked.began > 0.3):
+                self.looking = worker(self.look_now)
+            return
+        text = action.reason
+        if action.kind == decide.STOP_POSTGRES:
+            text = "%s: %s" % (action.reason, self.server.stop())
+        elif action.kind == decide.DROP_ADDRESSES:
+            text = "addresses taken off: %s" % (", ".join(host.drop_addresses(self.pair)) or "none was here")
+        elif action.kind == decide.KILL:
+            self.daemons.kill(action.names)
+        elif action.kind == decide.RESTART:
+            text = "%s: %s again" % (action.reason, "corosync and pacemaker" if action.corosync else "pacemaker")
+            self.restarting = "running"
+            worker(self.restart, action)
+        log(text, 6 if action.kind == decide.LOG else 4)
+        self.done = (self.done + [{"time": time.time(), "action": action.kind, "text": text}])[-20:]
+
+    def observe(self) -> decide.Observation:
+        """One look."""
+        now = time.monotonic()
+        brought = self.channel.brought
+        return decide.Observation(
+            now, self.daemons.states(now), None if brought is None else now - brought, self.channel.role,
+            self.channel.peer_absent_since, self.looked, self.restarting)
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        seen = self.observe()
+        for action in self.guard.step(seen):
+            self.perform(action)
+        verdict = self.channel.verdict
+        if verdict is not None and self.guard.phase == "watch":
+            self.channel.verdict = None
+            self.judge(seen, verdict)
+        self.write(seen)
+
+    def judge(self, seen: decide.Observation, verdict: Claim) -> None:
+        """Both hubs are primaries: the one that does not go on stops."""
+        claims = ", ".join("%s on timeline %s, next transaction %s" % (
+            item.node, item.timeline, item.next_xid) for item in self.channel.split.claims.values())
+        if verdict.node == self.pair.node:
+            log("two primaries (%s): this hub goes on" % claims, 4)
+            return
+        if self.server.role() != decide.PRIMARY:
+            return
+        idle = host.look(self.pair, seen.now).idle
+        if idle is not None:
+            log("two primaries (%s), %s goes on; nothing is done: %s" % (claims, verdict.node, idle), 3)
+            return
+        for action in self.guard.lost(seen, "two primaries (%s), %s goes on" % (claims, verdict.node)):
+            self.perform(action)
+
+    def write(self, seen: decide.Observation) -> None:
+        """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
+        key = (self.guard.phase, self.guard.armed, tuple(seen.daemons.items()), seen.postgres, self.channel.connected,
+               self.channel.peer_guard, len(self.done), int(seen.now / 2))
+        if key == self.written:
+            return
+        self.written = key
+        try:
+            with open(STATE + ".new", "w", encoding="utf-8") as stream:
+                json.dump({
+                    "schema": 1, "version": self.version, "node": self.pair.node, "time": time.time(), "pid": os.getpid(),
+                    "phase": self.guard.phase, "reason": self.guard.reason if self.guard.phase == "recover" else "",
+                    "armed": self.guard.armed, "daemons": dict(seen.daemons), "postgres": seen.postgres,
+                    "corosync": {"connected": self.channel.connected, "silent": seen.silent},
+                    "peer": {"node": self.pair.peer, "guard": self.channel.peer_guard, "message": self.channel.peer,
+                             "absent": None if seen.peer_absent_since is None else seen.now - seen.peer_absent_since},
+                    "done": self.done}, stream)
+            os.replace(STATE + ".new", STATE)
+        except OSError:
+            pass
+
+    def end(self, *dummy: Any) -> None:
+        """SIGTERM."""
+        self.ending = True
+
+    def run(self) -> int:
+        """Until SIGTERM."""
+        signal.signal(signal.SIGTERM, self.end)
+        worker(self.channel.run)
+        worker(self.watch_server)
+        locked = lock_memory()
+        log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked else "; memory could not be locked"), 6)
+        notify("READY=1")
+        pinged = 0.0
+        while not self.ending:
+            began = time.monotonic()
+            if began - pinged >= 1.0:
+                notify("WATCHDOG=1")
+                pinged = began
+            self.turn()
+            time.sleep(max(0.02, PERIOD - (time.monotonic() - began)))
+        notify("STOPPING=1")
+        return 0
+
+
+def main(argv: List[str], version: str) -> int:
+    """`hub-ha guard`. Without a pair file there is nothing to guard, and it waits for one."""
+    if argv:
+        print("hub-ha guard takes no arguments", file=sys.stderr)
+        return 2
+    threading.stack_size(STACK)
+    pair = model.load()
+    if pair is None:
+        log("there is no %s: nothing to guard" % model.PATH)
+        notify("READY=1")
+        signal.signal(signal.SIGTERM, lambda *dummy: sys.exit(0))
+        while pair is None:
+            notify("WATCHDOG=1")
+            time.sleep(2)
+            pair = model.load()
+    return Service(pair, version).run()

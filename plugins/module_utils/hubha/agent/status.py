@@ -1,0 +1,56 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""`hub-ha status`: what the guard sees and has done."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, List
+
+from .guard_service import STATE
+
+FRESH = 5.0  # seconds; the guard writes every 2
+
+
+def read(path: str = STATE, clock=time.time) -> Dict[str, Any]:
+    """{"running": bool, "age": seconds or None, and what the guard has written}. What is old is not believed."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return {"running": False, "age": None}
+    age = max(0.0, clock() - float(found.get("time", 0)))
+    alive = os.path.exists("/proc/%s" % found.get("pid"))
+    return dict(found, age=round(age, 1), running=alive and age <= FRESH)
+
+
+def text(found: Dict[str, Any]) -> str:
+    """For people."""
+    if not found["running"]:
+        return "The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"
+    peer = found["peer"]
+    lines = [
+        "guard        %s, %s" % (found["version"], {
+            "watch": "watching" if found["armed"] else "waiting for pacemaker",
+            "recover": "starting the daemons again: %s" % found["reason"]}[found["phase"]]),
+        "daemons      %s" % (", ".join("%s %s" % item for item in found["daemons"].items() if item[1] != "running")
+                             or "all running"),
+        "corosync     %s" % ("delivers" if found["corosync"]["silent"] is not None else "not connected"),
+        "PostgreSQL   %s" % found["postgres"],
+        "other hub    %s, guard %s" % (peer["node"], {True: "there", False: "GONE", None: "not known"}[peer["guard"]])]
+    for item in found["done"]:
+        lines.append("%s  %s" % (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"])), item["text"]))
+    return "\n".join(lines)
+
+
+def main(argv: List[str], dummy_version: str) -> int:
+    """Exit status 0 when the guard runs, 3 when not, 2 for wrong usage."""
+    if argv not in ([], ["--json"]):
+        print("usage: hub-ha status [--json]", file=sys.stderr)
+        return 2
+    found = read()
+    print(json.dumps(found, sort_keys=True) if argv else text(found))
+    return 0 if found["running"] else 3

@@ -1,0 +1,61 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The application hub-ha: one file, the same bytes for the same sources, and it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import application
+
+FOLDER = str(Path(application.__file__).resolve().parent)
+
+
+def built(version="1.2.3"):
+    return application.build(application.sources(FOLDER), version)
+
+
+def test_the_same_sources_make_the_same_bytes():
+    assert built() == built()
+    assert built() != built("1.2.4")
+
+
+def test_it_runs_alone_and_tells_its_version(tmp_path):
+    """With -I and from an empty directory: nothing but the file and the standard library."""
+    path = tmp_path / "hub-ha.pyz"
+    path.write_bytes(built())
+    assert application.version_of(str(path)) == "1.2.3"
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-I", str(path)] + list(arguments), cwd=str(tmp_path), text=True, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.defpath})
+    assert run("version").stdout == "1.2.3\n"
+    assert run("--help").returncode == 0 and "guard" in run("--help").stdout
+    assert run("nonsense").returncode == 2
+    assert run("status", "--json").returncode == 3 and '"running": false' in run("status", "--json").stdout
+
+
+def test_every_module_of_the_package_can_be_imported_from_it(tmp_path):
+    path = tmp_path / "hub-ha.pyz"
+    path.write_bytes(built())
+    names = [name[:-3].replace("/", ".") for name in application.sources(FOLDER) if not name.endswith("__init__.py")]
+    code = "import sys, importlib; sys.path.insert(0, %r); [importlib.import_module(name) for name in %r]" % (str(path), names)
+    done = subprocess.run([sys.executable, "-I", "-c", code], check=False, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_is_that_of_the_collection(tmp_path):
+    assert application.collection_version(str(tmp_path)) == "unknown"
+    (tmp_path / "galaxy.yml").write_text("namespace: cfengine\nversion: 0.1.0\n", encoding="utf-8")
+    assert application.collection_version(str(tmp_path)) == "0.1.0"
+    (tmp_path / "MANIFEST.json").write_text('{"collection_info": {"version": "0.2.0"}}', encoding="utf-8")
+    assert application.collection_version(str(tmp_path)) == "0.2.0", "what was installed counts"
+
+
+def test_what_is_no_application_has_no_version(tmp_path):
+    assert application.version_of(str(tmp_path / "none")) is None
+    (tmp_path / "text").write_text("x", encoding="utf-8")
+    assert application.version_of(str(tmp_path / "text")) is None
