@@ -26,6 +26,7 @@ GROUP = "hub_ha"
 PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which nodes are there without their guards
 STATE = "/run/cfengine-hub-ha/guard.json"
 STACK = 256 * 1024
+CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
 
 
 def log(text: str, level: int = 5) -> None:
@@ -310,7 +311,9 @@ class Service:
     def run(self) -> int:
         """Until SIGTERM."""
         signal.signal(signal.SIGTERM, self.end)
+        threading.stack_size(CHANNEL_STACK)
         worker(self.channel.run)
+        threading.stack_size(STACK)
         worker(self.watch_server)
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked else "; memory could not be locked"), 6)
