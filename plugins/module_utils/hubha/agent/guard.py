@@ -108,13 +108,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class Action:
-    """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits."""
+    """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits. wait: see restart."""
 
     kind: str
     reason: str = ""
     names: Tuple[str, ...] = ()
     corosync: bool = False
     alone: bool = False
+    wait: bool = False  # pacemaker is held back until the other hub serves
 
 
 @dataclass
@@ -267,19 +268,20 @@ class Guard:
             if seen.postgres == PRIMARY:
                 found.append(Action(STOP_POSTGRES, reason))
             found.append(Action(DROP_ADDRESSES, reason))
-        return found + self.restart(seen, corosync)
+        return found + self.restart(corosync, wait=not self.alone and seen.postgres == PRIMARY)
 
     def lost(self, seen: Observation, reason: str) -> List[Action]:
         """The other hub is a primary too, and it is the one to go on: this one stops, and joins again."""
         self.alone = False
         return self.fail_stop(seen, reason, corosync=False)
 
-    def restart(self, seen: Observation, corosync: bool) -> List[Action]:
+    def restart(self, corosync: bool, wait: bool = False) -> List[Action]:
+        """wait: the other hub is about to take over, and pacemaker here comes after that."""
         self.tries += 1
         self.waits = True
         self.since.clear()
         self.killed.clear()
-        return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone)]
+        return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone, wait=wait)]
 
     def recover(self, seen: Observation) -> List[Action]:
         """Until every daemon is there again."""
@@ -309,7 +311,7 @@ class Guard:
         if seen.postgres == PRIMARY and not self.alone and (look is None or look.idle is None):
             found.append(Action(STOP_POSTGRES, self.reason))
             found.append(Action(DROP_ADDRESSES, self.reason))
-        return found + self.restart(seen, corosync=COROSYNC in down or not down)
+        return found + self.restart(COROSYNC in down or not down)
 
 
 def nvpairs(parent: Any) -> Dict[str, str]:

@@ -266,22 +266,31 @@ def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
     return decide.Look(now, units(), decide.idle_reason(text, pair.node))
 
 
-def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[str], None]) -> bool:
+def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[str], None],
+                  wait: Callable[[], None]) -> bool:
     """What is left of the daemons is killed, and they are started again. corosync: it too. True when systemd did it.
 
     alone: a hub whose peer is away. A corosync that starts alone has no quorum (wait_for_all), and pacemaker would stop
-    everything: this hub had the quorum before, and keeps it.
+    everything: this hub had the quorum before, and keeps it. wait: called before pacemaker is started.
     """
-    daemons.kill([name for name in decide.DAEMONS if corosync or name != decide.COROSYNC])
-    run(["systemctl", "reset-failed", "corosync.service", "pacemaker.service"], 5.0)
-    for unit in ("corosync.service", "pacemaker.service"):
-        done = run(["systemctl", "start", unit], 30.0)
+    def systemctl(*words: str, limit: float = 30.0) -> bool:
+        done = run(["systemctl"] + list(words), limit)
         if done is None or done.returncode != 0:
-            log("systemctl start %s: %s" % (unit, "no answer in 30 s" if done is None else done.stderr.strip()))
+            log("systemctl %s: %s" % (" ".join(words), "no answer in %d s" % limit if done is None else done.stderr.strip()))
             return False
-        if unit == "corosync.service" and corosync and alone:
-            done = run(["corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1"], 5.0)
-            if done is None or done.returncode != 0:
-                log("corosync-cmapctl -s quorum.cancel_wait_for_all: %s" % (
-                    "no answer in 5 s" if done is None else (done.stderr or done.stdout).strip()))
-    return True
+        return True
+
+    daemons.kill([name for name in decide.DAEMONS if corosync or name != decide.COROSYNC])
+    # Or systemd starts a pacemakerd that was killed again, by itself and too early. Nothing else of the unit is touched
+    # (KillMode=process): PostgreSQL may be a part of it.
+    systemctl("stop", "pacemaker.service", limit=10.0)
+    run(["systemctl", "reset-failed", "corosync.service", "pacemaker.service"], 5.0)
+    if not systemctl("start", "corosync.service"):
+        return False
+    if corosync and alone:
+        done = run(["corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1"], 5.0)
+        if done is None or done.returncode != 0:
+            log("corosync-cmapctl -s quorum.cancel_wait_for_all: %s" % (
+                "no answer in 5 s" if done is None else (done.stderr or done.stdout).strip()))
+    wait()
+    return systemctl("start", "pacemaker.service")

@@ -25,6 +25,9 @@ HEARTBEAT = 0.5   # seconds between two messages to the own group
 GROUP = "hub_ha"
 PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which nodes are there without their guards
 STATE = "/run/cfengine-hub-ha/guard.json"
+PEER_TIME = 8.0   # seconds that pacemaker is held back at most, for the other hub to take over
+PEER_ABSENT = 3.0  # seconds after which a hub that is not heard of is not waited for
+SETTLED = 2.0     # seconds that the other hub has for the addresses, once it is the primary
 STACK = 256 * 1024
 CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
 
@@ -224,8 +227,23 @@ class Service:
 
     def restart(self, action: decide.Action) -> None:
         """A thread: the daemons again."""
-        good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3))
+        good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3),
+                                  self.wait_for_peer if action.wait else lambda: None)
         self.restarting = "done" if good else "failed"
+
+    def wait_for_peer(self) -> None:
+        """Until the other hub serves: a pacemaker that joins before that makes it plan anew, and people wait longer."""
+        began = time.monotonic()
+        serves: Optional[float] = None
+        while time.monotonic() - began < PEER_TIME:
+            now = time.monotonic()
+            if self.channel.peer.get("role") == decide.PRIMARY:
+                serves = now if serves is None else serves
+                if now - serves >= SETTLED:
+                    return
+            elif self.channel.connected and not self.channel.peer and now - began > PEER_ABSENT:
+                return  # there is nobody to wait for
+            time.sleep(0.1)
 
     def perform(self, action: decide.Action) -> None:
         """One action of the state machine."""
