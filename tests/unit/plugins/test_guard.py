@@ -199,8 +199,12 @@ def test_before_pacemaker_was_seen():
 
 
 def test_after_its_own_restart_it_goes_on_where_it_was():
-    hub = Hub(armed=True)
-    assert hub.machine.armed
+    """Guard and corosync died together; the new guard has never seen the daemons."""
+    hub = Hub()
+    hub.machine = guard.Guard(Limits(), armed=True)
+    hub.break_it(**everything(GONE))
+    hub.pass_time(3)
+    assert hub.kinds() == [STOP_POSTGRES, DROP_ADDRESSES, RESTART]
 
 
 def test_alone_the_database_goes_on():

@@ -138,6 +138,10 @@ class Guard:
     began: float = 0.0
     noted: str = ""
 
+    def __post_init__(self) -> None:
+        if self.armed:  # by the guard that was here before: what was there then is to be there
+            self.expected.update(DAEMONS)
+
     def step(self, seen: Observation) -> List[Action]:
         """What is to be done now, in this order."""
         gap = 0.0 if self.last is None else seen.now - self.last
