@@ -16,6 +16,8 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "guard": (".guard_service", "the service that watches the cluster's daemons; started by systemd"),
     "status": (".status", "what the guard sees and does; --json for programs"),
 }
+# The resource agent asks these, and each becomes a command above; until then the agent's own checks are all there are.
+NOT_YET = ("may-start", "may-promote")
 
 
 def usage() -> str:
@@ -34,6 +36,8 @@ def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
         return 0
     if name in ("-h", "--help", "help"):
         print(usage())
+        return 0
+    if name in NOT_YET and name not in COMMANDS:
         return 0
     if name not in COMMANDS:
         print(usage(), file=sys.stderr)
