@@ -14,7 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup, full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
 
 display = Display()

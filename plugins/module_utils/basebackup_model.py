@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
 
 MIB = 1024 * 1024
@@ -82,18 +83,6 @@ ERRORS = (
 INVALID_SLOT = re.compile(r"has been invalidated|can no longer access replication slot|can no longer get changes|"
                           r"requested WAL segment \S+ has already been removed|exceeded the maximum reserved size|"
                           r"cannot read from .*replication slot", re.S)
-
-
-def human(count):
-    """A number of bytes for people: ``812 kB``, ``52.1 MB``, ``3.4 GB`` (powers of 1024)."""
-    if count is None:
-        return "?"
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1024 or unit == "TB":
-            return ("%d %s" if unit in ("B", "kB") else "%.1f %s") % (size, unit)
-        size /= 1024
-    return "?"
 
 
 def human_time(seconds):

@@ -19,6 +19,8 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.values import (
+    FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration>"
@@ -53,12 +55,8 @@ _INTERNAL = re.compile(r"#|fail-count-|last-failure-|(shutdown|terminate|probe_c
 #: warnings of crm_verify about the state of the nodes, which no configuration causes
 _STATE = re.compile(r"Detected active orphan|Blind faith|Fencing and resource management disabled|Unexpected result|"
                     r".* cannot run on ")
-_LEGACY = {"Master": "Promoted", "Slave": "Unpromoted"}
-_ROLES = ("Stopped", "Started", "Promoted", "Unpromoted")
 #: exit statuses of an agent that cannot work here: arguments, not implemented, permissions, not installed or configured
 _UNUSABLE = (2, 3, 4, 5, 6)
-_TRUE = ("true", "on", "yes", "y", "1")
-_FALSE = ("false", "off", "no", "n", "0")
 
 
 # ---------------------------------------------------------------- small helpers

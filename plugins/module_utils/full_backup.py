@@ -14,7 +14,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, health, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR, LAYOUTS
 
 FORMAT = 1

@@ -16,6 +16,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     cib_model, firewall_model, hub_model, install, platforms, portal)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import conninfo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
 
@@ -38,16 +39,6 @@ def as_list(value):
     if value is None or value == "":
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def human_bytes(number):
-    """1536 -> "1.5 kB"; binary steps, as `du -h` counts."""
-    size = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1024:
-            return "%d B" % size if unit == "B" else "%.1f %s" % (size, unit)
-        size /= 1024
-    return "%.1f TB" % size
 
 
 def parse_ip(text):
@@ -125,7 +116,7 @@ def find_active(infos, report):
                and infos[host]["cluster"]["maintenance"] and states[host] == "stopped"]
     if len(primaries) > 1:
         other = [host for host in primaries if host != order[0]][0]
-        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human_bytes(
+        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human(
             (item["server"] or {}).get("size_bytes") or 0)) for host, item in
             ((host, infos[host]["postgres"]) for host in primaries)]
         report.fail(other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
@@ -466,7 +457,7 @@ def check_passive_database(infos, active, passive, report):
         free, need = infos[passive]["space"]["free_bytes"], int(size * 1.1) + (64 << 20)
         if free < need:
             report.fail(passive, "%s free in %s, the copy needs %s"
-                        % (human_bytes(free), infos[passive]["space"]["path"], human_bytes(need)),
+                        % (human(free), infos[passive]["space"]["path"], human(need)),
                         "make room or mount a larger file system there")
 
 

@@ -14,6 +14,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -217,8 +218,11 @@ def check_replication(primary, infos, keep, serving, max_lag, report):
     if not senders or senders[0]["state"] != "streaming":
         report.fail(keep, "it does not stream from %s, so rows would be lost with that one" % serving,
                     "mend replication first (playbooks/upgrade-to-ha.yml says what is wrong), or keep %s" % serving)
-    elif (senders[0].get("lag_bytes") or 0) > max_lag << 20:
-        report.fail(keep, "it is %s behind %s" % (plan.human_bytes(senders[0]["lag_bytes"]), serving),
+    elif senders[0].get("lag_bytes") is None:
+        report.fail(keep, "it has not said yet how far behind %s it is" % serving,
+                    "wait until pg_stat_replication on %s shows its replay_lsn, or keep %s" % (serving, serving))
+    elif senders[0]["lag_bytes"] > max_lag << 20:
+        report.fail(keep, "it is %s behind %s" % (human(senders[0]["lag_bytes"]), serving),
                     "wait until it has caught up, or keep %s" % serving)
 
 

@@ -15,6 +15,7 @@ import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 
@@ -240,7 +241,7 @@ def check_space(info, size, host, report):
     need = int(size * 1.1) + (64 << 20) if size else 0
     if info["space"]["free_bytes"] < need:
         report.fail(host, "%s free in %s, the copy needs %s"
-                    % (pair.human_bytes(info["space"]["free_bytes"]), info["space"]["path"], pair.human_bytes(need)),
+                    % (human(info["space"]["free_bytes"]), info["space"]["path"], human(need)),
                     "make room or mount a larger file system there")
 
 

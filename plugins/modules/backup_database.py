@@ -156,6 +156,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, full_backup, full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import tree_size
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import first_version
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, PostgresError
@@ -290,7 +291,7 @@ class Backup:
         needed = full_backup.space_for(self.params["size"])
         if free.f_bavail * free.f_frsize < needed:
             raise PostgresError("space", "up to %s are needed in %s while the backup is made; nothing was made"
-                                % (basebackup_model.human(needed), directory))
+                                % (human(needed), directory))
         handle = full_backup_loader.lock(directory)
         try:
             self.wait_for_replay()

@@ -144,13 +144,6 @@ def test_space():
     assert "hold 2.0 GB" in text and "2.3 GB must be free" in text and "1.0 GB are" in text and "Free 1.3 GB" in text
 
 
-@pytest.mark.parametrize("count, text", [(None, "?"), (0, "0 B"), (1023, "1023 B"), (832000, "812 kB"),
-                                         (54630809, "52.1 MB"), (5 * 1024 ** 4, "5.0 TB"),
-                                         (5 * 1024 ** 5, "5120.0 TB")])
-def test_human(count, text):
-    assert model.human(count) == text
-
-
 @pytest.mark.parametrize("seconds, text", [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7500, "2 h 5 min")])
 def test_human_time(seconds, text):
     assert model.human_time(seconds) == text

@@ -1159,12 +1159,6 @@ def test_no_server_no_restart():
 
 # --- small things -------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("number, text", [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (120 << 20, "120.0 MB"),
-                                          (3 << 30, "3.0 GB"), (5 << 40, "5.0 TB")])
-def test_human_bytes(number, text):
-    assert plan.human_bytes(number) == text
-
-
 def test_slot_name():
     assert plan.slot_name("hub_ha", "Hub-1.example.com") == "hub_ha_hub_1_example_com"
 

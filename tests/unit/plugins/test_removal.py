@@ -217,6 +217,7 @@ def test_the_passive_hub_becomes_active_first(both):
 
 @pytest.mark.parametrize("change, words", [
     (lambda state: state.looks["replication"]["hub1"]["senders"][0].update(lag_bytes=17 << 20), "17.0 MB behind hub1"),
+    (lambda state: state.looks["replication"]["hub1"]["senders"][0].update(lag_bytes=None), "has not said yet how far"),
     (lambda state: state.looks["replication"]["hub1"]["senders"][0].update(state="catchup"), "does not stream from"),
     (lambda state: state.looks["replication"]["hub1"].update(senders=[]), "does not stream from hub1"),
     (lambda state: state.hub("hub1")["cluster"].update(maintenance=True), "in maintenance mode"),
