@@ -7,6 +7,11 @@ from __future__ import annotations
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_diff, lsn_to_int
 
+# What a standby must not have lower than its primary, or it pauses its replay and ends when it is promoted:
+# CheckRequiredParameterValues() in PostgreSQL's xlogrecovery.c, and "Administrator's Overview" of hot standby.
+NOT_LOWER = ("max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
+             "max_locks_per_transaction")
+
 # to_jsonb(row) -> 'column' is null when the running version has no such column, so one text serves
 # versions 13 to 18. The functions that only one role may call stand behind CASE on pg_is_in_recovery().
 INFO_SQL = r"""
@@ -25,6 +30,13 @@ SELECT json_build_object(
   'replay_age', CASE WHEN pg_is_in_recovery()
       THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
   'replay_paused', CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END,
+  'not_lower', (SELECT json_object_agg(name, setting::int) FROM pg_settings WHERE name IN ('%s')),
+  'archive_mode', current_setting('archive_mode'),
+  'archiver', (SELECT json_build_object('last_failed_wal', a.last_failed_wal, 'last_failed_time', a.last_failed_time,
+      'last_archived_wal', a.last_archived_wal, 'last_archived_time', a.last_archived_time,
+      'failing', a.last_failed_time IS NOT NULL
+                 AND a.last_failed_time > coalesce(a.last_archived_time, '-infinity'::timestamptz))
+      FROM pg_stat_archiver a),
   'pending_restart', (SELECT coalesce(json_agg(name ORDER BY name), '[]'::json)
                       FROM pg_settings WHERE pending_restart),
   'slots', (SELECT coalesce(json_agg(to_jsonb(s) ORDER BY s.slot_name), '[]'::json)
@@ -41,7 +53,7 @@ SELECT json_build_object(
                  'ssl', substring(r.conninfo FROM 'sslmode=(\S+)')) - 'conninfo'
                FROM pg_stat_wal_receiver r LIMIT 1)
 );
-"""
+""" % "', '".join(NOT_LOWER)
 
 
 def stopped_role(control, has_standby_signal):
@@ -58,7 +70,7 @@ def absent():
         "timeline": None, "system_identifier": None,
         "current_lsn": None, "current_bytes": None, "receive_lsn": None, "receive_bytes": None,
         "replay_lsn": None, "replay_bytes": None, "lag_bytes": None, "lag_seconds": None,
-        "replay_paused": None, "slots": [], "senders": [], "receiver": None, "pending_restart": [],
+        "replay_paused": None, "not_lower": {}, "archiver": None, "slots": [], "senders": [], "receiver": None, "pending_restart": [],
     }
 
 
@@ -84,7 +96,8 @@ def running(answer, pid):
                   version_num=answer["version_num"], timeline=answer["timeline"],
                   system_identifier=answer["system_identifier"],
                   pending_restart=answer.get("pending_restart") or [],
-                  replay_paused=answer.get("replay_paused"))
+                  replay_paused=answer.get("replay_paused"), not_lower=answer.get("not_lower") or {},
+                  archiver=archiver(answer))
     for key in ("current", "receive", "replay"):
         result[key + "_lsn"] = answer.get(key + "_lsn")
         result[key + "_bytes"] = lsn_to_int(answer.get(key + "_lsn"))
@@ -94,15 +107,16 @@ def running(answer, pid):
     if standby:
         received = answer.get("receive_lsn") or answer.get("replay_lsn")
         result["lag_bytes"] = lsn_diff(received, answer.get("replay_lsn"))
-        # The age of the last replayed commit grows on an idle primary too: all replayed means no lag.
-        age = answer.get("replay_age")
-        result["lag_seconds"] = 0.0 if result["lag_bytes"] == 0 else seconds(age)
         result["receiver"] = receiver(answer.get("receiver"))
+        # Who receives nothing does not know what the primary has by now. The age of the last replayed commit grows on an
+        # idle primary too: all replayed means no lag.
+        if result["receiver"] and result["receiver"]["status"] == "streaming":
+            result["lag_seconds"] = 0.0 if result["lag_bytes"] == 0 else seconds(answer.get("replay_age"))
     elif result["senders"]:
         streaming = [row for row in result["senders"] if row["state"] == "streaming"]
         if streaming:
-            result["lag_bytes"] = max(row["lag_bytes"] or 0 for row in streaming)
-            result["lag_seconds"] = max(row["lag_seconds"] or 0.0 for row in streaming)
+            result["lag_bytes"] = largest(row["lag_bytes"] for row in streaming)
+            result["lag_seconds"] = largest(row["lag_seconds"] for row in streaming)
     return result
 
 
@@ -111,9 +125,27 @@ def seconds(value):
     return None if value is None else round(max(0.0, float(value)), 3)
 
 
+def largest(values):
+    """The largest of some lags; None when one of them is unknown, since that one may be larger."""
+    known = list(values)
+    return None if None in known else max(known)
+
+
+def archiver(answer):
+    """The row of pg_stat_archiver of a server that archives, else None. What failed before a restart counts as well."""
+    mode, row = answer.get("archive_mode"), answer.get("archiver")
+    if row is None or not (mode == "always" or mode == "on" and not answer["in_recovery"]):
+        return None
+    return dict((key, row.get(key)) for key in ("failing", "last_failed_wal", "last_failed_time", "last_archived_wal",
+                                                "last_archived_time"))
+
+
 def sender(row, here):
-    """One row of pg_stat_replication; lag_bytes is from this server's position *here* to what was replayed."""
-    lag_bytes = lsn_diff(here, row.get("replay_lsn") or row.get("sent_lsn"))
+    """One row of pg_stat_replication; lag_bytes is from this server's position *here* to what was replayed.
+
+    None while the standby has not told of anything that it has replayed: what was sent is no measure of that.
+    """
+    lag_bytes = lsn_diff(here, row.get("replay_lsn"))
     return {
         "application_name": row.get("application_name"), "client_addr": row.get("client_addr"),
         "pid": row.get("pid"), "user": row.get("usename"),

@@ -131,20 +131,40 @@ replay_bytes:
   type: int
   sample: 50331976
 lag_bytes:
-  description: On a standby, received and not yet replayed. On a primary, the largest one of its streaming senders.
+  description:
+    - On a standby, received and not yet replayed. On a primary, the largest one of its streaming senders.
+    - Null when it is unknown, as of a standby that has not told of anything that it has replayed.
   returned: success
   type: int
   sample: 0
 lag_seconds:
-  description: On a standby, age of the last replayed commit, 0 when all is replayed. On a primary, the largest one.
+  description:
+    - On a standby, age of the last replayed commit, 0 when all is replayed. On a primary, the largest one.
+    - Null when it is unknown, as on a standby that receives nothing.
   returned: success
   type: float
   sample: 0.0
 replay_paused:
-  description: Whether replay is paused on a standby.
+  description:
+    - Whether replay is paused on a standby, or is about to be, by C(pg_wal_replay_pause()) or by PostgreSQL itself because
+      a setting in RV(not_lower) is lower than the primary's.
   returned: success
   type: bool
   sample: false
+not_lower:
+  description: Settings that must not be lower on a standby than on its primary, with the running value of each.
+  returned: success
+  type: dict
+  sample: {"max_connections": 100, "max_worker_processes": 8, "max_wal_senders": 10, "max_prepared_transactions": 0,
+           "max_locks_per_transaction": 64}
+archiver:
+  description:
+    - What C(pg_stat_archiver) says on a server that archives its WAL, else null.
+    - RV(archiver.failing) is true when the last attempt to archive a file failed.
+  returned: success
+  type: dict
+  sample: {"failing": false, "last_failed_wal": null, "last_failed_time": null,
+           "last_archived_wal": "000000010000000000000003", "last_archived_time": "2026-11-29T04:00:00+00:00"}
 slots:
   description: Replication slots. What the version does not know is null.
   returned: success

@@ -95,9 +95,40 @@ def test_a_sender_without_lag_but_an_old_lag_time():
     assert result["lag_bytes"] == 0x1000000 and result["lag_seconds"] == 12.5
 
 
+def test_a_sender_that_has_replayed_nothing_yet_is_behind_by_nobody_knows_how_much():
+    """What was sent is no measure: the standby may not have read a byte of it."""
+    rows = [{"application_name": "hub2", "state": "streaming", "sent_lsn": "0/3000000", "replay_lsn": None},
+            {"application_name": "hub3", "state": "streaming", "sent_lsn": "0/3000000", "replay_lsn": "0/3000000"}]
+    result = model.running(answer(senders=rows), 5)
+    assert [row["lag_bytes"] for row in result["senders"]] == [None, 0]
+    assert [row["lag_seconds"] for row in result["senders"]] == [None, 0.0]
+    assert result["lag_bytes"] is None and result["lag_seconds"] is None
+    rows[0].update(replay_lsn="0/2FFFFFF", replay_lag=None)
+    result = model.running(answer(senders=rows), 5)
+    assert result["lag_bytes"] == 1 and result["lag_seconds"] is None
+
+
+@pytest.mark.parametrize("receiver", [None, {"status": "waiting"}, {"status": "starting"}])
+def test_a_standby_that_receives_nothing_does_not_know_its_lag(receiver):
+    standby = answer(in_recovery=True, current_lsn=None, receive_lsn="0/3000000", replay_lsn="0/3000000",
+                     replay_age=3600.0, receiver=receiver)
+    result = model.running(standby, 5)
+    assert result["lag_seconds"] is None and result["lag_bytes"] == 0
+
+
+@pytest.mark.parametrize("mode, in_recovery, there", [
+    ("on", False, True), ("always", False, True), ("always", True, True), ("on", True, False), ("off", False, False)])
+def test_archiver_of_a_server_that_archives(mode, in_recovery, there):
+    """A standby's figures with archive_mode "on" are from the time when it was the primary."""
+    row = {"failing": True, "last_failed_wal": "1", "last_failed_time": "t", "last_archived_wal": None,
+           "last_archived_time": None}
+    result = model.running(answer(archive_mode=mode, in_recovery=in_recovery, archiver=row), 5)
+    assert result["archiver"] == (row if there else None)
+
+
 def test_standby_lag():
     standby = answer(in_recovery=True, current_lsn=None, receive_lsn="0/3000000", replay_lsn="0/3000000",
-                     replay_age=3600.0)
+                     replay_age=3600.0, receiver={"status": "streaming"})
     assert model.running(standby, 5)["lag_seconds"] == 0.0
     standby["replay_lsn"] = "0/2FFFFFF"
     assert model.running(standby, 5)["lag_bytes"] == 1 and model.running(standby, 5)["lag_seconds"] == 3600.0
@@ -127,9 +158,10 @@ def lab():
                    "-d", made.conninfo)
         open(made.standby.data + "/standby.signal", "w", encoding="utf-8").close()
         # A password in the connection string, as no hub should have it: it must not come out.
-        made.standby.start(primary_slot_name="hub2", hot_standby_feedback="on",
-                           primary_conninfo=made.conninfo.replace("passfile=%s" % made.passfile, "password=geheim-4711")
-                           + " application_name=hub2")
+        made.follow = {"primary_slot_name": "hub2", "hot_standby_feedback": "on", "primary_conninfo":
+                       made.conninfo.replace("passfile=%s" % made.passfile, "password=geheim-4711")
+                       + " application_name=hub2"}
+        made.standby.start(**made.follow)
         wait(lambda: made.primary.sql("SELECT state FROM pg_stat_replication") == "streaming")
         yield made
     finally:
@@ -193,6 +225,59 @@ def test_lag_while_replay_is_paused(lab):
     assert gather(lab, lab.primary)["lag_bytes"] > 100000
     lab.standby.sql("SELECT pg_wal_replay_resume()")
     wait(lambda: gather(lab, lab.standby)["lag_bytes"] == 0)
+
+
+def test_settings_that_must_not_be_lower(lab):
+    for server in (lab.primary, lab.standby):
+        found = gather(lab, server)["not_lower"]
+        assert found == dict((name, int(server.sql("SHOW " + name))) for name in model.NOT_LOWER)
+
+
+def test_standby_whose_primary_is_gone(lab):
+    """It has replayed all that it had, and that says nothing."""
+    lab.primary.stop()
+    standby = wait(lambda: [info for info in [gather(lab, lab.standby)] if info["receiver"] is None])[0]
+    assert standby["lag_bytes"] == 0 and standby["lag_seconds"] is None
+    lab.primary.start()
+    wait(lambda: gather(lab, lab.standby)["lag_seconds"] == 0.0, 30)
+
+
+def test_replay_that_postgresql_pauses_itself(lab):
+    """max_connections was raised on the primary alone: the standby stops replaying, and a promotion would end it."""
+    if lab.primary.sql("SELECT current_setting('server_version_num')::int < 140000") == "t":
+        return  # such a standby stops at once
+    usual = int(lab.primary.sql("SHOW max_connections"))
+    lab.primary.stop()
+    lab.primary.start(max_connections=usual + 5)
+    wait(lambda: gather(lab, lab.standby)["replay_paused"], 30)
+    low, high = gather(lab, lab.standby)["not_lower"], gather(lab, lab.primary)["not_lower"]
+    assert (low["max_connections"], high["max_connections"]) == (usual, usual + 5)
+    lab.standby.stop()
+    lab.standby.start(max_connections=usual + 5, **lab.follow)
+    lab.primary.stop()
+    lab.primary.start()
+    wait(lambda: gather(lab, lab.standby)["lag_seconds"] == 0.0, 30)
+    lab.standby.stop()
+    lab.standby.start(**lab.follow)
+    assert gather(lab, lab.standby)["replay_paused"] is False
+
+
+def test_archive_command_that_fails(lab):
+    assert gather(lab, lab.primary)["archiver"] is None
+    lab.primary.sql("ALTER SYSTEM SET archive_command = 'false'")
+    lab.primary.stop()
+    lab.primary.start(archive_mode="on")
+    assert gather(lab, lab.primary)["archiver"]["failing"] is False, "nothing was tried yet"
+    lab.primary.sql("SELECT pg_switch_wal()")
+    failing = wait(lambda: [found for found in [gather(lab, lab.primary)["archiver"]] if found["failing"]], 30)[0]
+    assert failing["last_failed_wal"] and not failing["last_archived_wal"]
+    lab.primary.sql("ALTER SYSTEM SET archive_command = 'true'")
+    lab.primary.sql("SELECT pg_reload_conf()")
+    done = wait(lambda: [found for found in [gather(lab, lab.primary)["archiver"]] if found["last_archived_wal"]], 90)
+    assert done[0]["failing"] is False
+    lab.primary.sql("ALTER SYSTEM RESET archive_command")
+    lab.primary.stop()
+    lab.primary.start()
 
 
 def test_pending_restart(lab):
