@@ -11,9 +11,10 @@ from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    ansible_run, clients, full_backup, health, install, pair_file, removal, scram, third, wayback)
+    ansible_run, clients, full_backup, install, pair_file, removal, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 
 
 def make_plan(infos, settings, probes=None, third_hub=None):
@@ -157,23 +158,38 @@ def pair_text(the_plan, host, settings):
 
 
 def cluster_problems(cluster, the_plan):
-    """See module_utils/health.py."""
-    return health.cluster_problems(cluster, the_plan)
+    """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in checks.cluster_problems(cluster, the_plan)]
 
 
 def failed_standby(cluster, the_plan):
-    """See module_utils/health.py."""
-    return health.failed_standby(cluster, the_plan)
+    """See module_utils/hubha/health/checks.py."""
+    return checks.failed_standby(cluster, the_plan)
 
 
 def replication_problems(replication, the_plan, max_lag_mb):
-    """See module_utils/health.py."""
-    return health.replication_problems(replication, the_plan, max_lag_mb)
+    """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in checks.replication_problems(replication, the_plan, max_lag_mb)]
+
+
+def guard_problems(units):
+    """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in checks.guard_problems(units)]
+
+
+def may_pass(problems):
+    """See module_utils/hubha/health/checks.py."""
+    return checks.may_pass(problems)
+
+
+def problems_text(problems):
+    """See module_utils/hubha/health/checks.py, text."""
+    return checks.text(problems)
 
 
 def pair_picture(cluster, the_plan, replication):
-    """See module_utils/health.py."""
-    return health.pair_picture(cluster, the_plan, replication)
+    """See module_utils/hubha/health/show.py."""
+    return show.pair_picture(cluster, the_plan, replication)
 
 
 def wayback_verdict(the_plan, before, answers, stage):
@@ -338,4 +354,5 @@ class FilterModule:
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "pair_text": pair_text, "wanted_cib": wanted_cib,
                 "cluster_problems": cluster_problems, "failed_standby": failed_standby,
-                "replication_problems": replication_problems, "pair_picture": pair_picture}
+                "replication_problems": replication_problems, "pair_picture": pair_picture,
+                "guard_problems": guard_problems, "may_pass": may_pass, "problems_text": problems_text}

@@ -20,7 +20,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.values import (
-    FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE)
+    FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE, boolean)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration>"
@@ -963,7 +963,7 @@ def read_status(text):
     """XML output of ``crm_mon`` (pacemaker 2.1 and 3.0) -> the cluster as plain data.
 
     Returns a dict with dc, quorate (bool or None when there is no DC), nodes, resources, promoted, failures,
-    fail_counts, bans and options. Raises HubError when the text is no such output.
+    fail_counts, thresholds, bans and options. Raises HubError when the text is no such output.
     """
     try:
         root = ET.fromstring(text)
@@ -992,7 +992,8 @@ def read_status(text):
         "nodes": sorted(nodes, key=lambda node: node["name"] or ""), "resources": resources,
         "promoted": dict((key, ",".join(sorted(value)) or None) for key, value in promoted.items()),
         "failures": _read_failures(root),
-        "fail_counts": _read_fail_counts(root),
+        "fail_counts": _read_history(root, "fail-count"),
+        "thresholds": _read_history(root, "migration-threshold"),
         "bans": [{"id": ban.get("id"), "resource": ban.get("resource"), "node": ban.get("node"),
                   "score": ban.get("weight"),
                   "promoted_only": _yes(ban, "promoted-only") or _yes(ban, "promoted_only")
@@ -1071,11 +1072,12 @@ def _read_failure(element):
         "rc": _count(element.get("exitcode")), "when": element.get("last-rc-change")}
 
 
-def _read_fail_counts(root):
+def _read_history(root, name):
+    """{resource: {node: number}} of an attribute of crm_mon's resource histories, where it is more than 0."""
     result = {}
     for node in root.iterfind("node_history/node"):
         for history in node.iterfind("resource_history"):
-            count = _count(history.get("fail-count"))
+            count = _count(history.get(name))
             if count:
                 result.setdefault(_plain_id(history.get("id")), {})[node.get("name")] = count
     return result
@@ -1085,8 +1087,9 @@ def read_settings(root):
     """Root Element of a CIB -> what crm_mon does not tell.
 
     Returns a dict with properties, rsc_defaults, op_defaults (name -> value), attributes (node -> name -> value,
-    permanent and transient, also of nodes that are offline), bans (location constraints of ``crm_resource --ban`` and
-    ``--move``) and constraints (ids).
+    permanent and transient, also of nodes that are offline), fail_counts, meta (resource -> name -> value and the id of
+    the element that sets it), locations (location constraints), bans (those of them that ``crm_resource --ban`` and
+    ``--move`` made) and constraints (ids).
     """
     result = {}
     for key, (section_name, tag, _set_id, _word) in DEFAULTS.items():
@@ -1101,11 +1104,71 @@ def read_settings(root):
     result["attributes"] = dict(
         (node, dict((name, value) for name, value in pairs.items() if not _INTERNAL.match(name or "")))
         for node, pairs in attributes.items())
+    result["fail_counts"] = _fail_counts(attributes)
+    result["meta"] = _meta(root, result["rsc_defaults"])
+    result["locations"] = [found for element in _constraints(root).values() if element.tag == "rsc_location"
+                           for found in _locations(element)]
     result["bans"] = [
-        {"id": name, "resource": element.get("rsc"), "node": _ban_node(element), "score": element.get("score"),
-         "promoted_only": _LEGACY.get(element.get("role"), element.get("role")) == "Promoted"}
-        for name, element in _constraints(root).items() if (name or "").startswith(("cli-ban-", "cli-prefer-"))]
+        dict((key, found[key]) for key in ("id", "resource", "node", "score", "promoted_only"))
+        for found in result["locations"] if (found["id"] or "").startswith(("cli-ban-", "cli-prefer-"))]
     result["constraints"] = sorted(name for name in _constraints(root) if name)
+    return result
+
+
+def _fail_counts(attributes):
+    """Pacemaker's own books (node attributes) -> {resource: {node: number of failures}}, 1000000 for infinity."""
+    result = {}
+    for node, pairs in attributes.items():
+        for name, value in pairs.items():
+            match = re.match(r"fail-count-(.+)#[^#]+$", name or "")
+            count = _count(value)
+            if match and count:
+                counts = result.setdefault(_plain_id(match.group(1)), {})
+                counts[node] = min(1000000, counts.get(node, 0) + count)
+    return result
+
+
+def _meta(root, defaults):
+    """Meta attributes that hold for each resource: {id: {name: {"value", "set_by"}}}.
+
+    What a resource does not set it has from its group, its clone and at last from rsc_defaults, as pacemaker reads it.
+    set_by: id of the resource that sets it, or "rsc_defaults". Sets with rules are left out.
+    """
+    parents, result = _parents(root), {}
+    for name, element in _resources(root).items():
+        if element.tag == "template":
+            continue
+        found = dict((key, {"value": value, "set_by": "rsc_defaults"}) for key, value in defaults.items())
+        line = [element]
+        while parents.get(line[-1]) is not None and parents[line[-1]].tag in RESOURCE_TAGS:
+            line.append(parents[line[-1]])
+        for owner in reversed(line):
+            found.update((key, {"value": value, "set_by": owner.get("id")})
+                         for key, value in _pairs(owner, "meta_attributes").items())
+        result[name] = found
+    return result
+
+
+def _locations(element):
+    """A location constraint as plain data, one entry for each of its rules, and one when it has none.
+
+    Keys: id, resource (or pattern, a regular expression), node (None where no node is named), score (as it is written),
+    promoted_only, conditional (True when a rule decides by something else than the node's name, such as an attribute).
+    """
+    rules = list(element.iterfind("rule")) or [None]
+    resources = [found.get("id") for found in element.iter("resource_ref")] or [element.get("rsc")]
+    result = []
+    for rule in rules:
+        home = element if rule is None else rule
+        tests = [] if rule is None else list(rule.iter("expression"))
+        role = home.get("role", element.get("role"))
+        result += [{
+            "id": element.get("id"), "resource": resource, "pattern": element.get("rsc-pattern"),
+            "node": _ban_node(element if rule is None else rule, element.get("node")),
+            "score": home.get("score", home.get("score-attribute")),
+            "promoted_only": _LEGACY.get(role, role) == "Promoted",
+            "conditional": any(test.get("attribute") not in ("#uname", "#id") for test in tests),
+        } for resource in resources]
     return result
 
 
@@ -1120,10 +1183,10 @@ def pending_operations(root, nodes):
             if op.get("op-status") == "-1" and (op.get("interval") or "0") == "0"]
 
 
-def _ban_node(element):
-    """The node of a command line ban; with a lifetime it stands in a rule."""
-    if element.get("node"):
-        return element.get("node")
+def _ban_node(element, node=None):
+    """The node of a location constraint or its rule; a command line ban with a lifetime has it in a rule."""
+    if element.get("node") or node:
+        return element.get("node") or node
     for expression in element.iter("expression"):
         if expression.get("attribute") == "#uname":
             return expression.get("value")
@@ -1132,19 +1195,26 @@ def _ban_node(element):
 
 def combine(status, settings):
     """read_status() and read_settings() -> one description of the cluster."""
-    result = dict(status)
-    result.pop("options")
+    result = dict(status, active_bans=status["bans"])
     properties = dict(settings["properties"])
     # Options that are not set have a default that crm_mon knows.
-    for name in ("stonith-enabled", "no-quorum-policy", "maintenance-mode", "symmetric-cluster"):
+    for name in ("fencing-enabled", "stonith-enabled", "no-quorum-policy", "maintenance-mode", "symmetric-cluster"):
         if name in status["options"]:
             properties.setdefault(name, status["options"][name])
     result.update(properties=properties, rsc_defaults=settings["rsc_defaults"], op_defaults=settings["op_defaults"],
-                  bans=settings["bans"])
-    result["maintenance"] = (properties.get("maintenance-mode") or "").lower() in _TRUE
+                  bans=settings["bans"], locations=settings["locations"], meta=settings["meta"],
+                  fail_counts=_larger(status["fail_counts"], settings["fail_counts"]))
+    result["maintenance"] = boolean(properties.get("maintenance-mode")) is True
     result["nodes"] = [dict(node, attributes=dict(settings["attributes"].get(node["name"], {}), **node["attributes"]))
                        for node in status["nodes"]]
     return result
+
+
+def _larger(one, other):
+    """The larger numbers of two {resource: {node: number}}. crm_mon tells of resources only whose history is kept."""
+    return dict((resource, dict((node, max(found.get(resource, {}).get(node, 0) for found in (one, other)))
+                                for node in list(one.get(resource, {})) + list(other.get(resource, {}))))
+                for resource in list(one) + list(other))
 
 
 def read_links(status, neighbours, names):

@@ -12,9 +12,10 @@ import json
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, health, hub_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, hub_model, plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR, LAYOUTS
 
 FORMAT = 1
@@ -135,9 +136,9 @@ def against_passive(active, passive, infos, replication):
     missing = [host for host in (active, passive) if "role" not in replication.get(host, {})]
     if missing:
         return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
-    return found + health.replication_problems(replication, {
+    return found + [item.problem for item in checks.copy_problems(replication, {
         "active": active, "passive": passive, "nodes": nodes,
-        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)
+        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
 
 
 def cut_off(look, alive):

@@ -70,7 +70,8 @@ def absent():
         "timeline": None, "system_identifier": None,
         "current_lsn": None, "current_bytes": None, "receive_lsn": None, "receive_bytes": None,
         "replay_lsn": None, "replay_bytes": None, "lag_bytes": None, "lag_seconds": None,
-        "replay_paused": None, "not_lower": {}, "archiver": None, "slots": [], "senders": [], "receiver": None, "pending_restart": [],
+        "replay_paused": None, "not_lower": {}, "archiver": None, "slots": [], "senders": [],
+        "receiver": None, "pending_restart": [],
     }
 
 
@@ -108,8 +109,8 @@ def running(answer, pid):
         received = answer.get("receive_lsn") or answer.get("replay_lsn")
         result["lag_bytes"] = lsn_diff(received, answer.get("replay_lsn"))
         result["receiver"] = receiver(answer.get("receiver"))
-        # Who receives nothing does not know what the primary has by now. The age of the last replayed commit grows on an
-        # idle primary too: all replayed means no lag.
+        # Who receives nothing does not know what the primary has by now. The age of the last replayed commit grows on
+        # an idle primary too: all replayed means no lag.
         if result["receiver"] and result["receiver"]["status"] == "streaming":
             result["lag_seconds"] = 0.0 if result["lag_bytes"] == 0 else seconds(answer.get("replay_age"))
     elif result["senders"]:

@@ -198,10 +198,29 @@ failures:
       description: When it failed, as pacemaker prints it.
       type: str
 fail_counts:
-  description: How often resources have failed, by resource and node; 1000000 stands for infinity.
+  description:
+    - How often resources have failed, by resource and node; 1000000 stands for infinity.
+    - Also of failures whose action is not in RV(failures) any more. They count until they are cleaned up.
   returned: always
   type: dict
   sample: {"cfpgsql": {"hub1": 1}}
+thresholds:
+  description: Failures after which a resource may not run on a node any more (C(migration-threshold)), as fail_counts.
+  returned: always
+  type: dict
+  sample: {"cfpgsql": {"hub1": 1}}
+meta:
+  description:
+    - Meta attributes that hold for each resource, group and clone, by id and name. Each has a value and set_by, the id of
+      the resource that sets it, of the group or clone around it, or V(rsc_defaults). Sets with rules are left out.
+  returned: always
+  type: dict
+  sample: {"cfpgsql": {"target-role": {"value": "Stopped", "set_by": "mscfpgsql"}}}
+options:
+  description: Cluster options as pacemaker understands them, as far as C(crm_mon) prints them.
+  returned: always
+  type: dict
+  sample: {"stonith-enabled": "false", "no-quorum-policy": "stop", "maintenance-mode": "false"}
 bans:
   description: Location constraints that C(crm_resource --ban) or C(--move) left behind.
   returned: always
@@ -223,6 +242,23 @@ bans:
     promoted_only:
       description: Whether only the promoted role is meant.
       type: bool
+active_bans:
+  description: Location constraints that keep a resource from a node at this moment, as pacemaker evaluates them.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"id": "cli-ban-mscfpgsql-on-hub2", "resource": "mscfpgsql", "node": "hub2", "score": "-1000000",
+            "promoted_only": true}]
+locations:
+  description:
+    - All location constraints; one with several rules is there for each of them.
+    - Beside the keys of RV(bans) each has pattern (a regular expression for resources, or null) and conditional (whether
+      a rule decides by something else than the node's name).
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"id": "cli-ban-mscfpgsql-on-hub2", "resource": "mscfpgsql", "pattern": null, "node": "hub2",
+            "score": "-INFINITY", "promoted_only": true, "conditional": false}]
 links:
   description: Corosync's links as this host sees them.
   returned: always

@@ -67,6 +67,9 @@ def test_pair(version):
     assert info["fail_counts"] == {"cfvirtip": {"hub1": 1}}
     assert info["bans"] == [{"id": "cli-ban-cfengine-on-hub2", "resource": "cfengine", "node": "hub2",
                              "score": "-INFINITY", "promoted_only": False}]
+    assert [ban["id"] for ban in info["active_bans"]] == ["fence-hub1-elsewhere", "cli-ban-cfengine-on-hub2"]
+    assert info["options"]["no-quorum-policy"] == "ignore" and info["options"]["stonith-enabled"] == "true"
+    assert info["meta"]["cfpgsql"]["migration-threshold"] == {"value": "1", "set_by": "rsc_defaults"}
     assert info["properties"]["stonith-enabled"] == "true"
     assert info["properties"]["maintenance-mode"] == "false"
     assert info["rsc_defaults"] == {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
@@ -128,7 +131,63 @@ def test_ban_with_a_lifetime():
                        '<rule id="r" score="-INFINITY" boolean-op="and"><expression id="e" attribute="#uname" '
                        'operation="eq" value="hub1"/></rule></rsc_location></constraints></configuration></cib>')
     assert model.read_settings(root)["bans"] == [
-        {"id": "cli-ban-a-on-hub1", "resource": "a", "node": "hub1", "score": None, "promoted_only": True}]
+        {"id": "cli-ban-a-on-hub1", "resource": "a", "node": "hub1", "score": "-INFINITY", "promoted_only": True}]
+
+
+def located(xml):
+    """read_settings' locations of these constraints."""
+    return model.read_settings(model.parse("<cib><configuration><constraints>%s</constraints></configuration></cib>"
+                                           % xml))["locations"]
+
+
+def test_location_constraints():
+    plain = {"id": "l", "resource": "a", "pattern": None, "node": "hub1", "score": "-INFINITY", "promoted_only": False,
+             "conditional": False}
+    assert located('<rsc_location id="l" rsc="a" node="hub1" score="-INFINITY"/>') == [plain]
+    assert located('<rsc_location id="l" rsc-pattern="a.*" node="hub1" score="-INFINITY"/>') == [
+        dict(plain, resource=None, pattern="a.*")]
+    assert located('<rsc_location id="l" node="hub1" score="-INFINITY"><resource_set id="s"><resource_ref id="a"/>'
+                   '<resource_ref id="b"/></resource_set></rsc_location>') == [plain, dict(plain, resource="b")]
+    assert located(
+        '<rsc_location id="l" rsc="a"><rule id="r" score="-INFINITY" role="Master"><expression id="e" '
+        'attribute="pingd" operation="lt" value="1"/></rule><rule id="q" score-attribute="pingd"><expression id="f" '
+        'attribute="#uname" operation="eq" value="hub2"/><date_expression id="d" operation="lt" end="2026-01-01"/>'
+        '</rule></rsc_location>') == [
+            dict(plain, node=None, promoted_only=True, conditional=True), dict(plain, node="hub2", score="pingd")]
+    assert located('<rsc_colocation id="c" rsc="a" with-rsc="b" score="-INFINITY"/>') == []
+
+
+def test_meta_attributes_that_hold_for_a_resource():
+    """Its own, then its group's, its clone's, and the defaults at last."""
+    meta = '<meta_attributes id="%s-m"><nvpair id="%s-n" name="%s" value="%s"/></meta_attributes>'
+    root = model.parse(
+        '<cib><configuration><resources><clone id="ms">%s<group id="g">%s<primitive id="a">%s</primitive></group>'
+        '</clone><primitive id="b"><meta_attributes id="r"><rule id="rr"/><nvpair id="rn" name="is-managed" '
+        'value="false"/></meta_attributes></primitive></resources><rsc_defaults>%s</rsc_defaults></configuration></cib>' % (
+            meta % ("c", "c", "target-role", "Stopped"), meta % ("d", "d", "is-managed", "no"),
+            meta % ("e", "e", "target-role", "Started"), meta % ("f", "f", "migration-threshold", "3")))
+    found = model.read_settings(root)["meta"]
+    threshold = {"migration-threshold": {"value": "3", "set_by": "rsc_defaults"}}
+    stopped = dict(threshold, **{"target-role": {"value": "Stopped", "set_by": "ms"}})
+    unmanaged = dict(stopped, **{"is-managed": {"value": "no", "set_by": "g"}})
+    assert found == {"ms": stopped, "g": unmanaged, "b": threshold,
+                     "a": dict(unmanaged, **{"target-role": {"value": "Started", "set_by": "a"}})}
+
+
+def test_failures_that_pacemaker_still_counts():
+    """crm_mon shows the count beside the resource's history. When that is gone, the count is in pacemaker's books."""
+    root = model.parse(
+        '<cib><configuration/><status><node_state uname="hub2"><transient_attributes id="2"><instance_attributes '
+        'id="i"><nvpair id="a" name="fail-count-cfpgsql#start_0" value="INFINITY"/>'
+        '<nvpair id="b" name="fail-count-cfpgsql#monitor_4000" value="1"/>'
+        '<nvpair id="c" name="fail-count-cfvirtip:1#monitor_10000" value="2"/>'
+        '<nvpair id="e" name="fail-count-cfvirtip:1#start_0" value="2"/>'
+        '<nvpair id="d" name="fail-count-other#start_0" value="0"/>'
+        '</instance_attributes></transient_attributes></node_state></status></cib>')
+    assert model.read_settings(root)["fail_counts"] == {"cfpgsql": {"hub2": 1000000}, "cfvirtip": {"hub2": 4}}
+    info = cib_loader.observe(fake(cluster(cibadmin=model.unparse(root))))
+    assert info["fail_counts"] == {"cfpgsql": {"hub2": 1000000}, "cfvirtip": {"hub1": 1, "hub2": 4}}
+    assert info["thresholds"]["cfpgsql"] == {"hub1": 1, "hub2": 1}
 
 
 @pytest.mark.parametrize("answers, reason", [

@@ -26,7 +26,8 @@ def test_no_boolean(text):
 
 
 @pytest.mark.parametrize("text, number", [
-    ("INFINITY", 1000000), ("+INFINITY", 1000000), ("-INFINITY", -1000000), ("-infinity", -1000000), ("0", 0), ("-5", -5),
+    ("INFINITY", 1000000), ("+INFINITY", 1000000), ("-INFINITY", -1000000), ("-infinity", -1000000), ("0", 0), ("-5",
+                                                                                                                -5),
     ("+7", 7), ("2000000", 1000000), ("-2000000", -1000000), (None, None), ("", None), ("pingd", None), ("1.5", None)])
 def test_score(text, number):
     assert values.score(text) == number
@@ -34,7 +35,8 @@ def test_score(text, number):
 
 @pytest.mark.parametrize("text, name", [
     ("Stopped", "Stopped"), ("stopped", "Stopped"), ("Slave", "Unpromoted"), ("slave", "Unpromoted"),
-    ("unpromoted", "Unpromoted"), ("MASTER", "Promoted"), ("Promoted", "Promoted"), ("Started", "Started"), (None, None),
+    ("unpromoted", "Unpromoted"), ("MASTER", "Promoted"), ("Promoted", "Promoted"), ("Started", "Started"), (None,
+                                                                                                             None),
     ("none", None)])
 def test_role(text, name):
     assert values.role(text) == name

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from typing import Optional
 
-#: What pacemaker takes for a boolean, in any case of letters: pcmk__parse_bool() in its lib/common/strings.c (3.0), before
-#: that crm_str_to_boolean(), with the same words in 2.1.
+#: What pacemaker takes for a boolean, in any case of letters: pcmk__parse_bool() in its lib/common/strings.c (3.0),
+#: before that crm_str_to_boolean(), with the same words in 2.1.
 TRUE = ("true", "on", "yes", "y", "1")
 FALSE = ("false", "off", "no", "n", "0")
 

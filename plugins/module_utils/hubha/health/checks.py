@@ -1,0 +1,525 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Is the pair healthy: could it take the loss of either hub at this moment. Pure functions.
+
+In: what the modules cib_info and replication_info return, systemd's units, and the plan (plan.make_plan) with "active"
+and "passive" (inventory names), "nodes" ({inventory name: node}), "virtual_ips" ([{"id", "ip"}]) and "slots". Out: a
+list of Problem, empty when all is well. What is not known is not well.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from ..cluster import values
+from ..core.problem import Problem
+from ..core.text import human
+
+Plan = Mapping[str, Any]
+Facts = Mapping[str, Any]
+
+DATABASE = ("cfpgsql", "mscfpgsql")
+GROUP = "cfengine"
+GUARD = "cfengine-hub-ha-guard.service"
+FORKED = "hub_ha-forked"
+UPGRADE = "ansible-playbook -i INVENTORY playbooks/upgrade-to-ha.yml"
+STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemaker corosync. Which one that is: '
+            'docs/operate.md, "Unplanned failover"')
+STREAMING = ("HS:async", "HS:sync")
+
+#: Location constraints of ours: no device on the hub that it switches off; what the guard's attributes decide.
+OWN_LOCATION = re.compile(r"-not-on-target$|^hub_ha-")
+
+#: What may pass without anybody doing something, so that it is worth waiting for. All else stays until it is put right.
+PASSING = frozenset((
+    "CLUSTER_DOWN", "NO_QUORUM", "HUB_DOWN", "NO_PRIMARY", "TWO_PRIMARIES", "ROLES_MOVED", "ADDRESS_NOT_WITH_PRIMARY",
+    "RESOURCE_DOWN", "RESOURCE_FAILED", "LINK_DOWN", "REPL_STOPPED", "REPL_LAG", "SLOT_MISSING", "ARCHIVER_FAILING",
+    "GUARD_DEAD", "FORKED"))
+
+
+def may_pass(problems: Iterable[Mapping[str, str]]) -> bool:
+    """True when there are problems (as dicts), and each of them may go away by itself within seconds."""
+    found = list(problems)
+    return bool(found) and all(item["code"] in PASSING for item in found)
+
+
+def text(problems: Iterable[Mapping[str, str]]) -> str:
+    """Problems (as dicts) for people, one a line."""
+    return "\n".join(str(Problem(item["code"], item["host"], item["problem"], item["remedy"])) for item in problems)
+
+
+# --- the cluster ----------------------------------------------------------------------------------------------------
+
+def cluster_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """Why the cluster is not healthy. cluster: result of module cib_info."""
+    if not cluster.get("running"):
+        reason = cluster.get("reason") or "no answer"
+        return [Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run: %s" % reason,
+                        "systemctl start corosync pacemaker; journalctl -u corosync -u pacemaker")]
+    return (member_problems(cluster, plan) + option_problems(cluster) + restraint_problems(cluster, plan)
+            + role_problems(cluster, plan) + failure_problems(cluster, plan) + link_problems(cluster, plan))
+
+
+def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """Both hubs are members that may run everything, and there is a quorum."""
+    found = []
+    nodes = dict((node["name"], node) for node in cluster.get("nodes") or [])
+    if not cluster.get("quorate"):
+        found.append(Problem("NO_QUORUM", "all", "the cluster has no quorum",
+                             "start the other hub (systemctl start corosync pacemaker), look: corosync-quorumtool -s"))
+    for host, name in plan["nodes"].items():
+        node = nodes.get(name)
+        start = "switch it on, then there: systemctl start corosync pacemaker; journalctl -u corosync -u pacemaker"
+        if node is None:
+            found.append(Problem("HUB_DOWN", host, "%s is not in the cluster" % name, start))
+            continue
+        if not node.get("online"):
+            found.append(Problem("HUB_DOWN", host, "%s is offline" % name, start))
+        elif node.get("unclean") or node.get("pending") or node.get("shutdown"):
+            word = "unclean" if node.get("unclean") else "joining" if node.get("pending") else "leaving"
+            found.append(Problem("HUB_DOWN", host, "%s is %s" % (name, word),
+                                 "wait until it is online (crm_mon -1); look: journalctl -u pacemaker; stonith_admin "
+                                 "--history '*'"))
+        if node.get("standby"):
+            found.append(Problem("HUB_STANDBY", host, "%s is in standby: nothing may run on it" % name,
+                                 "crm_standby --node %s --delete" % name))
+        if node.get("maintenance"):
+            found.append(Problem("RESOURCE_UNMANAGED", host,
+                                 "%s is in maintenance: nothing on it is looked after" % name,
+                                 "crm_attribute --node %s --name maintenance --delete" % name))
+        forked = (node.get("attributes") or {}).get(FORKED)
+        if forked is not None:
+            found.append(Problem("FORKED", host, "its data has what the active hub's lacks, so it cannot follow (%s)"
+                                 % (forked or "no details"), 'docs/operate.md, "Clone it anew"'))
+    return found
+
+
+def effective(cluster: Facts, *names: str) -> Optional[bool]:
+    """What pacemaker takes a boolean cluster option for: as it says itself, else as it would read the CIB.
+
+    names: the option's name of today, then older ones. None when it is set nowhere, or to what is no boolean: pacemaker
+    then uses its default.
+    """
+    for source in ("options", "properties"):
+        for name in names:
+            value = values.boolean((cluster.get(source) or {}).get(name))
+            if value is not None:
+                return value
+    return None
+
+
+def fencing(cluster: Facts) -> bool:
+    """Whether pacemaker fences: property fencing-enabled, called stonith-enabled before 3.0.2; on by default."""
+    return effective(cluster, "fencing-enabled", "stonith-enabled") is not False
+
+
+def option_problems(cluster: Facts) -> List[Problem]:
+    """No cluster option keeps pacemaker from doing its work."""
+    found = []
+    delete = "crm_attribute --type crm_config --name %s --delete"
+    properties = cluster.get("properties") or {}
+    if effective(cluster, "maintenance-mode"):
+        found.append(Problem(
+            "CLUSTER_MAINTENANCE", "all",
+            "the cluster is in maintenance mode (maintenance-mode=%s): nothing is looked after"
+            % properties.get("maintenance-mode", "true"), delete % "maintenance-mode"))
+    if effective(cluster, "stop-all-resources"):
+        found.append(Problem("RESOURCE_STOPPED", "all", "the cluster is to stop all resources (stop-all-resources=%s)"
+                             % properties.get("stop-all-resources", "true"), delete % "stop-all-resources"))
+    policy = properties.get("no-quorum-policy", (cluster.get("options") or {}).get("no-quorum-policy"))
+    if policy is not None and policy.lower() == "ignore":
+        found.append(Problem(
+            "NO_QUORUM_POLICY", "all",
+            "no-quorum-policy=%s: a hub that is cut off goes on as if it were the whole cluster" % policy,
+            delete % "no-quorum-policy"))
+    return found
+
+
+def devices(cluster: Facts) -> List[str]:
+    """Ids of the fencing devices."""
+    return sorted(name for name, found in (cluster.get("resources") or {}).items()
+                  if (found.get("agent") or "").startswith("stonith:"))
+
+
+def own_resources(plan: Plan) -> List[str]:
+    """Ids of the pair's resources: the database and its clone, the shared addresses and their group."""
+    return list(DATABASE) + [GROUP] + [item["id"] for item in plan["virtual_ips"]]
+
+
+def restraint_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """Nobody has told pacemaker to keep its hands off the pair, to leave something stopped, or not to use a hub."""
+    found = []
+    primitives = [name for name in own_resources(plan) if name not in (DATABASE[1], GROUP)] + devices(cluster)
+    groups: Dict[Tuple[str, str, str], List[str]] = {}
+    for name in primitives:
+        for attribute, value in sorted(held(cluster, name).items()):
+            groups.setdefault((attribute, value, set_by(cluster, name, attribute)), []).append(name)
+    for (attribute, value, owner), names in groups.items():
+        what, one = " and ".join(names), len(names) == 1
+        if attribute == "target-role":
+            wish = "stopped" if values.role(value) == "Stopped" else "promoted nowhere"
+            found.append(Problem("RESOURCE_STOPPED", "all", "%s %s to be %s (target-role=%s)" % (
+                what, "is" if one else "are", wish, value), unset(owner, attribute)))
+        else:
+            found.append(Problem("RESOURCE_UNMANAGED", "all", "%s %s not managed by the cluster (%s=%s)" % (
+                what, "is" if one else "are", attribute, value), unset(owner, attribute)))
+    return found + ban_problems(cluster, plan)
+
+
+def held(cluster: Facts, name: str) -> Dict[str, str]:
+    """{meta attribute: value} of what keeps the cluster's hands off a resource, or has it stopped or not promoted."""
+    meta = dict((key, item["value"]) for key, item in ((cluster.get("meta") or {}).get(name) or {}).items())
+    resource = (cluster.get("resources") or {}).get(name) or {}
+    instances = resource.get("instances") or []
+    found = {}
+    if values.boolean(meta.get("is-managed")) is False:
+        found["is-managed"] = meta["is-managed"]
+    if values.boolean(meta.get("maintenance")) is True:
+        found["maintenance"] = meta["maintenance"]
+    at_rest = effective(cluster, "maintenance-mode") or any(
+        node.get("maintenance") for node in cluster.get("nodes") or [])
+    if not found and resource.get("managed") is False and not at_rest:
+        found["is-managed"] = "false"
+    # A resource that cannot be promoted takes Unpromoted for Started.
+    stopping = ("Stopped", "Unpromoted") if name in DATABASE else ("Stopped",)
+    for value in [item.get("target_role") for item in instances] + [meta.get("target-role")]:
+        if values.role(value) in stopping:
+            found["target-role"] = str(value)
+    return found
+
+
+def set_by(cluster: Facts, name: str, attribute: str) -> str:
+    """Id of what sets the resource's meta attribute; the resource itself when that is not known."""
+    item = ((cluster.get("meta") or {}).get(name) or {}).get(attribute)
+    return item["set_by"] if item else name
+
+
+def unset(owner: str, attribute: str) -> str:
+    """The command that takes a meta attribute away."""
+    if owner == "rsc_defaults":
+        return "crm_attribute --type rsc_defaults --name %s --delete" % attribute
+    return "crm_resource --resource %s --meta --delete-parameter %s" % (owner, attribute)
+
+
+def concerns(item: Mapping[str, Any], names: Sequence[str]) -> Optional[str]:
+    """The first of the resources that a location constraint is about, or None."""
+    if item.get("resource"):
+        return item["resource"] if item["resource"] in names else None
+    try:
+        return next((name for name in names if item.get("pattern") and re.search(item["pattern"], name)), None)
+    except re.error:
+        return names[0]  # Python does not read it, so it may be about anything
+
+
+def ban_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """No constraint that is not ours keeps the pair's resources off a hub, or ties them to one.
+
+    What crm_resource --ban and --move leave behind is one, with a time limit too. A rule that decides by something else
+    than the node's name, such as an attribute that an agent sets, counts while pacemaker says that it bans.
+    """
+    names = own_resources(plan)
+    hosts = dict((node, host) for host, node in plan["nodes"].items())
+    found: Dict[str, Problem] = {}
+    sources = [dict(item) for item in (cluster.get("locations") or []) + (cluster.get("bans") or [])]
+    sources += [dict(item, conditional=False) for item in cluster.get("active_bans") or []]
+    for item in sources:
+        name, size = item.get("id") or "?", values.score(item.get("score"))
+        made = name.startswith(("cli-ban-", "cli-prefer-"))
+        about = concerns(item, names + devices(cluster) if made else names)
+        if about is None or OWN_LOCATION.search(name) or name in found:
+            continue
+        if made or (size is None or abs(size) >= values.INFINITY) and not item.get("conditional"):
+            node = item.get("node")
+            role = " promoted" if item.get("promoted_only") else ""
+            tied = size is not None and size > 0
+            found[name] = Problem(
+                "BAN_LEFT", hosts.get(node, "all"),
+                "constraint %s %s %s%s %s %s (score %s)" % (
+                    name, "ties" if tied else "keeps", about, role, "to" if tied else "off", node or "a hub",
+                    item.get("score")),
+                "crm_resource --clear --resource %s" % about if made
+                else "cibadmin --delete --xml-text '<rsc_location id=\"%s\"/>'" % name)
+    return list(found.values())
+
+
+def pgsql_status(cluster: Facts) -> Dict[str, str]:
+    """{node: value of cfpgsql-status} of the nodes that have one."""
+    return dict((node["name"], node["attributes"]["cfpgsql-status"]) for node in cluster.get("nodes") or []
+                if "cfpgsql-status" in (node.get("attributes") or {}))
+
+
+def instances_of(cluster: Facts, resource: str) -> List[Mapping[str, Any]]:
+    """The instances of a resource that run somewhere."""
+    found = ((cluster.get("resources") or {}).get(resource) or {}).get("instances") or []
+    return [instance for instance in found if instance.get("active") and instance.get("node")]
+
+
+def started_on(cluster: Facts, resource: str) -> List[str]:
+    """Nodes on which the resource is started."""
+    return [instance["node"] for instance in instances_of(cluster, resource)]
+
+
+def failed_standby(cluster: Facts, plan: Plan) -> bool:
+    """True when the passive hub's database failed to start and does not run: pacemaker will not try again by itself."""
+    node = plan["nodes"][plan["passive"]]
+    failed = any(item["resource"] == DATABASE[0] and item["node"] == node for item in cluster.get("failures") or [])
+    return failed and node not in started_on(cluster, DATABASE[0])
+
+
+def role_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """One hub is active, by the agent's word and by pacemaker's; the other streams; the addresses are with it."""
+    found = []
+    status = pgsql_status(cluster)
+    said = [name for name, value in status.items() if value == "PRI"]
+    promoted = [item["node"] for item in instances_of(cluster, DATABASE[0]) if item.get("role") == "Promoted"]
+    primaries = said + [name for name in promoted if name not in said]
+    if len(primaries) > 1:
+        found.append(Problem(
+            "TWO_PRIMARIES", "all", "%d hubs are active: %s (cfpgsql-status %s, promoted %s)" % (
+                len(primaries), " and ".join(primaries), status or "unknown", " and ".join(promoted) or "nowhere"),
+            STOP_ONE))
+    elif not said or not promoted:
+        found.append(Problem(
+            "NO_PRIMARY", "all", "0 hubs are active (cfpgsql-status %s, promoted %s)" % (
+                status or "unknown", " and ".join(promoted) or "nowhere"),
+            "crm_mon -1rAf says why; docs/operate.md, \"After both were down\""))
+    stopped = [name for name in DATABASE if held(cluster, name).get("target-role")]
+    for host, name in plan["nodes"].items():
+        runs = name in started_on(cluster, DATABASE[0])
+        if name in primaries or stopped:
+            continue
+        if not runs or status.get(name) not in STREAMING:
+            found.append(Problem(
+                "REPL_STOPPED", host, "%s does not stream (cfpgsql-status %s%s)" % (
+                    name, status.get(name), "" if runs else ", and cfpgsql does not run there"),
+                "crm_resource --why --resource cfpgsql --node %s; on %s: tail /var/log/postgresql.log" % (name, name)))
+    for item in plan["virtual_ips"]:
+        where = started_on(cluster, item["id"])
+        if where != primaries and not held(cluster, item["id"]).get("target-role"):
+            found.append(Problem(
+                "ADDRESS_NOT_WITH_PRIMARY", "all", "shared address %s is on %s, the active hub is %s" % (
+                    item["ip"], " and ".join(where) or "no hub", " and ".join(primaries) or "none"),
+                "crm_resource --why --resource %s" % item["id"]))
+    for name in devices(cluster):
+        if not started_on(cluster, name) and fencing(cluster) and not held(cluster, name).get("target-role"):
+            found.append(Problem("RESOURCE_DOWN", "all", "fencing device %s does not run" % name,
+                                 "crm_resource --why --resource %s" % name))
+    return found
+
+
+def failure_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """No action has failed, and nothing is kept from a hub because of failures that are not listed any more."""
+    found = []
+    hosts = dict((node, host) for host, node in plan["nodes"].items())
+    known = set()
+    for item in cluster.get("failures") or []:
+        known.add((item["resource"], item["node"]))
+        found.append(Problem("RESOURCE_FAILED", hosts.get(item["node"], "all"), "%s failed on %s (%s): %s" % (
+            item["resource"], item["node"], item["operation"], item.get("exit_reason") or "no reason given"),
+            "mend the cause, then: " + cleanup(item["resource"], item["node"])))
+    for resource, counts in sorted((cluster.get("fail_counts") or {}).items()):
+        for node, count in sorted(counts.items()):
+            limit = threshold(cluster, resource, node)
+            if (resource, node) not in known and limit and count >= limit:
+                known.add((resource, node))
+                found.append(Problem(
+                    "RESOURCE_FAILED", hosts.get(node, "all"), "%s has failed so often on %s that it may not run there "
+                    "(fail-count %s, migration-threshold %s)" % (resource, node, number(count), number(limit)),
+                    "mend the cause, then: " + cleanup(resource, node)))
+    for name, resource in sorted((cluster.get("resources") or {}).items()):
+        if resource.get("blocked") and not any(item[0] == name for item in known):
+            found.append(Problem(
+                "RESOURCE_FAILED", "all", "%s is blocked: pacemaker does nothing with it any more" % name,
+                "crm_resource --why --resource %s; mend the cause, then: crm_resource --cleanup --resource %s"
+                % (name, name)))
+    return found
+
+
+def cleanup(resource: str, node: str) -> str:
+    """The command that has pacemaker forget failures."""
+    return "crm_resource --cleanup --resource %s --node %s" % (resource, node)
+
+
+def number(count: int) -> str:
+    """A failure count as pacemaker prints it."""
+    return "INFINITY" if count >= values.INFINITY else str(count)
+
+
+def threshold(cluster: Facts, resource: str, node: str) -> int:
+    """After how many failures the resource may not run on the node; 0 for never (pcmk__threshold_reached())."""
+    seen = ((cluster.get("thresholds") or {}).get(resource) or {}).get(node)
+    if seen is not None:
+        return int(seen)
+    meta = ((cluster.get("meta") or {}).get(resource) or {}).get("migration-threshold")
+    limit = values.score(meta["value"]) if meta else None
+    return values.INFINITY if limit is None or limit < 0 else limit
+
+
+def link_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """Every link of corosync reaches the other hub."""
+    found = []
+    look = "corosync-cfgtool -n; mend cable, interface or firewall of that network"
+    if not cluster.get("links"):
+        return [Problem("LINK_DOWN", "all", "corosync does not say how its links are", "corosync-cfgtool -s")]
+    hosts = dict((node, host) for host, node in plan["nodes"].items())
+    for link in cluster["links"]:
+        peers = link.get("peers") or {}
+        if not peers:
+            found.append(Problem("LINK_DOWN", "all", "link %s reaches no other hub" % link["id"], look))
+        for peer, state in peers.items():
+            if not state.get("connected"):
+                found.append(Problem("LINK_DOWN", hosts.get(peer, "all"),
+                                     "link %s to %s is down" % (link["id"], peer), look))
+    return found
+
+
+# --- the guard ------------------------------------------------------------------------------------------------------
+
+def guard_problems(units: Mapping[str, Optional[Mapping[str, Any]]]) -> List[Problem]:
+    """The guard runs on every hub. units: {host: {"active": ActiveState} of unit GUARD, or None when unknown}."""
+    return [Problem("GUARD_DEAD", host, "%s is %s: nobody stops this hub's database when its cluster daemons die"
+                    % (GUARD, (unit or {}).get("active") or "in an unknown state"),
+                    "systemctl reset-failed %s; systemctl start %s; journalctl -u %s" % (GUARD, GUARD, GUARD))
+            for host, unit in units.items() if (unit or {}).get("active") != "active"]
+
+
+# --- the database ---------------------------------------------------------------------------------------------------
+
+def replication_problems(replication: Mapping[str, Facts], plan: Plan, max_lag_mb: int) -> List[Problem]:
+    """Why replication is not healthy, or would not be after a failover.
+
+    replication: {host: result of replication_info}. Of one hub alone, what that hub knows.
+    """
+    return (copy_problems(replication, plan, max_lag_mb) + setting_problems(replication, plan)
+            + archiver_problems(replication))
+
+
+def copy_problems(replication: Mapping[str, Facts], plan: Plan, max_lag_mb: int) -> List[Problem]:
+    """Why the passive hub's database is no true copy of the active one's at this moment."""
+    found = server_problems(replication, plan)
+    if len(set(info.get("system_identifier") for info in replication.values())) > 1:
+        found.append(Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
+                             'docs/operate.md, "Clone it anew"'))
+    if plan["active"] in replication:
+        found += sender_problems(replication[plan["active"]], plan, max_lag_mb)
+    return found + replay_problems(replication, plan)
+
+
+def server_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
+    """PostgreSQL runs as the primary on the active hub and as a standby on the passive one."""
+    roles = dict((host, info.get("role")) for host, info in replication.items())
+    active, passive = plan["active"], plan["passive"]
+    if [roles.get(host) for host in (active, passive)] == ["primary", "primary"]:
+        return [Problem("TWO_PRIMARIES", "all", "PostgreSQL on %s and on %s is primary" % (active, passive),
+                        STOP_ONE)]
+    found = []
+    for host, role, code in ((active, "primary", "NO_PRIMARY"), (passive, "standby", "REPL_STOPPED")):
+        if host not in roles or roles[host] == role:
+            continue
+        moved = roles[host] in ("primary", "standby") and roles.get(passive, "primary") == "primary"
+        found.append(Problem(
+            "ROLES_MOVED" if moved else code, host,
+            "PostgreSQL on %s is %s, not %s" % (host, roles[host] or "in an unknown state", role),
+            "the active role has moved meanwhile; run it again: " + UPGRADE if moved
+            else "crm_mon -1rAf says why; tail /var/log/postgresql.log"))
+    return found
+
+
+def sender_problems(primary: Facts, plan: Plan, max_lag_mb: int) -> List[Problem]:
+    """What the primary (its result of replication_info) knows against its standby."""
+    found = []
+    active, passive = plan["active"], plan["passive"]
+    name = plan["nodes"][passive]
+    senders = [item for item in primary.get("senders") or [] if item["application_name"] == name]
+    if not senders or senders[0]["state"] != "streaming":
+        state = senders[0]["state"] if senders else "no connection"
+        found.append(Problem("REPL_STOPPED", passive, "%s does not stream to %s (%s)" % (active, passive, state),
+                             "on %s: tail /var/log/postgresql.log; psql -X -d postgres -c 'SELECT * FROM "
+                             "pg_stat_wal_receiver'" % passive))
+    else:
+        lag = senders[0].get("lag_bytes")
+        if not senders[0].get("ssl"):
+            found.append(Problem("REPL_NOT_ENCRYPTED", passive, "replication is not encrypted",
+                                 "set hub_ha_sslmode to require or verify-ca, then: " + UPGRADE))
+        if lag is None:
+            found.append(Problem(
+                "REPL_LAG", passive, "how far %s is behind is not known: it has replayed nothing yet" % passive,
+                "wait, then on %s: psql -X -d postgres -c 'SELECT * FROM pg_stat_replication'" % active))
+        elif lag > int(max_lag_mb) << 20:
+            found.append(Problem(
+                "REPL_LAG", passive, "%s is %s behind" % (passive, human(lag)),
+                "wait until it has caught up; what hinders it: disk, network, or a long query on %s" % passive))
+    return found + slot_problems(primary, plan)
+
+
+def slot_problems(primary: Facts, plan: Plan) -> List[Problem]:
+    """The passive hub's slot on the active one is there, in use, and has all WAL that is needed."""
+    passive = plan["passive"]
+    name = plan["slots"][passive]
+    slot = dict((item["name"], item) for item in primary.get("slots") or []).get(name)
+    if slot is None:
+        return [Problem("SLOT_MISSING", plan["active"], "replication slot %s is missing" % name,
+                        "psql -X -d postgres -c \"SELECT pg_create_physical_replication_slot('%s', true)\"" % name)]
+    if slot.get("wal_status") == "lost":
+        return [Problem("SLOT_LOST", plan["active"], "replication slot %s is lost: the WAL that %s needs is gone" % (
+            name, passive), 'docs/operate.md, "Clone it anew", for %s' % passive)]
+    if not slot.get("active"):
+        return [Problem("SLOT_MISSING", plan["active"], "replication slot %s is not in use" % name,
+                        "on %s: psql -X -d postgres -c 'SELECT status, slot_name FROM pg_stat_wal_receiver'; tail "
+                        "/var/log/postgresql.log" % passive)]
+    return []
+
+
+def lower_settings(replication: Mapping[str, Facts], plan: Plan) -> List[Tuple[str, Optional[int], int]]:
+    """(name, the standby's value or None when unknown, the primary's) of settings that are lower on the standby."""
+    if plan["active"] not in replication or plan["passive"] not in replication:
+        return []
+    primary, standby = [replication[host].get("not_lower") or {} for host in (plan["active"], plan["passive"])]
+    return [(name, standby.get(name), value) for name, value in sorted(primary.items())
+            if standby.get(name) is None or standby[name] < value]
+
+
+def replay_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
+    """The standby replays what it receives."""
+    passive = plan["passive"]
+    info = replication.get(passive) or {}
+    if info.get("role") != "standby" or info.get("replay_paused") is False:
+        return []
+    if info.get("replay_paused") is None:
+        return [Problem("REPLAY_PAUSED", passive, "whether replay is paused is not known",
+                        "psql -X -d postgres -c 'SELECT pg_is_wal_replay_paused()'")]
+    low = lower_settings(replication, plan)
+    return [Problem(
+        "REPLAY_PAUSED", passive,
+        "replay is paused: what is received waits, and a promotion would wait for it or end the server",
+        "raise its settings and restart it, as said for SETTINGS_DIFFER. Do not resume it: that would end it"
+        if low else "psql -X -d postgres -c 'SELECT pg_wal_replay_resume()'")]
+
+
+def setting_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
+    """No setting is lower on the standby than on the primary of those that must not be."""
+    active, passive = plan["active"], plan["passive"]
+    if active not in replication or passive not in replication:
+        return []
+    node = plan["nodes"][passive]
+    found = [Problem(
+        "SETTINGS_DIFFER", passive,
+        "%s is %s, lower than %s on %s: with it PostgreSQL stops replaying, and ends at a promotion" % (
+            name, "unknown" if low is None else low, high, active),
+        "psql -X -d postgres -c \"ALTER SYSTEM SET %s = %s\"; then restart it: crm_standby --node %s --update on; "
+        "crm_standby --node %s --delete" % (name, high, node, node))
+        for name, low, high in lower_settings(replication, plan)]
+    if not replication[active].get("not_lower") and replication[active].get("role") == "primary":
+        found.append(Problem("SETTINGS_DIFFER", active,
+                             "its settings are not known, so neither is whether the standby's are lower",
+                             "psql -X -d postgres -c 'SHOW max_connections'"))
+    return found
+
+
+def archiver_problems(replication: Mapping[str, Facts]) -> List[Problem]:
+    """Where WAL is archived, that works: what cannot be archived is kept, until the disk is full."""
+    return [Problem("ARCHIVER_FAILING", host, "archive_command fails since %s (WAL file %s)" % (
+        info["archiver"].get("last_failed_time"), info["archiver"].get("last_failed_wal")),
+        "/var/log/postgresql.log says why; psql -X -d postgres -c 'SELECT * FROM pg_stat_archiver'")
+        for host, info in replication.items() if (info.get("archiver") or {}).get("failing")]
