@@ -163,7 +163,8 @@ def test_meta_attributes_that_hold_for_a_resource():
     root = model.parse(
         '<cib><configuration><resources><clone id="ms">%s<group id="g">%s<primitive id="a">%s</primitive></group>'
         '</clone><primitive id="b"><meta_attributes id="r"><rule id="rr"/><nvpair id="rn" name="is-managed" '
-        'value="false"/></meta_attributes></primitive></resources><rsc_defaults>%s</rsc_defaults></configuration></cib>' % (
+        'value="false"/></meta_attributes></primitive></resources><rsc_defaults>%s</rsc_defaults></configuration>'
+        '</cib>' % (
             meta % ("c", "c", "target-role", "Stopped"), meta % ("d", "d", "is-managed", "no"),
             meta % ("e", "e", "target-role", "Started"), meta % ("f", "f", "migration-threshold", "3")))
     found = model.read_settings(root)["meta"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan, wanted_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -55,6 +55,10 @@ def status(number, value):
 
 def forked(cluster):
     cluster["nodes"][1]["attributes"]["hub_ha-forked"] = "timeline=1 commits=7"
+
+
+def given_up(cluster):
+    cluster["nodes"][0]["attributes"]["hub_ha-gave_up"] = "3 in 10 min"
 
 
 def address_on(*names):
@@ -180,6 +184,8 @@ ONE_OF_THE_CLUSTER = [
      "crm_attribute --node hub2 --name maintenance --delete"),
     (forked, "FORKED", "hub2", "its data has what the active hub's lacks, so it cannot follow (timeline=1 commits=7)",
      'docs/operate.md, "Clone it anew"'),
+    (given_up, "RESOURCE_GIVEN_UP", "hub1", "its database was given up after repeated failures (3 in 10 min)",
+     "attrd_updater --name hub_ha-gave_up --delete --node hub1; crm_resource --cleanup --resource cfpgsql --node hub1"),
     (option("maintenance-mode", "true"), "CLUSTER_MAINTENANCE", "all",
      "the cluster is in maintenance mode (maintenance-mode=true): nothing is looked after", NO_MAINTENANCE),
     (option("stop-all-resources", "yes"), "RESOURCE_STOPPED", "all",
@@ -298,7 +304,9 @@ def test_one_problem_of_the_cluster(change, code, host, problem, remedy):
     target_role("cfpgsql", "Promoted"), target_role("cfvirtip", "Started"), set_meta("cfvirtip", "target-role",
                                                                                      "Slave"),
     counted("cfpgsql", "hub2", 2, 3), counted("cfpgsql", "hub2", 999999, None), counted("cfpgsql", "hub2", 5, 0),
-    location("fence-hub1-not-on-target", "fence-hub1", "hub1"), location("hub_ha-forked", "cfpgsql"),
+    location("fence-hub1-not-on-target", "fence-hub1", "hub1"), location("cfpgsql-not-forked"),
+    location("cfpgsql-not-given-up"), location("cfpgsql-with-clients", where=None, score="10000", conditional=True),
+    active_ban("cfpgsql-not-forked"),
     location("cli-ban-web-on-hub2", "web"), location("site", "web"), location("mild", score="-100"),
     location("mild", score="100"), location("empty", None), location("pattern", None, pattern="^web"),
     location("ping", where=None, conditional=True), active_ban("ping", score="-100"), active_ban("site", "web"),
@@ -357,6 +365,18 @@ def test_fencing_devices():
     found = of_cluster(device, location("cli-ban-fence-hub1-on-hub2", "fence-hub1"))
     assert [item[0] for item in found] == ["BAN_LEFT"]
     assert of_cluster(device, location("operators-choice", "fence-hub1", "hub1")) == []
+
+
+def test_our_own_constraints_are_no_bans():
+    """Whatever the CIB that we want comes to hold."""
+    devices = [{"id": "fence-hub1", "agent": "fence_ipmilan", "hub": "hub1"}]
+    wanted = wanted_cib.wanted_cib(the_plan(), {
+        "fencing": devices, "user": "hub_ha", "sslmode": "require", "monitor_primary": "3s", "monitor_standby": "4s",
+        "operation_timeout": "120s", "start_timeout": "300s"}, pair.running_pair()["hub1"]["hub"]["cluster"])
+    assert len(wanted["locations"]) > 1
+    for item in wanted["locations"]:
+        for change in (location(item["id"], item["rsc"]), active_ban(item["id"], item["rsc"])):
+            assert of_cluster(device, change) == []
 
 
 def test_a_ban_is_told_once_however_often_it_is_seen():
@@ -623,7 +643,8 @@ def test_what_is_worth_waiting_for():
     assert checks.may_pass([]) is False and checks.may_pass([passing, lasting]) is False
     every = set(item[1] for item in ONE_OF_THE_CLUSTER + ONE_OF_REPLICATION) | {"ROLES_MOVED", "GUARD_DEAD"}
     lasting = {"HUB_STANDBY", "RESOURCE_UNMANAGED", "CLUSTER_MAINTENANCE", "RESOURCE_STOPPED", "NO_QUORUM_POLICY",
-               "BAN_LEFT", "OTHER_SYSTEM", "REPL_NOT_ENCRYPTED", "SLOT_LOST", "REPLAY_PAUSED", "SETTINGS_DIFFER"}
+               "BAN_LEFT", "OTHER_SYSTEM", "REPL_NOT_ENCRYPTED", "SLOT_LOST", "REPLAY_PAUSED", "SETTINGS_DIFFER",
+               "RESOURCE_GIVEN_UP"}
     assert checks.PASSING <= every | {"NO_PRIMARY"}
     assert every - checks.PASSING == lasting
 

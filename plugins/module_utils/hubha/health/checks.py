@@ -22,14 +22,14 @@ Facts = Mapping[str, Any]
 DATABASE = ("cfpgsql", "mscfpgsql")
 GROUP = "cfengine"
 GUARD = "cfengine-hub-ha-guard.service"
-FORKED = "hub_ha-forked"
+FORKED, GAVE_UP = "hub_ha-forked", "hub_ha-gave_up"
 UPGRADE = "ansible-playbook -i INVENTORY playbooks/upgrade-to-ha.yml"
 STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemaker corosync. Which one that is: '
             'docs/operate.md, "Unplanned failover"')
 STREAMING = ("HS:async", "HS:sync")
 
 #: Location constraints of ours: no device on the hub that it switches off; what the guard's attributes decide.
-OWN_LOCATION = re.compile(r"-not-on-target$|^hub_ha-")
+OWN_LOCATION = re.compile(r"-not-on-target$|^cfpgsql-(not-forked|not-given-up|with-clients)$")
 
 #: What may pass without anybody doing something, so that it is worth waiting for. All else stays until it is put right.
 PASSING = frozenset((
@@ -88,7 +88,13 @@ def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
             found.append(Problem("RESOURCE_UNMANAGED", host,
                                  "%s is in maintenance: nothing on it is looked after" % name,
                                  "crm_attribute --node %s --name maintenance --delete" % name))
-        forked = (node.get("attributes") or {}).get(FORKED)
+        attributes = node.get("attributes") or {}
+        if attributes.get(GAVE_UP) is not None:
+            found.append(Problem("RESOURCE_GIVEN_UP", host, "its database was given up after repeated failures (%s)"
+                                 % (attributes[GAVE_UP] or "no details"),
+                                 "mend the cause (tail /var/log/postgresql.log), then: attrd_updater --name %s --delete "
+                                 "--node %s; %s" % (GAVE_UP, name, cleanup(DATABASE[0], name))))
+        forked = attributes.get(FORKED)
         if forked is not None:
             found.append(Problem("FORKED", host, "its data has what the active hub's lacks, so it cannot follow (%s)"
                                  % (forked or "no details"), 'docs/operate.md, "Clone it anew"'))
