@@ -12,6 +12,7 @@ import sys
 
 from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, swarm,
                  writer)
+from lab.faults import run as faults
 from lab.shell import LabError, colour, say
 
 NETS = tuple(network.NETWORKS)
@@ -109,6 +110,17 @@ def parser():
     sub.add_argument("--address", default=network.SHARED_ADDRESS)
     sub.add_argument("--python", default=None, help="a Python that has psycopg2 (default: the project's)")
     sub.add_argument("--json", action="store_true")
+    sub = add("faults", "Do faults to the living pair, one after the other, and audit what comes of each.",
+              changes=True)
+    sub.add_argument("--rows", metavar="NAME[,...]",
+                     help="these only; guard: those of `make test`; NAME*: all that begin so")
+    sub.add_argument("--seed", type=int, help="order of the rows (default: a new one, which is printed)")
+    sub.add_argument("--list", action="store_true", help="show the rows and their steps")
+    sub.add_argument("--json", metavar="FILE", help="write all figures to a file")
+    sub.add_argument("--build", action="store_true", help="build a fresh pair first")
+    sub.add_argument("--slack", type=float, default=0.0, metavar="SECONDS",
+                     help="added to limits of time without writes, where another lab shares the processors")
+    sub.add_argument("--stop", action="store_true", help="leave the pair as the first red row left it")
     return top
 
 
@@ -292,7 +304,7 @@ WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up
         "replace": _replace, "seed": _seed, "fill": _fill, "down": _down,
         "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
         "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
-        "outage": probe.outage_command, "collector": collect.command, "swarm": swarm.command}
+        "outage": probe.outage_command, "faults": faults.command, "collector": collect.command, "swarm": swarm.command}
 
 
 def main(arguments):

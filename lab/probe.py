@@ -101,6 +101,11 @@ def _log():
         return report.parse("")
 
 
+def figures_so_far():
+    """The probe's log as data (see lab.report.parse), also while it runs."""
+    return _log()
+
+
 def figures(read_from=None):
     """The summary of the probe (dict, see lab.report.summary)."""
     log = _log()

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
+SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove", "faults")
 # restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. debian12: remove
 # begins with that pair and its tests, and cuts the power later.
 BY_NAME_ONLY = ("restore", "debian12")
@@ -184,7 +184,8 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 # them; of the scenarios the longest ones first. The one with the strictest limit for how long nobody serves comes after
 # these, alone. (Others time it too; their limits leave room for a neighbour.)
 SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input", "molecule-remove",
-               "molecule-enterprise", "molecule-third-hub", "molecule-clients", "molecule-interrupted")
+               "molecule-enterprise", "molecule-third-hub", "molecule-faults", "molecule-clients",
+               "molecule-interrupted")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
 HERE = threading.local()  # root: the checkout whose lab this worker uses
 

@@ -1,0 +1,396 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the samples say, and whether that is what must hold. Pure functions.
+
+Times are seconds since the epoch, of the machine's one clock. A hub "takes writes" while it answers as a primary on its
+own socket, or while a session that was open on it gets inserts acknowledged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from xml.etree import ElementTree
+
+from lab import report
+from lab.faults.table import Expect, Row, expected, seconds
+
+Spans = List[Tuple[float, float]]
+
+BRIDGE = 1.0        # seconds between two answers that make one span of time
+OUTAGE = 1.0        # seconds without a write that count as an outage
+FORKED = "hub_ha-forked"
+STREAMS = ("HS:async", "HS:sync")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at one hub; *end* is when it answered. state: see lab.faults.watcher."""
+
+    begin: float
+    end: float
+    state: str
+    address: bool
+    broken: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The watcher's log. open_acks: times of the open session's acknowledged inserts; ended: when and why it ended."""
+
+    samples: Mapping[str, List[Sample]]
+    open_acks: List[Tuple[int, float]]
+    ended: Optional[Tuple[float, str]] = None
+
+
+def parse(text: str) -> Watched:
+    """The watcher's log as data. A last line that was cut off is left out, unknown ones too."""
+    samples: Dict[str, List[Sample]] = {}
+    acks: List[Tuple[int, float]] = []
+    ended = None
+    for line in text.splitlines(keepends=True):
+        words = line.split()
+        if not line.endswith("\n") or not words:
+            continue
+        try:
+            if words[0] == "S":
+                broken = () if words[6] == "-" else tuple(words[6].split(","))
+                samples.setdefault(words[1], []).append(
+                    Sample(float(words[2]), float(words[3]), words[4], words[5] == "1", broken))
+            elif words[0] == "O":
+                acks.append((int(words[1]), float(words[2])))
+            elif words[0] == "X":
+                ended = (float(words[1]), " ".join(words[2:]))
+        except (ValueError, IndexError):
+            continue
+    return Watched(samples, acks, ended)
+
+
+def spans(times: Iterable[float], bridge: float = BRIDGE) -> Spans:
+    """Times at which something was seen to hold, as spans: two that are no more than *bridge* apart make one."""
+    found: Spans = []
+    for at in sorted(times):
+        if found and at - found[-1][1] <= bridge:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def without(some: Spans, others: Spans) -> Spans:
+    """What of *some* is in none of the *others*."""
+    for begin, end in others:
+        some = [piece for a, b in some for piece in ((a, min(b, begin)), (max(a, end), b)) if piece[0] < piece[1]]
+    return some
+
+
+def common(some: Spans, others: Spans) -> Spans:
+    """What is in both."""
+    both = [(max(a, c), min(b, d)) for a, b in some for c, d in others]
+    return sorted(piece for piece in both if piece[0] < piece[1])
+
+
+def length(some: Spans, since: float = 0.0) -> float:
+    """Seconds in all, from *since* on."""
+    return sum(max(0.0, end - max(begin, since)) for begin, end in some)
+
+
+def held(samples: Sequence[Sample], what) -> Spans:
+    """Spans in which *what*(sample) was true at every look: one look at which it was not ends a span."""
+    found: Spans = []
+    going = False
+    for sample in samples:
+        if not what(sample):
+            going = False
+        elif going and sample.end - found[-1][1] <= BRIDGE:
+            found[-1] = (found[-1][0], sample.end)
+        else:
+            found.append((sample.end, sample.end))
+            going = True
+    return found
+
+
+def merged(some: Spans, others: Spans) -> Spans:
+    """What is in one of them or both."""
+    found: Spans = []
+    for begin, end in sorted(some + others):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found
+
+
+def serving(watched: Watched, frozen: Mapping[str, Spans], open_on: Optional[str]) -> Dict[str, Spans]:
+    """{hub: spans in which it took writes}, frozen times left out. open_on: the hub of the open session."""
+    found = {}
+    for hub, samples in watched.samples.items():
+        taken = held(samples, lambda one: one.state == "primary")
+        if hub == open_on:
+            taken = merged(taken, spans(at for _seq, at in watched.open_acks))
+        found[hub] = without(taken, frozen.get(hub, []))
+    return found
+
+
+def promotions(samples: Sequence[Sample]) -> int:
+    """How often a standby was seen to become a primary."""
+    roles = [one.state for one in samples if one.state in ("standby", "primary")]
+    return sum(1 for before, after in zip(roles, roles[1:]) if (before, after) == ("standby", "primary"))
+
+
+def longest_dead(watched: Watched, frozen: Mapping[str, Spans], open_on: Optional[str]) -> Tuple[float, str]:
+    """(seconds, what) of the longest time that a hub took writes while cluster daemons were missing or stopped."""
+    worst = (0.0, "")
+    for hub, taken in serving(watched, frozen, open_on).items():
+        for begin, end in common(taken, held(watched.samples[hub], lambda one: bool(one.broken))):
+            if end - begin > worst[0]:
+                names = sorted(set(name for one in watched.samples[hub] if begin <= one.end <= end
+                                   for name in one.broken))
+                worst = (end - begin, "%s without %s" % (hub, ", ".join(names)))
+    return worst
+
+
+def back(acks: Sequence[Tuple[int, float]], mended: float, end: float) -> Optional[float]:
+    """Seconds from *mended* to the end of the last outage; 0 without one after it, None when none is over at *end*."""
+    outages = [gap for gap in report.gaps(acks, end, least=OUTAGE) if gap[1] > mended]
+    if not acks or end - max(at for _seq, at in acks) >= OUTAGE:
+        return None
+    return max([gap[1] - mended for gap in outages], default=0.0)
+
+
+@dataclass(frozen=True)
+class View:
+    """The cluster as one hub's crm_mon sees it. roles: of cfpgsql. address: the hub that has cfvirtip, None without."""
+
+    online: Tuple[str, ...]
+    quorate: bool
+    roles: Mapping[str, str]
+    address: Optional[str]
+    attributes: Mapping[str, Mapping[str, str]]
+    failures: Tuple[Tuple[str, str], ...]
+    bans: Tuple[str, ...]
+
+    def forked(self, hub: str) -> bool:
+        """True when the hub is marked as one that has what the other one lacks."""
+        return FORKED in self.attributes.get(hub, {})
+
+
+def view(text: str) -> View:
+    """What `crm_mon -1 -r -A -f -L --output-as=xml` says. Raises ParseError for what is no XML."""
+    root = ElementTree.fromstring(text)
+    roles, address = {}, None
+    for resource in root.iter("resource"):
+        for node in resource.findall("node"):
+            if resource.get("id") == "cfpgsql":
+                roles[node.get("name")] = resource.get("role")
+            elif resource.get("id") == "cfvirtip" and resource.get("role") == "Started":
+                address = node.get("name")
+    attributes = dict((node.get("name"), dict((one.get("name"), one.get("value")) for one in node.iter("attribute")))
+                      for node in root.findall("node_attributes/node"))
+    dc = root.find("summary/current_dc")
+    failures = [((one.get("op_key") or one.get("id") or "?"), one.get("node") or "?")
+                for one in root.findall("failures/failure")]
+    for node in root.findall("node_history/node"):
+        for history in node.findall("resource_history"):
+            if int(re.sub(r"\D", "", history.get("fail-count") or "0") or (
+                    "1" if history.get("fail-count") == "INFINITY" else "0")):
+                failures.append(("fail-count of %s" % history.get("id"), node.get("name")))
+    return View(
+        online=tuple(node.get("name") for node in root.findall("nodes/node")
+                     if node.get("online") == "true" and node.get("standby") == "false"
+                     and node.get("maintenance") == "false"),
+        quorate=dc is not None and dc.get("with_quorum") == "true", roles=roles, address=address,
+        attributes=attributes, failures=tuple(failures),
+        bans=tuple(ban.get("id") for ban in root.findall("bans/ban") if (ban.get("id") or "").startswith("cli-")))
+
+
+@dataclass(frozen=True)
+class State:
+    """What the pair is. name: whole, forked (one serves, the other one is marked and takes no writes), alone (one
+    serves, the other one is stopped or lost), unmanaged (one serves and its cluster does not answer), double, down.
+    left: failed actions and fail-counts that the cluster has kept. They need not mean that something is wrong now."""
+
+    name: str
+    active: Optional[str]
+    why: str = ""
+    left: Tuple[str, ...] = ()
+
+
+def state(last: Mapping[str, Sample], views: Mapping[str, Optional[View]]) -> State:
+    """What the pair is now. last: each hub's newest sample. views: each hub's crm_mon, None when it does not answer."""
+    primaries = sorted(hub for hub, one in last.items() if one.state == "primary")
+    shown = ", ".join("%s %s" % (hub, one.state) for hub, one in sorted(last.items()))
+    if len(primaries) != 1:
+        return State("double" if primaries else "down", None, shown)
+    active = primaries[0]
+    (other,) = [hub for hub in last if hub != active]
+    seen = views.get(active)
+    if seen is None or last[active].broken:
+        return State("unmanaged", active, "the cluster on %s does not answer, or lacks %s" % (
+            active, ", ".join(last[active].broken) or "an answer"))
+    against = []
+    if not last[active].address or seen.address != active:
+        against.append("the shared address is not on %s" % active)
+    if last[other].address:
+        against.append("the shared address is on %s too" % other)
+    if not seen.quorate:
+        against.append("no quorum")
+    if seen.roles.get(active) != "Promoted":
+        against.append("pacemaker has %s as %s" % (active, seen.roles.get(active, "stopped")))
+    against += ["constraint %s is left" % ban for ban in seen.bans]
+    left = tuple("%s on %s" % pair for pair in seen.failures)
+    if seen.forked(other) and not against:
+        return State("forked", active, "%s: %s" % (other, seen.attributes[other][FORKED]), left)
+    status = seen.attributes.get(other, {}).get("cfpgsql-status")
+    if other not in seen.online:
+        against.append("%s is offline or in standby" % other)
+    if status not in STREAMS or last[other].state != "standby":
+        against.append("%s does not stream (PostgreSQL %s, cfpgsql-status %s)" % (other, last[other].state, status))
+    if last[other].broken:
+        against.append("%s lacks %s" % (other, ", ".join(last[other].broken)))
+    return State("alone" if against else "whole", active, "; ".join(against), left)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that was seen of one row; audit() makes figures of it.
+
+    began, ended: of the row.  mended, last: the times of the last mending step (None: none) and of the last step.
+    frozen: {hub: spans}.  rows: {hub: sequence numbers of the outside writer, None when they cannot be read}.
+    open_rows: the same of the open session.  before: the hub that was active.  end: the state in the end, *settled*
+    seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
+    asked).  changed: tasks that playbooks changed.
+    """
+
+    began: float
+    ended: float
+    mended: Optional[float]
+    last: float
+    watched: Watched
+    writer: Mapping
+    frozen: Mapping[str, Spans]
+    rows: Mapping[str, Optional[Sequence[int]]]
+    open_rows: Mapping[str, Optional[Sequence[int]]]
+    before: str
+    end: State
+    settled: Optional[float]
+    proved: Optional[bool]
+    changed: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of one row and what is wrong with them (findings: sentences, none when it is green)."""
+
+    name: str
+    gap: Optional[float]
+    back: Optional[float]
+    overlap: float
+    addresses: float
+    dead: float
+    lost: Mapping[str, Optional[int]]
+    open_lost: Mapping[str, Optional[int]]
+    acknowledged: int
+    moves: int
+    settled: Optional[float]
+    before: str
+    active: Optional[str]
+    state: str
+    why: str
+    left: Tuple[str, ...]
+    proved: Optional[bool]
+    changed: Optional[int] = None
+    findings: Tuple[str, ...] = field(default=())
+
+    @property
+    def green(self) -> bool:
+        """True when all that must hold did."""
+        return not self.findings
+
+
+def missing(acknowledged: Iterable[int], rows: Optional[Sequence[int]]) -> Optional[int]:
+    """How many acknowledged writes are not among the rows; None when those are not known."""
+    return None if rows is None else len(set(acknowledged) - set(rows))
+
+
+def audit(row: Row, seen: Seen, token: float, slack: float = 0.0) -> Result:
+    """The figures of *row* and its verdict, on a pair with this token (seconds).
+
+    slack: seconds that are added to every limit of time without writes, where others share the processors.
+    """
+    want = expected(row, token)
+    acks = seen.writer["acks"]
+    took = serving(seen.watched, seen.frozen, seen.before)
+    hubs = sorted(took)
+    both = common(took[hubs[0]], took[hubs[1]]) if len(hubs) == 2 else []
+    since = seen.mended if want.overlap_from == "mend" and seen.mended is not None else seen.began
+    shared = [without(held(seen.watched.samples[hub], lambda one: one.address), seen.frozen.get(hub, []))
+              for hub in hubs]
+    gaps = [gap for gap in report.gaps(acks, seen.ended, least=0.0) if gap[1] > seen.began]
+    dead, where = longest_dead(seen.watched, seen.frozen, seen.before)
+    acked = [seq for seq, _at in acks]
+    result = Result(
+        name=row.name, gap=gaps[0][2] if gaps else None,
+        back=None if seen.mended is None else back(acks, seen.mended, seen.ended),
+        overlap=length(both, since),
+        addresses=length(common(shared[0], shared[1]), since) if len(hubs) == 2 else 0.0, dead=dead,
+        lost=dict((hub, missing(acked, found)) for hub, found in seen.rows.items()),
+        open_lost=dict((hub, missing([seq for seq, _at in seen.watched.open_acks], found))
+                       for hub, found in seen.open_rows.items()),
+        acknowledged=len(acks), moves=sum(promotions(seen.watched.samples[hub]) for hub in hubs),
+        settled=seen.settled, before=seen.before, active=seen.end.active, state=seen.end.name, why=seen.end.why,
+        left=seen.end.left,
+        proved=seen.proved, changed=seen.changed)
+    return Result(**dict(vars(result), findings=tuple(verdict(result, want, token, seen, where, slack))))
+
+
+def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, slack: float) -> Iterable[str]:
+    """What of a result is not as it must be: sentences with the value found and the limit."""
+    def over(what, value, limit, added=0.0):
+        if limit is None:
+            return
+        most = seconds(limit, token) + added
+        if value is None:
+            yield "%s: never, must be at most %.1f s" % (what, most)
+        elif value > most:
+            yield "%s %.1f s, must be at most %.1f s" % (what, value, most)
+
+    yield from over("gap", result.gap, want.gap, slack)
+    if seen.mended is not None:
+        yield from over("served again after mending", result.back, want.back, slack)
+    yield from over("both hubs took writes", result.overlap, want.overlap)
+    yield from over("both hubs had the shared address", result.addresses, want.overlap)
+    if want.dead is not None and result.dead > seconds(want.dead, token):
+        yield "took writes for %.1f s with a dead cluster (%s), must be at most %.1f s" % (
+            result.dead, where, seconds(want.dead, token))
+    if result.state not in want.ends:
+        yield "ends %s (%s), must be %s" % (result.state, result.why, " or ".join(sorted(want.ends)))
+    elif result.settled is None or result.settled > seconds(want.deadline, token) + slack:
+        yield "%s only after %s, must be within %.0f s" % (
+            result.state, "the row's end" if result.settled is None else "%.1f s" % result.settled,
+            seconds(want.deadline, token) + slack)
+    if result.active is not None and want.role == "same" and result.active != result.before:
+        yield "the active role moved to %s, must stay" % result.active
+    if want.role == "moves" and result.active == result.before:
+        yield "the active role stayed on %s, must move" % result.before
+    if result.moves > want.moves:
+        yield "%d promotions, must be at most %d" % (result.moves, want.moves)
+    if want.lost is not None and result.active is not None:
+        lost = result.lost.get(result.active)
+        if lost is None:
+            yield "the rows on %s cannot be read" % result.active
+        elif lost > want.lost:
+            yield "%d acknowledged writes are not on %s, must be at most %d" % (lost, result.active, want.lost)
+    if result.state == "whole":
+        lost = dict((hub, count) for hub, count in result.lost.items() if count != result.lost.get(result.active))
+        if lost:
+            yield "the pair is called whole, and its hubs hold different rows (missing: %s)" % dict(result.lost)
+    if want.left is not None and len(result.left) > want.left:
+        yield "failures are left: %s" % ", ".join(result.left)
+    # A failure that was mended and is still listed: the proof may name it or not.
+    unsure = result.state == "whole" and result.left
+    if result.proved is not None and not unsure and result.proved != (result.state == "whole"):
+        yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", result.state)
+    if want.changed is not None and result.changed != want.changed:
+        yield "the playbook changed %s tasks, must change %d" % (result.changed, want.changed)

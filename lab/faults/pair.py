@@ -1,0 +1,407 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The pair's hubs: what is done to them, what they say, and how the pair is made whole again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+from xml.etree import ElementTree
+
+from lab import hosts, hub, network, paths, podman
+from lab.faults import audit, processes
+from lab.faults.table import GUARD, Row, Step
+from lab.faults.watch import Watch
+from lab.shell import LabError, run, say, stage
+
+HUBS = ("hub1", "hub2")
+DATA = hub.PGDATA
+HERE = Path(__file__).resolve().parent
+OTHER_ORDER = paths.STATE / "other-order.yml"
+CRM_MON = ["timeout", "5", "crm_mon", "-1", "-r", "-A", "-f", "-L", "--output-as=xml"]
+PLAY_SECONDS = 600
+LOOK_PORT = 5499
+
+# The database's directory of a stopped hub is copied, and the copy is started where nobody else sees it.
+LOOK = """
+set -e
+rm -rf /var/tmp/look && mkdir -m 0700 /var/tmp/look
+cp -a "$1" /var/tmp/look/data
+rm -f /var/tmp/look/data/standby.signal /var/tmp/look/data/recovery.signal /var/tmp/look/data/postmaster.pid
+chown cfpostgres /var/tmp/look
+cd /tmp
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+runuser -u cfpostgres -- "$bin/pg_ctl" -D /var/tmp/look/data -l /var/tmp/look/log -w -t 30 -o "-c port=$2 \\
+    -c listen_addresses= -c unix_socket_directories=/var/tmp/look -c ssl=off -c archive_mode=off \\
+    -c shared_buffers=16MB -c logging_collector=off -c fsync=off" start >/dev/null
+psql -XAtq -h /var/tmp/look -p "$2" -d cfdb -c "$3" || true
+runuser -u cfpostgres -- "$bin/pg_ctl" -D /var/tmp/look/data -m immediate stop >/dev/null
+rm -rf /var/tmp/look
+"""
+
+# What docs/operate.md tells an operator to do, without the playbook's two runs.
+CLONE = """
+set -e
+cd /tmp
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+rm -rf "$1" && install -d -m 0700 -o cfpostgres -g cfpostgres "$1"
+PGPASSFILE="$(dirname "$1")/hub_ha/pgpass" PGSSLMODE=require runuser -u cfpostgres -- "$bin/pg_basebackup" \\
+    -h "$2" -U hub_ha_repl -D "$1" -X stream -c fast -w
+runuser -u cfpostgres -- touch "$1/standby.signal"
+rm -f "$(dirname "$1")/tmp/PGSQL.lock"
+"""
+
+
+CONTROL = '"$(ls -d /usr/lib/postgresql/*/bin | tail -1)/pg_controldata" "$1"; ls -la "$1" "$1/../tmp"'
+
+
+def states() -> Dict[str, str]:
+    """{hub: running, paused, exited} as podman has them."""
+    known = podman.containers()
+    absent = [name for name in HUBS if name not in known]
+    if absent:
+        raise LabError("There is no %s in this lab. Faults need a pair: python3 -m lab up; python3 -m lab seed; then "
+                       "the playbook upgrade-to-ha.yml." % " and ".join(absent))
+    return dict((name, known[name]) for name in HUBS)
+
+
+def first_process(name: str) -> int:
+    """The number of a hub's first process, 0 when it is off."""
+    return int(json.loads(podman.podman("inspect", name).stdout)[0]["State"]["Pid"])
+
+
+def look(name: str, seconds: float = 8) -> Optional[audit.View]:
+    """The cluster as a hub sees it; None when it does not answer in time."""
+    try:
+        done = podman.execute(name, CRM_MON, check=False, timeout=seconds)
+        return audit.view(done.stdout) if done.returncode == 0 else None
+    except (LabError, ElementTree.ParseError):
+        return None
+
+
+def token(name: str) -> float:
+    """Corosync's token on a hub, in seconds."""
+    text = (Path(str(hosts.root_of(name))) / "etc/corosync/corosync.conf").read_text(encoding="utf-8")
+    found = re.search(r"^\s*token:\s*(\d+)", text, re.MULTILINE)
+    return int(found.group(1)) / 1000.0 if found else 3.0
+
+
+def play(playbook: str, *options: str, inventory: str = "inventories/lab/hosts.yml", log: Optional[Path] = None):
+    """One run of a playbook: (exit status, output)."""
+    environment = dict(os.environ, ANSIBLE_CONFIG=str(paths.ROOT / "ansible.cfg"), NO_COLOR="1",
+                       ANSIBLE_FORCE_COLOR="0", LAB_SSH=str(paths.SSH),
+                       ANSIBLE_COLLECTIONS_PATH=str(paths.ROOT / ".cache" / "collections"))
+    done = run([str(paths.VENV_PYTHON.parent / "ansible-playbook"), "-i", inventory, playbook, *options],
+               env=environment, cwd=paths.ROOT, check=False, timeout=PLAY_SECONDS)
+    output = done.stdout + done.stderr
+    if log:
+        log.write_text(output, encoding="utf-8")
+    return done.returncode, output
+
+
+def changed(output: str) -> int:
+    """Tasks that a run changed on the hubs, -1 when it failed (pure)."""
+    if re.search(r"(failed|unreachable)=[1-9]", output) or "PLAY RECAP" not in output:
+        return -1
+    return sum(int(count) for count in re.findall(r"hub\d +: ok=\d+ +changed=(\d+)", output))
+
+
+def other_order() -> str:
+    """The path of an inventory like the lab's with the hubs the other way round."""
+    text = (paths.ROOT / "inventories" / "lab" / "hosts.yml").read_text(encoding="utf-8")
+    one, two = ["    %s:\n      ansible_host: %s\n" % (name, network.address(name)) for name in HUBS]
+    if one + two not in text:
+        raise LabError("inventories/lab/hosts.yml does not list hub1 and hub2 as the row expects.")
+    OTHER_ORDER.write_text(text.replace(one + two, two + one), encoding="utf-8")
+    return str(OTHER_ORDER)
+
+
+def proved(log: Path) -> bool:
+    """True when role prove calls the pair healthy."""
+    return play(str(HERE / "prove.yml"), log=log)[0] == 0
+
+
+def build(suite: Optional[str] = None) -> None:
+    """Fresh hosts, a live single hub, and the pair that the playbook makes of it."""
+    hosts.up(suite or hosts.planned()["suite"] or "trixie", hosts.plan("hub1,hub2,client1"))
+    hub.seed("hub1")
+    log = paths.LOGS / "faults-build.log"
+    with stage("upgrade-to-ha.yml", log):
+        if play("playbooks/upgrade-to-ha.yml", log=log)[0] != 0:
+            raise LabError("The upgrade failed: %s" % log)
+
+
+class Hands:
+    """Does a row's steps. hubs: {"active": name, "passive": name}."""
+
+    def __init__(self, hubs: Dict[str, str], watch: Watch):
+        self.hubs = hubs
+        self.watch = watch
+        self.changed: Optional[int] = None
+        self.pids = dict((name, first_process(name)) for name in HUBS)
+
+    def do(self, step: Step) -> None:
+        """One step."""
+        name = self.hubs.get(step.hub, step.hub)
+        getattr(self, "do_" + step.do)(name, *step.what)
+
+    def do_freeze(self, name: str) -> None:
+        """Every process of the hub stops where it is. (podman pause does the same, and takes a third of a second.)"""
+        self.watch.freeze(name)
+        (processes.cgroup(self.pids[name]) / "cgroup.freeze").write_text("1\n", encoding="ascii")
+
+    def do_thaw(self, name: str) -> None:
+        """They go on."""
+        (processes.cgroup(self.pids[name]) / "cgroup.freeze").write_text("0\n", encoding="ascii")
+        self.watch.thaw(name)
+
+    def do_unplug(self, name: str, *nets: str) -> None:
+        """Cables out."""
+        network.pull(name, nets)
+
+    def do_plug(self, name: str, *nets: str) -> None:
+        """Cables in."""
+        network.pull(name, nets, up=True)
+
+    def of(self, name: str, names) -> List[processes.Process]:
+        """Processes of a hub with one of these names."""
+        return processes.every(names).get(processes.container(self.pids[name]), [])
+
+    def signal_daemon(self, name: str, daemon: str, number: signal.Signals, needed: bool = True) -> None:
+        """A signal to a daemon of the cluster."""
+        found = self.of(name, (daemon[:15],))
+        if needed and not found:
+            raise LabError("%s does not run on %s" % (daemon, name))
+        for one in found:
+            os.kill(one.pid, number)
+
+    def do_kill(self, name: str, daemon: str) -> None:
+        """SIGKILL to a daemon."""
+        self.signal_daemon(name, daemon, signal.SIGKILL)
+
+    def do_stop(self, name: str, daemon: str) -> None:
+        """SIGSTOP to a daemon."""
+        self.signal_daemon(name, daemon, signal.SIGSTOP)
+
+    def do_cont(self, name: str, daemon: str) -> None:
+        """SIGCONT to it, if it is still the one that was stopped."""
+        self.signal_daemon(name, daemon, signal.SIGCONT, needed=False)
+
+    def do_postmaster(self, name: str, what: str) -> None:
+        """A signal to the postmaster."""
+        (one,) = processes.postmasters(self.of(name, ("postgres",)))
+        os.kill(one.pid, signal.Signals["SIG" + what])
+
+    def do_backend(self, name: str) -> None:
+        """SIGKILL to the process that serves the outside writer, as the kernel does when memory is short."""
+        for one in self.of(name, ("postgres",)):
+            if b"lab_writer cfdb" in Path("/proc/%d/cmdline" % one.pid).read_bytes():
+                os.kill(one.pid, signal.SIGKILL)
+                return
+        raise LabError("no process on %s serves the outside writer" % name)
+
+    def do_off(self, name: str) -> None:
+        """A power cut."""
+        hosts.power_off(name)
+        self.pids[name] = 0
+        self.watch.tell("hub", name, 0)
+
+    def do_on(self, name: str) -> None:
+        """Power on; the boot is not waited for."""
+        hosts.power_on(name, wait=False)
+        self.pids[name] = first_process(name)
+        self.watch.tell("hub", name, self.pids[name])
+
+    def do_halt(self, name: str, unit: str) -> None:
+        """systemctl stop."""
+        podman.execute(name, ["systemctl", "--no-block", "stop", unit])
+
+    def do_start(self, name: str, unit: str) -> None:
+        """systemctl start."""
+        podman.execute(name, ["systemctl", "--no-block", "start", unit])
+
+    def do_killunit(self, name: str, unit: str) -> None:
+        """SIGKILL to every process of a unit."""
+        podman.execute(name, ["systemctl", "kill", "--signal=SIGKILL", unit],
+                       hint="%s does not run on %s." % (unit, name))
+
+    def do_play(self, _name: str, *options: str) -> None:
+        """A run of the upgrade's playbook; a run that fails counts as one that changed what it must not."""
+        inventory = other_order() if "other-order" in options else "inventories/lab/hosts.yml"
+        status, output = play("playbooks/upgrade-to-ha.yml", *[one for one in options if one != "other-order"],
+                              inventory=inventory, log=self.watch.log.with_name("play.log"))
+        count = changed(output) if status == 0 else -1
+        self.changed = count if self.changed is None or self.changed >= 0 > count else self.changed + max(0, count)
+
+    def do_fill(self, name: str) -> None:
+        """No room is left where PostgreSQL's WAL is (see prepare_disk)."""
+        podman.execute(name, ["sh", "-c", "dd if=/dev/zero of=/srv/lab-wal/filler bs=64k 2>/dev/null; true"])
+
+    def do_drain(self, name: str) -> None:
+        """There is room again."""
+        podman.execute(name, ["rm", "-f", "/srv/lab-wal/filler"])
+
+
+def rows_of(name: str, writer: str, last: Optional[audit.Sample]) -> Optional[List[int]]:
+    """Sequence numbers that a hub has of a writer; of a stopped database out of a copy of it. None: unknown."""
+    query = "SELECT seq FROM ha_writes WHERE writer = '%s' ORDER BY seq;" % writer
+    try:
+        if last is not None and last.state in ("primary", "standby"):
+            answer = hub.psql(name, query, timeout=20)
+        elif states()[name] == "running":
+            answer = podman.execute(name, ["sh", "-c", LOOK, "sh", DATA, str(LOOK_PORT), query], timeout=90).stdout
+        else:
+            return None
+        return [int(line) for line in answer.split()]
+    except (LabError, ValueError) as exc:
+        say("     rows of %s on %s cannot be read: %s" % (writer, name, str(exc).splitlines()[0]))
+        return None
+
+
+def keep_logs(folder: Path, since: float, names: Sequence[str] = HUBS) -> None:
+    """The logs of both hubs go to a folder."""
+    for name in names:
+        target = folder / name
+        target.mkdir(parents=True, exist_ok=True)
+        root = str(hosts.root_of(name))
+        for path in ("/var/log/postgresql.log", "/var/log/pacemaker/pacemaker.log", "/var/log/corosync/corosync.log"):
+            try:
+                lines = Path(root + path).read_text(encoding="utf-8", errors="replace").splitlines()[-4000:]
+                (target / Path(path).name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            except OSError:
+                continue
+        if states()[name] != "running":
+            continue
+        for file, argv in (("journal.log", ["journalctl", "--no-pager", "-o", "short-precise", "--since",
+                                            "@%d" % (since - 5)]),
+                           ("guard.log", ["journalctl", "--no-pager", "-o", "short-precise", "-u", GUARD, "--since",
+                                          "@%d" % (since - 60)]),
+                           ("crm_mon.xml", CRM_MON), ("cib.xml", ["timeout", "5", "cibadmin", "--query"]),
+                           ("controldata.log", ["sh", "-c", CONTROL, "sh", DATA])):
+            done = podman.execute(name, argv, check=False, timeout=30)
+            (target / file).write_text(done.stdout + done.stderr, encoding="utf-8")
+
+
+def now(watch: Watch) -> audit.State:
+    """What the pair is at this moment."""
+    last = watch.newest()
+    running = [name for name, one in last.items() if one.state not in ("off", "frozen")]
+    with ThreadPoolExecutor(2) as pool:
+        views = dict(zip(running, pool.map(look, running)))
+    return audit.state(last, views)
+
+
+def wait_for_state(watch: Watch, wanted, seconds: float) -> audit.State:
+    """Wait until the pair is in one of these states; returns the last one seen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = now(watch)
+        if found.name in wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+class Healer:
+    """Makes the pair whole after a row, by the mildest means that does it."""
+
+    def __init__(self, watch: Watch):
+        self.watch = watch
+
+    def undo(self) -> None:
+        """What a row may have left: frozen hubs, cables out, hubs off, stopped processes, a full disk."""
+        for name, state in states().items():
+            pid = first_process(name)
+            if state == "running":
+                (processes.cgroup(pid) / "cgroup.freeze").write_text("0\n", encoding="ascii")
+                network.pull(name, network.NETWORKS, up=True)
+                for one in processes.every(tuple(processes.SHORT) + ("postgres",)).get(processes.container(pid), []):
+                    if one.state in "Tt":
+                        os.kill(one.pid, signal.SIGCONT)
+                podman.execute(name, ["rm", "-f", "/srv/lab-wal/filler"])
+            else:
+                hosts.power_on(name, wait=False)
+                pid = first_process(name)
+            self.watch.tell("hub", name, pid)
+
+    def heal(self) -> str:
+        """Returns how: "whole by itself", "cleaned up", "cloned anew". Raises LabError when nothing helped."""
+        self.undo()
+        found = wait_for_state(self.watch, ("whole", "forked"), 15)
+        if found.name == "whole" and not found.left:
+            return "whole by itself"
+        for name in HUBS:
+            podman.execute(name, ["systemctl", "start", "corosync", "pacemaker"], check=False, timeout=90)
+        if found.name != "forked":
+            self.clean_up()
+            found = wait_for_state(self.watch, ("whole",), 20)
+            if found.name == "whole":
+                return "cleaned up"
+        active = found.active or self.survivor()
+        with stage("cloning the other hub anew from %s (%s: %s)" % (active, found.name, found.why)):
+            self.clone(active)
+        found = wait_for_state(self.watch, ("whole",), 60)
+        if found.name != "whole":
+            raise LabError("The pair is %s after a new clone: %s" % (found.name, found.why))
+        self.clean_up()
+        return "cloned anew"
+
+    def clean_up(self) -> None:
+        """Forget failed actions, once some hub's cluster answers."""
+        for name in HUBS:
+            if look(name):
+                podman.execute(name, ["crm_resource", "--cleanup"], check=False, timeout=60)
+                return
+
+    def survivor(self) -> str:
+        """The hub to go on with when none or both serve: of primaries the one that has the address, else the one with
+        the higher timeline and checkpoint, made to serve."""
+        last = self.watch.newest()
+        primaries = [name for name, one in last.items() if one.state == "primary"]
+        if primaries:
+            return max(primaries, key=lambda name: (last[name].address, name))
+        raise LabError("No hub serves, and cleaning up did not help.")
+
+    def clone(self, active: str) -> None:
+        """The other hub gets a new copy of the database of *active*."""
+        (other,) = [name for name in HUBS if name != active]
+        podman.execute(active, ["crm_standby", "--node", other, "--update", "on"], timeout=30)
+        self.stop_database(other)
+        podman.execute(other, ["sh", "-c", CLONE, "sh", DATA, network.address(active, "replication")], timeout=120)
+        podman.execute(active, ["attrd_updater", "--name", audit.FORKED, "--delete", "--node", other], check=False,
+                       timeout=30)
+        podman.execute(active, ["crm_standby", "--node", other, "--delete"], timeout=30)
+        self.clean_up()
+
+    def stop_database(self, name: str) -> None:
+        """Wait until no PostgreSQL runs on the hub; what pacemaker does not stop in time is killed."""
+        pid = first_process(name)
+        deadline = time.monotonic() + 15
+        while True:
+            found = processes.every(("postgres",)).get(processes.container(pid), [])
+            if not found:
+                return
+            if time.monotonic() > deadline:
+                for one in found:
+                    os.kill(one.pid, signal.SIGKILL)
+            time.sleep(0.3)
+
+
+def prepare_disk(name: str) -> None:
+    """Have PostgreSQL's WAL on a small file system of its own, on the hub that is active, with no failover."""
+    del name
+    raise LabError("a small file system under PostgreSQL's WAL is not made here yet")
+
+
+def needs(row: Row) -> Optional[str]:
+    """What stands against running a row here, None for nothing."""
+    if any(step.do == "killunit" for step in row.steps):
+        for name in HUBS:
+            if podman.execute(name, ["systemctl", "is-active", "--quiet", GUARD], check=False).returncode != 0:
+                return "%s does not run on %s" % (GUARD, name)
+    return None

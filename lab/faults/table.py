@@ -1,0 +1,295 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rows: each is a fault, and what must hold while it lasts and after it. Data and pure functions.
+
+A row's hubs are called "active" and "passive": what they are when the row begins. A limit is seconds, or a pair
+(tokens, seconds) of corosync's token and seconds that are added to it, so that rows follow the pair's own setting.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
+from lab.shell import LabError
+
+Limit = Union[float, Tuple[float, float]]
+
+DAEMONS = ("corosync", "pacemakerd", "pacemaker-based", "pacemaker-controld", "pacemaker-attrd", "pacemaker-execd",
+           "pacemaker-fenced", "pacemaker-schedulerd")
+ALL_NETS = ("heartbeat", "replication", "clients")
+GUARD = "cfengine-hub-ha-guard.service"
+
+# A power cut of the active hub: found after token and consensus (half of it), then promotion and address.
+FAILOVER: Limit = (1.5, 5.0)
+# A hub that does not notice the other one's trouble: two inserts, with room for a busy machine.
+UNNOTICED = 1.5
+# The longest stall that must pass without a failover, in tokens: the token may have been seen a while before.
+QUIET_STALL = 0.7
+
+WHOLE = frozenset({"whole"})
+# One hub serves; the other one has what the first lacks, is marked as forked and stays stopped with its data.
+SERVED = frozenset({"whole", "forked"})
+
+MENDING = ("thaw", "plug", "cont", "on", "start", "drain")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that is done, *at* seconds after the row began.
+
+    do: freeze, thaw, unplug, plug (with nets), kill, stop, cont (SIGKILL, SIGSTOP, SIGCONT to a daemon), postmaster
+    (with a signal), backend (SIGKILL to one that serves a session), off, on, halt, start (systemctl stop and start of
+    a unit), killunit (SIGKILL to a unit), fill, drain (the file system that PostgreSQL's WAL is on), play (the
+    upgrade's playbook with options).  hub: active, passive or client.
+    """
+
+    at: float
+    do: str
+    hub: str
+    what: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What must hold. None: it is measured, and not judged.
+
+    gap: seconds without an acknowledged write through the shared address, the longest.
+    back: seconds from the last mending step until writes go on for good.
+    overlap: seconds in which both hubs took writes (frozen hubs left out); overlap_from: fault, or mend where
+    two isolated hubs cannot know of each other.
+    lost: acknowledged writes of the outside writer that the hub which serves in the end does not have.
+    dead: seconds that a hub went on as primary while daemons of its cluster were missing or stopped.
+    role: same, moves, any (who is active in the end).  moves: how often the active role moved, at most.
+    ends: states of the pair that are right in the end.  deadline: seconds from the last step until it is reached.
+    changed: tasks that a played playbook may change.
+    left: failed actions and fail-counts that the cluster may still list in the end.
+    """
+
+    gap: Optional[Limit] = FAILOVER
+    back: Optional[Limit] = 5.0
+    overlap: Optional[Limit] = 3.0
+    overlap_from: str = "fault"
+    lost: Optional[int] = 10
+    dead: Optional[Limit] = 3.5
+    role: str = "any"
+    moves: int = 1
+    ends: frozenset = SERVED
+    deadline: Limit = 60.0
+    changed: Optional[int] = None
+    left: Optional[int] = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault. breaks: the pair must be built anew after it.  guard: part of the small set of `make test`."""
+
+    name: str
+    steps: Tuple[Step, ...]
+    expect: Expect
+    breaks: bool = False
+    guard: bool = False
+    # seconds of a stall; one below QUIET_STALL tokens must be noticed by nobody
+    stall: Optional[float] = None
+
+    @property
+    def mended_at(self) -> Optional[float]:
+        """Seconds after the row's begin of its last mending step, None without one."""
+        return max((step.at for step in self.steps if step.do in MENDING), default=None)
+
+    @property
+    def last_at(self) -> float:
+        """Seconds after the row's begin of its last step."""
+        return max(step.at for step in self.steps)
+
+
+def seconds(limit: Limit, token: float) -> float:
+    """A limit in seconds, with corosync's token in seconds."""
+    return limit[0] * token + limit[1] if isinstance(limit, tuple) else limit
+
+
+def expected(row: Row, token: float) -> Expect:
+    """What must hold for *row* on a pair with this token (seconds): a short stall is one that nobody notices."""
+    if row.stall is None or row.stall > QUIET_STALL * token:
+        return row.expect
+    return Expect(gap=row.stall + UNNOTICED, back=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE,
+                  deadline=row.expect.deadline)
+
+
+UNTOUCHED = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
+
+
+def _stall(hubs: Sequence[str], length: float, cables: bool = False, twice: bool = False) -> Row:
+    """Hubs frozen for *length* seconds. With cables: unplugged before, and plugged in again as they go on."""
+    steps: List[Step] = []
+    for start in (0.0, length + 2.0) if twice else (0.0,):
+        for hub in hubs:
+            if cables:
+                steps.append(Step(start, "unplug", hub, ALL_NETS))
+            steps.append(Step(start, "freeze", hub))
+        for hub in hubs:
+            steps.append(Step(start + length, "thaw", hub))
+            if cables:
+                steps.append(Step(start + length, "plug", hub, ALL_NETS))
+    who = "both" if len(hubs) > 1 else hubs[0]
+    name = "stall-%s-%g%s%s" % (who, length, "-cables" if cables else "", "-twice" if twice else "")
+    if who == "active":
+        expect = Expect(gap=FAILOVER if length > 5 else length + 5.0, moves=2 if twice else 1)
+    elif who == "passive":
+        expect = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
+    else:
+        expect = Expect(gap=length + 5.0)
+    return Row(name, tuple(steps), expect, stall=length if who != "both" else None,
+               guard=name in ("stall-active-15", "stall-passive-15"))
+
+
+def _stalls() -> List[Row]:
+    rows = []
+    for hubs in (("active",), ("passive",), ("active", "passive")):
+        for length in (0.5, 1.0, 1.5, 2.0, 3.0, 6.0, 15.0, 30.0):
+            rows += [_stall(hubs, length), _stall(hubs, length, cables=True)]
+        for length in (2.0, 6.0, 15.0):
+            rows.append(_stall(hubs, length, twice=True))
+    return rows
+
+
+def _daemons() -> List[Row]:
+    rows = []
+    for daemon in DAEMONS:
+        short = daemon.replace("pacemaker-", "")
+        for hub in ("active", "passive"):
+            active = hub == "active"
+            killed = Expect(overlap=0.5) if active else UNTOUCHED
+            # a stopped one is found by the guard, which then has 3 s
+            stopped = Expect(gap=(1.5, 8.0), overlap=0.5) if active else UNTOUCHED
+            rows.append(Row("kill-%s-%s" % (short, hub), (Step(0, "kill", hub, (daemon,)),), killed,
+                            guard=active and daemon == "corosync"))
+            rows.append(Row("stop-%s-%s" % (short, hub),
+                            (Step(0, "stop", hub, (daemon,)), Step(20, "cont", hub, (daemon,))), stopped,
+                            guard=active and daemon == "corosync"))
+    return rows
+
+
+def _database() -> List[Row]:
+    return [
+        Row("kill-postmaster-active", (Step(0, "postmaster", "active", ("KILL",)),),
+            Expect(gap=4.0, overlap=0.5, left=None), guard=True),
+        Row("kill-postmaster-passive", (Step(0, "postmaster", "passive", ("KILL",)),),
+            Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, deadline=10.0,
+                   left=None), guard=True),
+        Row("stop-postmaster-active", (Step(0, "postmaster", "active", ("STOP",)),),
+            Expect(gap=30.0, overlap=0.5, left=None)),
+        Row("kill-backend-active", (Step(0, "backend", "active"),),
+            Expect(gap=4.0, overlap=0.5, lost=0, ends=WHOLE, left=None)),
+        Row("disk-full-active", (Step(0, "fill", "active"), Step(30, "drain", "active")),
+            Expect(gap=(1.5, 10.0), overlap=0.5, left=None)),
+    ]
+
+
+def _cables() -> List[Row]:
+    rows = []
+    for hub in ("active", "passive"):
+        for net in ("heartbeat", "replication"):
+            for length in (2.0, 20.0):
+                rows.append(Row("cable-%s-%s-%g" % (net, hub, length),
+                                (Step(0, "unplug", hub, (net,)), Step(length, "plug", hub, (net,))), UNTOUCHED))
+    for length in (2.0, 20.0):
+        rows.append(Row("cable-clients-passive-%g" % length,
+                        (Step(0, "unplug", "passive", ("clients",)), Step(length, "plug", "passive", ("clients",))),
+                        UNTOUCHED))
+    rows += [
+        Row("cable-clients-active-2",
+            (Step(0, "unplug", "active", ("clients",)), Step(2, "plug", "active", ("clients",))),
+            Expect(gap=6.0, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)),
+        Row("cable-clients-active-20",
+            (Step(0, "unplug", "active", ("clients",)), Step(20, "plug", "active", ("clients",))),
+            Expect(gap=15.0, overlap=0.5, lost=0, role="moves", ends=WHOLE), guard=True),
+        Row("cable-clients-active-flaps",
+            tuple(Step(4.0 * turn + 2.0 * up, "plug" if up else "unplug", "active", ("clients",))
+                  for turn in range(6) for up in (0, 1)),
+            Expect(gap=15.0, overlap=0.5, lost=0, ends=WHOLE)),
+        Row("cable-clients-both-20",
+            (Step(0, "unplug", "active", ("clients",)), Step(0, "unplug", "passive", ("clients",)),
+             Step(20, "plug", "active", ("clients",)), Step(20, "plug", "passive", ("clients",))),
+            Expect(gap=25.0, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)),
+        Row("cables-passive-2", (Step(0, "unplug", "passive", ALL_NETS), Step(2, "plug", "passive", ALL_NETS)),
+            UNTOUCHED),
+        # each alone, as without fencing it must; then the one that served goes on
+        Row("cables-passive-20", (Step(0, "unplug", "passive", ALL_NETS), Step(20, "plug", "passive", ALL_NETS)),
+            Expect(gap=UNNOTICED, overlap=3.0, overlap_from="mend", lost=0, role="same"), guard=True),
+        Row("cables-active-2", (Step(0, "unplug", "active", ALL_NETS), Step(2, "plug", "active", ALL_NETS)),
+            Expect(gap=6.0, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)),
+        # which of the two took more is the rule that decides, so what the other one acknowledged is counted only
+        Row("cables-active-20", (Step(0, "unplug", "active", ALL_NETS), Step(20, "plug", "active", ALL_NETS)),
+            Expect(overlap=3.0, overlap_from="mend", lost=None, moves=2)),
+    ]
+    return rows
+
+
+def _power() -> List[Row]:
+    both = Expect(gap=None, back=60.0, overlap=0.5, lost=0, ends=SERVED, deadline=90.0)
+    return [
+        Row("power-active", (Step(0, "off", "active"), Step(15, "on", "active")),
+            Expect(overlap=0.5, role="moves"), guard=True),
+        Row("power-passive", (Step(0, "off", "passive"), Step(15, "on", "passive")),
+            Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)),
+        Row("power-both-active-first",
+            (Step(0, "off", "active"), Step(0, "off", "passive"), Step(5, "on", "active"), Step(17, "on", "passive")),
+            both),
+        Row("power-both-passive-first",
+            (Step(0, "off", "active"), Step(0, "off", "passive"), Step(5, "on", "passive"), Step(17, "on", "active")),
+            both),
+    ]
+
+
+def _by_hand() -> List[Row]:
+    rows = []
+    for unit in ("pacemaker", "corosync"):
+        for hub in ("active", "passive"):
+            steps = (Step(0, "halt", hub, (unit,)), Step(15, "start", hub, ("pacemaker",)))
+            rows.append(Row("systemctl-stop-%s-%s" % (unit, hub), steps,
+                            Expect(gap=6.0, overlap=0.5, lost=0, role="moves", ends=WHOLE) if hub == "active"
+                            else UNTOUCHED))
+    for hub in ("active", "passive"):
+        rows.append(Row("kill-guard-%s" % hub, (Step(0, "killunit", hub, (GUARD,)),), UNTOUCHED))
+    return rows
+
+
+def _plays() -> List[Row]:
+    quiet = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, changed=0)
+    few = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
+    return [
+        Row("play-hubs-in-other-order", (Step(0, "play", "client", ("other-order",)),), quiet),
+        Row("play-sslmode", (Step(0, "play", "client", ("-e", "hub_ha_sslmode=verify-full", "-e",
+                                                        "hub_ha_allow_restart=false")),
+                             Step(1, "play", "client", ("-e", "hub_ha_allow_restart=false"))), few),
+    ]
+
+
+ROWS: Tuple[Row, ...] = tuple(_stalls() + _daemons() + _database() + _cables() + _power() + _by_hand() + _plays())
+BY_NAME: Dict[str, Row] = dict((row.name, row) for row in ROWS)
+
+
+def select(text: Optional[str]) -> List[Row]:
+    """The rows named in "a,b" (None: all; "guard": the small set; "stall-*": all that begin so), in the table's order.
+
+    Raises LabError for a name that no row has.
+    """
+    if not text:
+        return list(ROWS)
+    chosen = set()
+    for word in filter(None, text.replace(" ", "").split(",")):
+        found = [row.name for row in ROWS if row.name == word or (word == "guard" and row.guard)
+                 or (word.endswith("*") and row.name.startswith(word[:-1]))]
+        if not found:
+            raise LabError("There is no row %r. `python3 -m lab faults --list` shows all." % word)
+        chosen.update(found)
+    return [row for row in ROWS if row.name in chosen]
+
+
+def order(rows: Sequence[Row], seed: int) -> List[Row]:
+    """The rows in the order of a seed, those that break the pair last."""
+    shuffled = list(rows)
+    random.Random(seed).shuffle(shuffled)
+    return sorted(shuffled, key=lambda row: row.breaks)
