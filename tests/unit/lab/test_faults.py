@@ -151,7 +151,8 @@ def test_two_shared_addresses():
 
 def test_parse():
     text = ("S hub1 1.000 1.050 primary 1 -\nS hub2 1.000 1.100 frozen 0 -\n"
-            "S hub1 1.1 1.2 refused 0 corosync,pacemakerd\nO 1 1.500\nX 2.000 server closed the connection\n? what\nS hub1 bad\nS hub1 9.0 9.1 prim")
+            "S hub1 1.1 1.2 refused 0 corosync,pacemakerd\n"
+            "O 1 1.500\nX 2.000 server closed the connection\n? what\nS hub1 bad\nS hub1 9.0 9.1 prim")
     found = audit.parse(text)
     assert [one.state for one in found.samples["hub1"]] == ["primary", "refused"]
     assert found.samples["hub1"][0].address and found.samples["hub1"][1].broken == ("corosync", "pacemakerd")
