@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,67 @@ def test_a_hub_that_has_not_proved_its_stop_keeps_the_third_one_from_being_promo
     assert done.returncode != 0 and words in said, done.stdout
     assert ("The third hub was not promoted" in said) == (len(stopped) < 2)
     assert ("[cfengine.hub_ha.third_hub : PostgreSQL takes writes]" in said) == (len(stopped) == 2), done.stdout
+
+
+WORK = """
+- hosts: hubs
+  gather_facts: false
+  connection: local
+  any_errors_fatal: true
+  tasks:
+    - name: This run alone
+      ansible.builtin.import_role: {name: cfengine.hub_ha.run, rolespec_validate: false}
+      vars: {run_playbook: work.yml, run_needs: [hubs]}
+    - name: Change the hubs
+      block:
+        - name: Work
+          ansible.builtin.wait_for: {path: "{{ run_directory }}/go", timeout: 60}
+        - name: Fail on one hub
+          ansible.builtin.fail: {msg: it failed}
+          when: inventory_hostname == 'hub2' and fails is defined
+      rescue:
+        - name: Say so
+          ansible.builtin.fail: {msg: the way back was gone}
+      always:
+        - name: The end of this run
+          ansible.builtin.import_role: {name: cfengine.hub_ha.run, tasks_from: end.yml, rolespec_validate: false}
+"""
+
+
+def test_one_run_at_a_time(tmp_path):
+    """Role run as the playbooks use it: refused beside another run, given back after an error, followed after a kill."""
+    playbook, hosts = tmp_path / "work.yml", tmp_path / "hosts.yml"
+    playbook.write_text(WORK, encoding="ascii")
+    hosts.write_text(json.dumps({"hubs": {"hosts": dict(
+        (name, {"run_directory": str(tmp_path / name), "ansible_python_interpreter": sys.executable})
+        for name in ("hub1", "hub2"))}}), encoding="ascii")
+    leases = [tmp_path / name / "run.json" for name in ("hub1", "hub2")]
+    first = subprocess.Popen(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(hosts), str(playbook)], cwd=ROOT,
+        env=dict(os.environ, NO_COLOR="1", ANSIBLE_COLLECTIONS_PATH=str(ROOT / ".cache" / "collections")),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not all(path.exists() for path in leases) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        done = run(playbook, hosts)
+        said = " ".join(done.stdout.split())
+        assert done.returncode != 0 and "TASK [Work]" not in said, done.stdout
+        assert "hub1: work.yml of " in said and "hub2: work.yml of " in said and "is at work on this pair" in said
+        assert all(path.exists() for path in leases), "it is the other run's still"
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert all(path.exists() for path in leases)
+    for name in ("hub1", "hub2"):
+        (tmp_path / name / "go").touch()
+    done = run(playbook, hosts, "-e", "fails=1")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and "the way back was gone" in said, done.stdout
+    assert "had not come to its end here; this run goes on in its place: its process is gone" in said
+    assert not any(path.exists() for path in leases), "given back, although the run has failed"
+    done = run(playbook, hosts, "--check", "-e", "run_directory=/nowhere/at/all")
+    assert done.returncode == 0 and "TASK [Work]" in done.stdout and not Path("/nowhere").exists(), done.stdout
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
