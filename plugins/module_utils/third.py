@@ -409,8 +409,8 @@ def guard(plan, sslmode, user):
 def promote_signs(facts, reached, hubs, off=()):
     """Of what reach has found that which counts: every sign of life, and what could not be tried.
 
-    facts: hub_info's of the third hub. hubs: {inventory name: address for SSH}. off: names of hubs that the operator has
-    switched off: for those, and where an address is nobody's for all of them, he answers for what could not be tried. A
+    facts: hub_info's of the third hub. hubs: {inventory name: address for SSH}. off: names of hubs that the
+    operator has switched off: for those, and where an address is nobody's for all of them, he answers for what could not be tried. A
     real sign of life always counts.
     """
     pair_addresses = ((facts["cfengine"].get("hub_list") or {}).get("third") or {}).get("pair") or {}
@@ -451,8 +451,8 @@ def promote_verdict(facts, reached, confirmed):
                     "then, and what cannot be stopped you must switch off", "PAIR_LIVES")
     if untried and not confirmed:
         report.fail(host, "whether the pair lives could not be tried: %s" % "; ".join(untried),
-                    "silence only counts where the question went out. Let these ports out where they are tried from (route, "
-                    "filter for outgoing packets, IPv6), and run this again. Or look at the hubs yourself, switch them "
+                    "silence only counts where the question went out. Let these ports out where they are tried from "
+                    "(route, filter for outgoing packets, IPv6), and run this again. Or look at the hubs yourself, switch them "
                     "off, and name each one that is off: -e hub_ha_promote_off=hub1,hub2", "PAIR_UNTRIED")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
@@ -496,8 +496,9 @@ def promote_unproved(stops, proved):
     lacking = [name for name in stops if name not in proved]
     return "" if not lacking else (
         "The third hub was not promoted: %s gives signs of life, or could not be asked, and has not proved that it is "
-        "stopped, see above. Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it is "
-        "off already and only could not be asked: -e hub_ha_promote_off=%s" % (" and ".join(lacking), ",".join(lacking)))
+        "stopped, see above. Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it "
+        "is off already and only could not be asked: -e hub_ha_promote_off=%s" % (
+            " and ".join(lacking), ",".join(lacking)))
 
 
 def shared_here(ip_json, known):

@@ -43,8 +43,8 @@ class Holder:
 
     run: a short name of it, the same in all its plays. who: USER@CONTROLLER. what: its playbook. since, renewed:
     seconds since 1970 by this hub's clock. boot: this hub's boot at the renewal; up: seconds since that boot then.
-    valid: seconds after the last renewal in which nobody else may take it. controller: what tells it from other machines and
-    processes (see controller_alive).
+    valid: seconds after the last renewal in which nobody else may take it. controller: what tells it from other
+    machines and processes (see controller_alive).
     """
 
     run: str
