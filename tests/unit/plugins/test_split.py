@@ -8,7 +8,7 @@ import itertools
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.split import Claim, Split, winner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.split import Split
 
 
 def message(node, role="primary", timeline=1, next_xid=1000, claim=True):
@@ -20,8 +20,10 @@ def message(node, role="primary", timeline=1, next_xid=1000, claim=True):
     ((None, None), (2, 1000), "hub2"), ((1, 1), (None, None), "hub1"), ((None, None), (None, None), "hub1"),
     ((1, 4294967296 + 5), (2, 4294967290), "hub1")])
 def test_who_goes_on(one, other, wins):
-    first, second = Claim("hub1", *one), Claim("hub2", *other)
-    assert winner(first, second).node == winner(second, first).node == wins
+    split = Split("hub1")
+    split.heard(message("hub1", timeline=one[0], next_xid=one[1]))
+    found = split.heard(message("hub2", timeline=other[0], next_xid=other[1]))
+    assert found.name == wins and found.loser != wins and found.why
 
 
 def test_both_hear_the_same_and_say_the_same_in_any_order():
@@ -30,7 +32,7 @@ def test_both_hear_the_same_and_say_the_same_in_any_order():
         answers = []
         for node in ("hub1", "hub2"):
             split = Split(node)
-            answers.append([found.node if found else None for found in map(split.heard, order)])
+            answers.append([found.name if found else None for found in map(split.heard, order)])
         assert answers[0] == answers[1] and answers[0][-1] == "hub1"
 
 
@@ -43,7 +45,7 @@ def test_the_first_claim_counts_for_both():
     split = Split("hub1")
     split.heard(message("hub1", next_xid=1000))
     split.heard(message("hub1", next_xid=9000))
-    assert split.heard(message("hub2", next_xid=2000)).node == "hub2"
+    assert split.heard(message("hub2", next_xid=2000)).name == "hub2"
 
 
 def test_who_is_no_primary_any_more_claims_nothing():

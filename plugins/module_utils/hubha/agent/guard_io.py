@@ -171,6 +171,13 @@ class Server:
         return decide.STANDBY if any(os.path.exists("%s/%s.signal" % (self.pair.data_dir, name))
                                      for name in ("standby", "recovery")) else decide.PRIMARY
 
+    def written(self) -> Optional[float]:
+        """When pg_control was written last: a stopped server's data has changed when this has. Reads the disk."""
+        try:
+            return os.stat(self.pair.data_dir + "/global/pg_control").st_mtime
+        except OSError:
+            return None
+
     def alive(self, pids: Iterable[int]) -> List[int]:
         """Those that are no zombies."""
         return [pid for pid in pids if (self.processes.stat(pid) or ("", "Z"))[1] not in "ZX"]
@@ -226,6 +233,12 @@ def interfaces() -> List[dict]:
         return json.loads(done.stdout) if done is not None and done.returncode == 0 else []
     except ValueError:
         return []
+
+
+def answers(address: str) -> bool:
+    """Whether an address answers one ping within a second."""
+    done = run(["ping", "-n", "-q", "-c", "1", "-W", "1", address], 2.0)
+    return done is not None and done.returncode == 0
 
 
 def drop_addresses(pair: Pair) -> List[str]:

@@ -15,10 +15,12 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..pair import model
-from . import cpg
+from ..pg.evidence import Winner
+from . import attributes as tell
+from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
-from .split import Claim, Split
+from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
 HEARTBEAT = 0.5   # seconds between two messages to the own group
@@ -80,7 +82,7 @@ class Channel:
         self.peer_guard: Optional[bool] = None
         self.peer: Dict[str, Any] = {}
         self.split = Split(pair.node)
-        self.verdict: Optional[Claim] = None
+        self.verdict: Optional[Winner] = None
         self.role = decide.NO_SERVER
         self.claim: Optional[Dict[str, Any]] = None
         self.asked = 0   # number of the newest question
@@ -205,6 +207,9 @@ class Service:
         self.done: List[Dict[str, Any]] = []
         self.ending = False
         self.written: Tuple[Any, ...] = ()
+        self.attributes = tell.Attributes()
+        self.attributes.want(pair.node, tell.GUARD, "running")
+        self.guardless = 0.0
 
     @staticmethod
     def was_armed() -> bool:
@@ -283,23 +288,81 @@ class Service:
         if verdict is not None and self.guard.phase == "watch":
             self.channel.verdict = None
             self.judge(seen, verdict)
+        self.watch_guard(seen.now)
         self.write(seen)
 
-    def judge(self, seen: decide.Observation, verdict: Claim) -> None:
+    def judge(self, seen: decide.Observation, verdict: Winner) -> None:
         """Both hubs are primaries: the one that does not go on stops."""
-        claims = ", ".join("%s on timeline %s, next transaction %s" % (
-            item.node, item.timeline, item.next_xid) for item in self.channel.split.claims.values())
-        if verdict.node == self.pair.node:
-            log("two primaries (%s): this hub goes on" % claims, 4)
-            return
         if self.server.role() != decide.PRIMARY:
+            return
+        if verdict.name == self.pair.node:
+            log("two primaries: %s: this hub goes on" % verdict.why, 4)
             return
         idle = host.look(self.pair, seen.now).idle
         if idle is not None:
-            log("two primaries (%s), %s goes on; nothing is done: %s" % (claims, verdict.node, idle), 3)
+            log("two primaries: %s: this hub should stop; nothing is done: %s" % (verdict.why, idle), 3)
             return
-        for action in self.guard.lost(seen, "two primaries (%s), %s goes on" % (claims, verdict.node)):
+        for action in self.guard.lost(seen, "two primaries: %s: this hub stops" % verdict.why):
             self.perform(action)
+        # Pacemaker keeps its hands off the data until it is known what there is.
+        self.attributes.want(self.pair.node, tell.FORKED, "stopped beside another primary; what it has is being looked at")
+
+    def tell(self) -> None:
+        """A thread: pacemaker is told what has changed."""
+        while True:
+            for key, value in self.attributes.due(self.daemons.pid("pacemaker-attrd")):
+                done = host.run(tell.command(key, value), 5.0)
+                if done is not None and done.returncode == 0:
+                    self.attributes.done(key, value)
+                    log("attribute %s of %s: %s" % (key[1], key[0], "none" if value is None else value), 6)
+            time.sleep(0.5)
+
+    def watch_link(self) -> None:
+        """A thread: can clients reach this hub?"""
+        damper, names, looked = tell.Damper(), [], 0.0
+        while True:
+            now = time.monotonic()
+            if now - looked >= 30.0 or not looked:
+                found = tell.interfaces_of(host.interfaces(), self.pair.client_addresses)
+                names, looked = found or names, now
+            good = tell.reachable(names, self.pair.reference_addresses, tell.carrier, host.answers)
+            self.attributes.want(self.pair.node, tell.CLIENTS, "1" if damper.see(time.monotonic(), good) else "0")
+            time.sleep(2.0 if self.pair.reference_addresses else 0.5)
+
+    def watch_fork(self) -> None:
+        """A thread: a stopped server beside a primary is looked at until it is known whether it may follow."""
+        known: Tuple[Any, ...] = ()
+        checked, told = 0.0, ""
+        while True:
+            time.sleep(0.5)
+            role, peer, now = self.channel.role, self.channel.peer, time.monotonic()
+            if role != decide.NO_SERVER:
+                known = ()
+                if self.guard.phase == "watch":
+                    self.attributes.want(self.pair.node, tell.FORKED, None)
+                continue
+            state = (self.channel.epoch, self.server.written())
+            if peer.get("role") != decide.PRIMARY or state == known or now - checked < 3.0:
+                continue
+            found = fork.ask(self.pair)
+            checked = time.monotonic()
+            if found.why != told:
+                told = found.why
+                log("the data here %s: %s" % ("has forked" if found.text else "may follow" if found.known else
+                                              "cannot be judged yet", found.why), 4 if found.text else 6)
+            if found.known and self.server.postmaster() is None:
+                known = state
+                self.attributes.want(self.pair.node, tell.FORKED, found.text)
+
+    def watch_guard(self, now: float) -> None:
+        """The other hub's guard is told to be gone when its hub is there without it."""
+        if self.channel.peer_guard is False and self.channel.connected and self.channel.peer_absent_since is None:
+            self.guardless = self.guardless or now
+            if now - self.guardless >= 5.0:
+                self.attributes.want(self.pair.peer, tell.GUARD, "gone")
+        else:
+            self.guardless = 0.0
+            self.attributes.forget(self.pair.peer, tell.GUARD)
 
     def write(self, seen: decide.Observation) -> None:
         """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
@@ -317,6 +380,7 @@ class Service:
                     "corosync": {"connected": self.channel.connected, "silent": seen.silent},
                     "peer": {"node": self.pair.peer, "guard": self.channel.peer_guard, "message": self.channel.peer,
                              "absent": None if seen.peer_absent_since is None else seen.now - seen.peer_absent_since},
+                    "attributes": dict(("%s %s" % key, value) for key, value in self.attributes.told.items()),
                     "done": self.done}, stream)
             os.replace(STATE + ".new", STATE)
         except OSError:
@@ -333,6 +397,9 @@ class Service:
         worker(self.channel.run)
         threading.stack_size(STACK)
         worker(self.watch_server)
+        worker(self.tell)
+        worker(self.watch_link)
+        worker(self.watch_fork)
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked else "; memory could not be locked"), 6)
         notify("READY=1")

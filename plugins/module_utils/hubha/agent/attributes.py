@@ -1,0 +1,115 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the guard tells pacemaker of this hub: transient node attributes, on which rules of the CIB look.
+
+hub_ha-forked: this hub's data has what the primary lacks, and what; undefined when it may follow.
+hub_ha-clients: 1 when clients can reach this hub, 0 when not. hub_ha-guard: "running", or "gone", set by the other hub.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+FORKED, CLIENTS, GUARD = "hub_ha-forked", "hub_ha-clients", "hub_ha-guard"
+BAD_FOR, GOOD_FOR = 3.0, 20.0  # seconds
+UNSET = object()
+
+Key = Tuple[str, str]  # node, name
+
+
+@dataclass
+class Damper:
+    """A value that falls quickly and rises slowly, so that a link that comes and goes moves the role once.
+
+    value: True, False, or None before anything was seen.
+    """
+
+    bad_for: float = BAD_FOR
+    good_for: float = GOOD_FOR
+    value: Optional[bool] = None
+    since: float = 0.0
+    last: Optional[bool] = None
+
+    def see(self, now: float, good: bool) -> bool:
+        """The damped value after one look. The first good look counts at once."""
+        if good != self.last:
+            self.last, self.since = good, now
+        if self.value is None:
+            self.value = True
+        if good and not self.value and now - self.since >= self.good_for:
+            self.value = True
+        if not good and self.value and now - self.since >= self.bad_for:
+            self.value = False
+        return self.value
+
+
+@dataclass
+class Attributes:
+    """What is to be set, and what has been; a value None is to be deleted. Only differences are told to pacemaker."""
+
+    wanted: Dict[Key, Optional[str]] = field(default_factory=dict)
+    told: Dict[Key, Any] = field(default_factory=dict)
+    daemon: int = 0
+
+    def want(self, node: str, name: str, value: Optional[str]) -> None:
+        """Set it, or delete it, as soon as pacemaker takes it."""
+        self.wanted[(node, name)] = value
+
+    def forget(self, node: str, name: str) -> None:
+        """It is somebody else's from now on."""
+        self.wanted.pop((node, name), None)
+        self.told.pop((node, name), None)
+
+    def due(self, daemon: int) -> List[Tuple[Key, Optional[str]]]:
+        """What is to be told. daemon: process id of pacemaker-attrd, 0 without; a new one knows nothing of before."""
+        if daemon != self.daemon:
+            self.daemon = daemon
+            self.told.clear()
+        if not daemon:
+            return []
+        return [(key, value) for key, value in sorted(self.wanted.items(), key=lambda item: item[0])
+                if self.told.get(key, UNSET) != value]
+
+    def done(self, key: Key, value: Optional[str]) -> None:
+        """Pacemaker has taken it."""
+        self.told[key] = value
+
+
+def command(key: Key, value: Optional[str]) -> List[str]:
+    """The program that tells it; the short options are those of every pacemaker 2.1 and 3."""
+    return ["attrd_updater", "-N", key[0], "-n", key[1]] + (["-D"] if value is None else ["-U", value])
+
+
+def interfaces_of(found: List[Mapping[str, Any]], addresses: Tuple[str, ...]) -> List[str]:
+    """Names of the interfaces that have one of the addresses. found: `ip -j address`."""
+    return sorted({item["ifname"] for item in found for info in item.get("addr_info") or []
+                   if info.get("local") in addresses})
+
+
+def carrier(interface: str, folder: str = "/sys/class/net") -> bool:
+    """Whether a cable is in it, or what stands for one. One that is switched off has none (reading it is an error)."""
+    try:
+        with open(os.path.join(folder, interface, "carrier"), encoding="ascii") as stream:
+            return stream.read().strip() == "1"
+    except OSError:
+        return False
+
+
+def reachable(interfaces: List[str], references: Tuple[str, ...], has_carrier: Callable[[str], bool],
+              answers: Callable[[str], bool]) -> bool:
+    """Whether clients can reach this hub, as far as it can see. Interfaces that are not known speak for nothing."""
+    if not all(has_carrier(name) for name in interfaces):
+        return False
+    return not references or any(answers(item) for item in references)
+
+
+def forked_text(found: Mapping[str, Any]) -> str:
+    """What this data has behind the fork, short: found is of pg/look.forked_by."""
+    words = ["timeline=%s" % found["timeline"], "fork=%s" % found["fork"]]
+    for name, key in (("commits", "commits"), ("bytes", "bytes"), ("last", "last_commit")):
+        if found.get(key) is not None:
+            words.append("%s=%s%s" % (name, str(found[key]).replace(" ", "T", 1).split(" ")[0],
+                                      "" if key != "commits" or found.get("complete") else "+"))
+    return " ".join(words)
