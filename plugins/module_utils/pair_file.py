@@ -25,8 +25,10 @@ def pair_file(plan, host, settings):
             if any(ipaddress.ip_address(item["ip"]) in ipaddress.ip_network(net["network"])
                    for item in plan["virtual_ips"] if item["id"] != "cfvirtip_repl")]
     return model.dump(model.from_dict({
-        "schema": model.SCHEMA, "node": plan["nodes"][host], "peer": plan["nodes"][peer], "cluster": settings["cluster"],
-        "data_dir": layout["data_dir"], "bin_dir": plan["pg_bin"], "db_user": layout["db_user"], "port": int(plan["pg_port"]),
+        "schema": model.SCHEMA, "node": plan["nodes"][host], "peer": plan["nodes"][peer],
+        "cluster": settings["cluster"],
+        "data_dir": layout["data_dir"], "bin_dir": plan["pg_bin"], "db_user": layout["db_user"], "port": int(
+            plan["pg_port"]),
         "socket_dir": socket_dir["setting"].split(",")[0].strip() if changed else None,
         "ha_dir": layout["ha_dir"], "tmp_dir": layout["tmp_dir"], "replication_user": settings["user"],
         "sslmode": settings["sslmode"], "peer_addresses": [net["addresses"][peer] for net in networks],

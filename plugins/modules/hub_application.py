@@ -10,10 +10,10 @@ module: hub_application
 short_description: Puts the application hub-ha on a hub
 version_added: 0.1.0
 description:
-  - Package C(hubha) of this collection as one file (a Python zip application), and a program C(/usr/local/sbin/hub-ha) that runs
-    it with the interpreter that Ansible uses on the hub. Nothing is downloaded.
-  - The same sources always make the same file, so its digest says whether it is there already. It is put in place by one
-    rename; a program that runs goes on with what it has loaded.
+  - Package C(hubha) of this collection as one file (a Python zip application), and a program C(/usr/local/sbin/hub-ha)
+    that runs it with the interpreter that Ansible uses on the hub. Nothing is downloaded.
+  - The same sources always make the same file, so its digest says whether it is there already. It is put in place by
+    one rename; a program that runs goes on with what it has loaded.
 author:
   - cfengine.hub_ha authors
 options:
@@ -136,9 +136,10 @@ def main():
                     shutil.rmtree(os.path.dirname(application.PLACE))
             module.exit_json(changed=changed, sha256="", version="", diff=dict(before, after=describe(None)))
         if not wanted["sha256"]:
-            module.fail_json(msg="sha256 is not given: this module is run by its action plugin, which builds the application")
+            module.fail_json(msg="sha256 is not given: the action plugin of this module builds the application")
         text = application.wrapper(sys.executable).encode()
-        file_right = now is not None and hashlib.sha256(now).hexdigest() == wanted["sha256"] and right(application.PLACE, 0o644)
+        file_right = now is not None and hashlib.sha256(now).hexdigest() == wanted["sha256"] and right(
+            application.PLACE, 0o644)
         program_right = program == text and right(application.WRAPPER, 0o755)
         if not module.check_mode and not file_right and wanted["src"]:
             content = read(wanted["src"])

@@ -30,7 +30,8 @@ def test_it_runs_alone_and_tells_its_version(tmp_path):
     assert application.version_of(str(path)) == "1.2.3"
 
     def run(*arguments):
-        return subprocess.run([sys.executable, "-I", str(path)] + list(arguments), cwd=str(tmp_path), text=True, check=False,
+        return subprocess.run([sys.executable, "-I", str(path)] + list(arguments), cwd=str(tmp_path), text=True,
+                              check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": os.defpath})
     assert run("version").stdout == "1.2.3\n"
     assert run("--help").returncode == 0 and "guard" in run("--help").stdout
@@ -42,7 +43,8 @@ def test_every_module_of_the_package_can_be_imported_from_it(tmp_path):
     path = tmp_path / "hub-ha.pyz"
     path.write_bytes(built())
     names = [name[:-3].replace("/", ".") for name in application.sources(FOLDER) if not name.endswith("__init__.py")]
-    code = "import sys, importlib; sys.path.insert(0, %r); [importlib.import_module(name) for name in %r]" % (str(path), names)
+    code = "import sys, importlib; sys.path.insert(0, %r); [importlib.import_module(name) for name in %r]" % (str(
+        path), names)
     done = subprocess.run([sys.executable, "-I", "-c", code], check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -25,7 +25,8 @@ def damped(pattern, step=0.5):
 @pytest.mark.parametrize("pattern, wanted", [
     ([(True, 60)], [True]), ([(True, 60), (False, 2.5)], [True, True]), ([(True, 60), (False, 4)], [True, False]),
     ([(False, 2)], [True]), ([(False, 5)], [False]),
-    ([(True, 60), (False, 4), (True, 19)], [True, False, False]), ([(True, 60), (False, 4), (True, 21)], [True, False, True]),
+    ([(True, 60), (False, 4), (True, 19)], [True, False, False]), ([(True, 60), (False, 4), (True, 21)], [True, False,
+                                                                                                          True]),
     ([(True, 60)] + [(False, 2), (True, 2)] * 5, [True] * 11),
     ([(True, 60), (False, 4)] + [(True, 10), (False, 1)] * 5, [True] + [False] * 11)])
 def test_falls_quickly_and_rises_slowly(pattern, wanted):

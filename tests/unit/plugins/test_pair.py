@@ -54,7 +54,8 @@ def test_there_and_back(tmp_path):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"schema": 2}, "schema 2"), ({"node": ""}, "node is ''"), ({"port": "5432"}, "port is '5432'"), ({"port": True}, "port"),
+    ({"schema": 2}, "schema 2"), ({"node": ""}, "node is ''"), ({"port": "5432"}, "port is '5432'"), ({"port": True},
+                                                                                                      "port"),
     ({"data_dir": "data"}, "no absolute path"), ({"peer": "hub1"}, "both hub1"), ({"addresses": ["x"]}, "addresses"),
     ({"reference_addresses": "192.168.100.1"}, "reference_addresses"), ({"socket_dir": 5}, "socket_dir"),
     ({"token_ms": 0}, "token_ms"), ({"more": 1}, "not known")])

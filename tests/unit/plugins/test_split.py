@@ -12,11 +12,13 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.split 
 
 
 def message(node, role="primary", timeline=1, next_xid=1000, claim=True):
-    return {"v": 1, "node": node, "role": role, "claim": {"timeline": timeline, "next_xid": next_xid} if claim else None}
+    return {"v": 1, "node": node, "role": role, "claim": {"timeline": timeline, "next_xid": next_xid} if claim
+            else None}
 
 
 @pytest.mark.parametrize("one, other, wins", [
-    ((1, 1010), (2, 1000), "hub1"), ((1, 1000), (2, 1010), "hub2"), ((1, 1000), (2, 1000), "hub2"), ((2, 1000), (2, 1000), "hub1"),
+    ((1, 1010), (2, 1000), "hub1"), ((1, 1000), (2, 1010), "hub2"), ((1, 1000), (2, 1000), "hub2"),
+    ((2, 1000), (2, 1000), "hub1"),
     ((None, None), (2, 1000), "hub2"), ((1, 1), (None, None), "hub1"), ((None, None), (None, None), "hub1"),
     ((1, 4294967296 + 5), (2, 4294967290), "hub1")])
 def test_who_goes_on(one, other, wins):
@@ -27,7 +29,8 @@ def test_who_goes_on(one, other, wins):
 
 
 def test_both_hear_the_same_and_say_the_same_in_any_order():
-    sent = [message("hub1", claim=False), message("hub2", claim=False), message("hub1", next_xid=5000), message("hub2", timeline=2)]
+    sent = [message("hub1", claim=False), message("hub2", claim=False), message("hub1", next_xid=5000), message(
+        "hub2", timeline=2)]
     for order in itertools.permutations(sent):
         answers = []
         for node in ("hub1", "hub2"):

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""May the data of this hub, whose server is stopped, follow the other hub's primary? Asks pg/look, answers with a text."""
+"""May the data of this hub, whose server is stopped, follow the other hub's primary? pg/look looks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHO = "hub_ha_guard"  # by which the primary knows who asks
 
 @dataclass(frozen=True)
 class Answer:
-    """known: whether it could be found out. text: what is in the way, None when the data may follow. why: for the log."""
+    """known: whether it could be found out. text: what is in the way, None: the data may follow. why: for the log."""
 
     known: bool
     text: Optional[str]
@@ -42,7 +42,8 @@ def ask(pair: Pair, timeout: float = 5.0, run: Callable = local_runner) -> Answe
                              conninfo.options(pair.ha_dir, pair.sslmode))
     primary = look.remote_side(run, pair.bin_dir, pair.db_user, words, pair.peer, timeout)
     if primary.in_recovery is not False:
-        return Answer(False, None, "%s is no primary that answers: %s" % (pair.peer, primary.why or "it is in recovery"))
+        return Answer(False, None, "%s is no primary that answers: %s" % (pair.peer,
+                                                                          primary.why or "it is in recovery"))
     mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, primary, pair.node, timeout=timeout)
     if mine.running:
         return Answer(False, None, "the server runs")

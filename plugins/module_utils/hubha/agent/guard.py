@@ -22,7 +22,8 @@ RUNNING, STOPPED, TRACED, GONE, SILENT = "running", "stopped", "traced", "gone",
 PRIMARY, STANDBY, NO_SERVER = "primary", "standby", "none"
 
 # Action kinds.
-LOOK, LOG, KILL, STOP_POSTGRES, DROP_ADDRESSES, RESTART = "look", "log", "kill", "stop_postgres", "drop_addresses", "restart"
+LOOK, LOG, KILL = "look", "log", "kill"
+STOP_POSTGRES, DROP_ADDRESSES, RESTART = "stop_postgres", "drop_addresses", "restart"
 
 TRUE = ("true", "on", "yes", "y", "1")  # pacemaker's spellings of booleans (lib/common/strings.c, crm_str_to_boolean)
 FALSE = ("false", "off", "no", "n", "0")
@@ -108,14 +109,16 @@ class Observation:
 
 @dataclass(frozen=True)
 class Action:
-    """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits. wait: see restart."""
+    """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits. wait:
+    see restart().
+    """
 
     kind: str
     reason: str = ""
     names: Tuple[str, ...] = ()
     corosync: bool = False
     alone: bool = False
-    wait: bool = False  # pacemaker is held back until the other hub serves
+    wait: bool = False
 
 
 @dataclass
@@ -169,8 +172,8 @@ class Guard:
         """{(daemon, state): since when} of everything that is wrong now."""
         now = [(name, seen.daemons.get(name, GONE)) for name in DAEMONS
                if name in self.expected and seen.daemons.get(name, GONE) in (STOPPED, GONE)]
-        if seen.daemons.get(COROSYNC) == RUNNING and seen.silent is not None and seen.now - self.resumed > self.limits.silent \
-                and seen.silent > self.limits.silent:
+        if seen.daemons.get(COROSYNC) == RUNNING and seen.silent is not None \
+                and min(seen.silent, seen.now - self.resumed) > self.limits.silent:
             now.append((COROSYNC, SILENT))
         self.since = dict((key, self.since.get(key, seen.now)) for key in now)
         return self.since
@@ -311,7 +314,8 @@ class Guard:
         if look is not None and self.planned(look, [COROSYNC]):
             self.rest()
             return [Action(LOG, "the cluster was stopped by systemd: it is left so")]
-        found = [Action(LOG, "not back yet: %s; try %d" % (", ".join(down) or "corosync delivers nothing", self.tries + 1))]
+        found = [Action(LOG, "not back yet: %s; try %d" % (", ".join(down) or "corosync delivers nothing",
+                                                           self.tries + 1))]
         if seen.postgres == PRIMARY and not self.alone and (look is None or look.idle is None):
             found.append(Action(STOP_POSTGRES, self.reason))
             found.append(Action(DROP_ADDRESSES, self.reason))
@@ -320,7 +324,8 @@ class Guard:
 
 def nvpairs(parent: Any) -> Dict[str, str]:
     """{name: value} of every nvpair below an element; None counts as an empty element."""
-    return dict((item.get("name", ""), item.get("value", "")) for item in ([] if parent is None else parent.iter("nvpair")))
+    found = [] if parent is None else parent.iter("nvpair")
+    return dict((item.get("name", ""), item.get("value", "")) for item in found)
 
 
 def is_true(value: Optional[str]) -> bool:

@@ -32,7 +32,8 @@ def run(argv: List[str], timeout: float, **more) -> Optional[subprocess.Complete
     environment = {"PATH": "%s:/usr/bin:/bin" % SBIN, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "1"}
     try:
         return subprocess.run(argv, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=timeout, check=False, encoding="utf-8", errors="replace", **more)
+                              stderr=subprocess.PIPE, timeout=timeout, check=False, encoding="utf-8", errors="replace",
+                              **more)
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -208,7 +209,8 @@ class Server:
                 send(pid, signal.SIGKILL)
                 killed += 1
             sleep(0.02)
-        return "PostgreSQL is stopped after %.2f s%s" % (clock() - began, ", %d processes by SIGKILL" % killed if killed else "")
+        return "PostgreSQL is stopped after %.2f s%s" % (clock() - began, ", %d processes by SIGKILL" % killed
+                                                         if killed else "")
 
     def claim(self) -> Optional[Dict[str, Optional[int]]]:
         """{"timeline", "next_xid"} of a primary as it answers; None when it does not, or is none."""
@@ -216,7 +218,8 @@ class Server:
             self.account = self.account or pwd.getpwnam(self.pair.db_user)
         except KeyError:
             return None
-        argv = [self.pair.bin_dir + "/psql", "-XAtqw", "-F", " ", "-d", "postgres", "-p", str(self.pair.port), "-c", CLAIM]
+        argv = [self.pair.bin_dir + "/psql", "-XAtqw", "-F", " ", "-d", "postgres", "-p", str(self.pair.port), "-c",
+                CLAIM]
         if self.pair.socket_dir:
             argv += ["-h", self.pair.socket_dir]
         done = run(argv, 1.5, user=self.account.pw_uid, group=self.account.pw_gid, extra_groups=[])
@@ -263,7 +266,8 @@ def units() -> Optional[Dict[str, decide.Unit]]:
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         name = values.get("Id", "").rsplit(".", 1)[0]
         status = values.get("ExecMainStatus", "")
-        found[name] = decide.Unit(values.get("ActiveState", ""), values.get("Result", ""), int(status) if status.isdigit() else -1)
+        found[name] = decide.Unit(values.get("ActiveState", ""), values.get("Result", ""), int(status)
+                                  if status.isdigit() else -1)
     return found
 
 
@@ -289,7 +293,8 @@ def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[
     def systemctl(*words: str, limit: float = 30.0) -> bool:
         done = run(["systemctl"] + list(words), limit)
         if done is None or done.returncode != 0:
-            log("systemctl %s: %s" % (" ".join(words), "no answer in %d s" % limit if done is None else done.stderr.strip()))
+            log("systemctl %s: %s" % (" ".join(words), "no answer in %d s" % limit if done is None
+                                      else done.stderr.strip()))
             return False
         return True
 

@@ -127,7 +127,7 @@ class Channel:
             group.wait(0.05 if self.asking else HEARTBEAT / 2)
 
     def own_claim(self) -> Optional[Dict[str, Any]]:
-        """What this hub's database has, once both hubs say that they are primaries; asked anew each time they begin to."""
+        """What this hub's database has, once both hubs say that they are primaries; asked anew each time they do."""
         both = self.role == decide.PRIMARY and self.peer.get("role") == decide.PRIMARY
         if not both:
             self.claim, self.asking = None, 0
@@ -137,7 +137,7 @@ class Channel:
         return self.claim
 
     def ask(self, number: int) -> None:
-        """Ask the own database, in a thread. One that does not answer claims nothing; one that is gone is no primary."""
+        """A thread: ask the own database. One that does not answer claims nothing; one that is gone is no primary."""
         found = self.server.claim()
         if found is None:
             self.role = self.server.role()
@@ -305,7 +305,7 @@ class Service:
         for action in self.guard.lost(seen, "two primaries: %s: this hub stops" % verdict.why):
             self.perform(action)
         # Pacemaker keeps its hands off the data until it is known what there is.
-        self.attributes.want(self.pair.node, tell.FORKED, "stopped beside another primary; what it has is being looked at")
+        self.attributes.want(self.pair.node, tell.FORKED, "stopped beside another primary, not looked at yet")
 
     def tell(self) -> None:
         """A thread: pacemaker is told what has changed."""
@@ -374,7 +374,8 @@ class Service:
         try:
             with open(STATE + ".new", "w", encoding="utf-8") as stream:
                 json.dump({
-                    "schema": 1, "version": self.version, "node": self.pair.node, "time": time.time(), "pid": os.getpid(),
+                    "schema": 1, "version": self.version, "node": self.pair.node, "time": time.time(),
+                    "pid": os.getpid(),
                     "phase": self.guard.phase, "reason": self.guard.reason if self.guard.phase == "recover" else "",
                     "armed": self.guard.armed, "daemons": dict(seen.daemons), "postgres": seen.postgres,
                     "corosync": {"connected": self.channel.connected, "silent": seen.silent},
@@ -401,7 +402,8 @@ class Service:
         worker(self.watch_link)
         worker(self.watch_fork)
         locked = lock_memory()
-        log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked else "; memory could not be locked"), 6)
+        log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
+                                           else "; memory could not be locked"), 6)
         notify("READY=1")
         pinged = 0.0
         while not self.ending:

@@ -69,7 +69,8 @@ def problems(given: Mapping[str, Any]) -> List[Problem]:
     node = str(given.get("node") or "this hub")
 
     def wrong(text: str) -> None:
-        found.append(Problem("PAIR_FILE", node, "%s: %s" % (PATH, text), "run playbooks/upgrade-to-ha.yml: it writes this file"))
+        found.append(Problem("PAIR_FILE", node, "%s: %s" % (PATH, text),
+                             "run playbooks/upgrade-to-ha.yml: it writes this file"))
 
     if given.get("schema") != SCHEMA:
         wrong("schema %r, where %d is known" % (given.get("schema"), SCHEMA))
@@ -110,7 +111,8 @@ def from_dict(given: Mapping[str, Any]) -> Pair:
     values = dict(given)
     for name in ("peer_addresses", "client_addresses", "reference_addresses"):
         values[name] = tuple(values[name])
-    values["addresses"] = tuple(SharedAddress(item["id"], item["ip"], item.get("prefix")) for item in given["addresses"])
+    values["addresses"] = tuple(SharedAddress(item["id"], item["ip"], item.get(
+        "prefix")) for item in given["addresses"])
     return Pair(**values)
 
 
@@ -127,7 +129,8 @@ def load(path: str = PATH) -> Optional[Pair]:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise HubError("%s cannot be read: %s -> run playbooks/upgrade-to-ha.yml, which writes it" % (path, error)) from error
+        raise HubError("%s cannot be read: %s -> run playbooks/upgrade-to-ha.yml, which writes it" % (path,
+                                                                                                      error)) from error
     if not isinstance(given, dict):
         raise HubError("%s holds no mapping -> run playbooks/upgrade-to-ha.yml, which writes it" % path)
     return from_dict(given)
