@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import signal
 import subprocess
 import time
@@ -27,13 +26,12 @@ CLAIM = """SELECT pg_is_in_recovery(),
  pg_snapshot_xmax(pg_current_snapshot())"""
 
 
-def run(argv: List[str], timeout: float, **more) -> Optional[subprocess.CompletedProcess]:
+def run(argv: List[str], timeout: float) -> Optional[subprocess.CompletedProcess]:
     """The finished program, or None when it did not start or not end in time. Nothing of it is logged here."""
     environment = {"PATH": "%s:/usr/bin:/bin" % SBIN, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "1"}
     try:
         return subprocess.run(argv, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=timeout, check=False, encoding="utf-8", errors="replace",
-                              **more)
+                              stderr=subprocess.PIPE, timeout=timeout, check=False, encoding="utf-8", errors="replace")
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -152,7 +150,6 @@ class Server:
 
     def __init__(self, pair: Pair, processes: Processes) -> None:
         self.pair, self.processes = pair, processes
-        self.account = None
 
     def postmaster(self) -> Optional[int]:
         """Process id by postmaster.pid, confirmed by /proc; None when no server runs. Reads the disk."""
@@ -213,16 +210,15 @@ class Server:
                                                          if killed else "")
 
     def claim(self) -> Optional[Dict[str, Optional[int]]]:
-        """{"timeline", "next_xid"} of a primary as it answers; None when it does not, or is none."""
-        try:
-            self.account = self.account or pwd.getpwnam(self.pair.db_user)
-        except KeyError:
-            return None
+        """{"timeline", "next_xid"} of a primary as it answers; None when it does not, or is none.
+
+        Asked as root, whose role every hub has.
+        """
         argv = [self.pair.bin_dir + "/psql", "-XAtqw", "-F", " ", "-d", "postgres", "-p", str(self.pair.port), "-c",
                 CLAIM]
         if self.pair.socket_dir:
             argv += ["-h", self.pair.socket_dir]
-        done = run(argv, 1.5, user=self.account.pw_uid, group=self.account.pw_gid, extra_groups=[])
+        done = run(argv, 1.5)
         words = done.stdout.split() if done is not None and done.returncode == 0 else []
         if len(words) != 3 or words[0] != "f":
             return None
