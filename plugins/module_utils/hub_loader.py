@@ -26,7 +26,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import without_libpq_environment
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import control
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, control
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import history as histories
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import pid_file, postmaster_pid
 
@@ -70,6 +70,12 @@ SELECT json_build_object(
  'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots),
  'slots_lost', (SELECT json_agg(slot_name) FROM pg_replication_slots WHERE wal_status = 'lost'),
  'streaming', (SELECT json_agg(application_name) FROM pg_stat_replication WHERE state = 'streaming'),
+ -- what stands in the files and does not hold yet, or is an error there
+ 'pending', (SELECT json_agg(json_build_object('name', s.name, 'old', current_setting(s.name), 'new', f.setting,
+     'file', f.sourcefile, 'line', f.sourceline, 'error', NOT s.pending_restart AND s.context <> 'postmaster')
+     ORDER BY s.name) FROM pg_settings s
+     LEFT JOIN (SELECT DISTINCT ON (name) * FROM pg_file_settings WHERE name IS NOT NULL ORDER BY name, seqno DESC) f
+     ON f.name = s.name WHERE s.pending_restart OR (NOT f.applied AND f.error IS NOT NULL)),
  'conf_load_time', extract(epoch FROM pg_conf_load_time()),
  'tablespaces', (SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace
                  WHERE pg_tablespace_location(oid) <> ''),
@@ -315,7 +321,7 @@ def postgres(run, layout):
         "started": os.path.exists(data_dir + "/postmaster.opts"),
         "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
-        "server": None, "control": {}, "error": None,
+        "server": None, "control": {}, "error": None, "agent_sql": None,
         # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
         "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
         "outside": read_text(layout["outside_conf"]), "history": histories.to_entries(histories.parse(newest_history(data_dir))),
@@ -337,6 +343,10 @@ def postgres(run, layout):
             files = [data_dir + "/" + name for name in ("postgresql.conf", "pg_hba.conf", "hub_ha.conf")]
             files += [layout["ha_dir"] + "/" + name for name in ("server.crt", "server.key", "root.crt")]
             result["server"]["reload_pending"] = newest_change(files) > result["server"]["conf_load_time"]
+            settings = result["server"].get("settings") or {}
+            result["agent_sql"] = agent_sql.ask(run, agent_sql.question(
+                layout["db_user"], data_dir, bin_dir, result["port"],
+                agent_sql.agent_socket(settings.get("unix_socket_directories") or {})))
         else:
             result["error"] = (done.err or done.out).strip()
     result["state"] = hub_model.postgres_state(result)

@@ -17,7 +17,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import conninfo
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, conninfo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
@@ -388,6 +388,13 @@ def check_databases(infos, active, passive, report):
                     % (postgres["pid"], postgres["error"]),
                     "as root, `psql -d postgres` must work through the local socket: the database role \"root\" "
                     "must exist and pg_hba.conf must admit it")
+    for host, info in infos.items():
+        asked = info["postgres"].get("agent_sql")
+        wrong = asked and agent_sql.problem(asked)
+        if wrong:
+            report.fail(host, wrong, "pacemaker would take a database that is well for broken. As root this must print f or t: "
+                        "%s (role %s exists as a superuser, pg_hba.conf admits it through the socket without a password, and "
+                        "its shell prints nothing)" % (asked["command"], info["layout"]["db_user"]), "AGENT_SQL")
     server = postgres["server"] or {}
     for item in server.get("hba_errors") or []:
         report.fail(active, "pg_hba.conf line %s: %s" % (item["line"], item["error"]), "correct that line first")

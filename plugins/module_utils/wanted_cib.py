@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
@@ -99,10 +100,10 @@ def database(plan, settings, nodes):
         "node_list": " ".join(nodes), "replication_slot_name": "hub_ha", "restart_on_promote": "false",
         "check_wal_receiver": "true", "crm_attr_timeout": "25",
     }
-    socket_dir = plan["pg_socket"]
     # The agent refuses to start without it when postgresql.conf sets unix_socket_directories.
-    if socket_dir.get("source") not in (None, "default") and socket_dir.get("setting"):
-        params["socketdir"] = socket_dir["setting"].split(",")[0].strip()
+    socket_dir = agent_sql.agent_socket(plan["pg_socket"])
+    if socket_dir:
+        params["socketdir"] = socket_dir
     operations = [{"name": "start", "interval": "0s", "timeout": settings["start_timeout"]}]
     operations += [{"name": name, "interval": "0s", "timeout": settings["operation_timeout"]}
                    for name in ("stop", "promote", "demote")]

@@ -992,6 +992,14 @@ def test_no_more_links_than_knet_has():
     assert len(found["links"]) == 8
 
 
+def test_a_database_that_does_not_answer_the_agent_is_refused():
+    for results, host in ((pair.results(), "hub1"), (pair.running_pair(), "hub2")):
+        results[host]["hub"]["postgres"]["agent_sql"] = {"answer": "f Time: 0.6 ms", "command": "runuser cfpostgres -c x"}
+        (failure,) = make(results)["failures"]
+        assert (failure["host"], failure["code"]) == (host, "AGENT_SQL")
+        assert "f Time: 0.6 ms" in failure["problem"] and "runuser cfpostgres -c x" in failure["remedy"]
+
+
 # --- a pair keeps its order ---------------------------------------------------------------------------------------
 
 KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list", "nodes")
