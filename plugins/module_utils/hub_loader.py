@@ -72,10 +72,11 @@ SELECT json_build_object(
  'streaming', (SELECT json_agg(application_name) FROM pg_stat_replication WHERE state = 'streaming'),
  -- what stands in the files and does not hold yet, or is an error there
  'pending', (SELECT json_agg(json_build_object('name', s.name, 'old', current_setting(s.name), 'new', f.setting,
-     'file', f.sourcefile, 'line', f.sourceline, 'error', NOT s.pending_restart AND s.context <> 'postmaster')
+     'file', f.sourcefile, 'line', f.sourceline)
      ORDER BY s.name) FROM pg_settings s
      LEFT JOIN (SELECT DISTINCT ON (name) * FROM pg_file_settings WHERE name IS NOT NULL ORDER BY name, seqno DESC) f
      ON f.name = s.name WHERE s.pending_restart OR (NOT f.applied AND f.error IS NOT NULL)),
+ 'shared_memory', current_setting('shared_memory_size', true),
  'conf_load_time', extract(epoch FROM pg_conf_load_time()),
  'tablespaces', (SELECT json_agg(pg_tablespace_location(oid)) FROM pg_tablespace
                  WHERE pg_tablespace_location(oid) <> ''),

@@ -840,6 +840,46 @@ def peer_addresses(networks, replication, infos):
     return dict((host, conninfo.ordered(networks, first, other)) for host in infos for other in infos if other != host)
 
 
+def pending_settings(server):
+    """Settings that stand in PostgreSQL's files and do not hold: [{"name", "old", "new", "where"}], as text for people.
+
+    server: hub_info's postgres.server. What no file has any more goes back to its default at the next start.
+    """
+    return [{"name": item["name"], "old": item["old"], "new": "its default" if item["new"] is None else item["new"],
+             "where": "no file" if item["file"] is None else "%s line %s" % (item["file"], item["line"])}
+            for item in (server or {}).get("pending") or []]
+
+
+def wanted_trial(postgres, wanted):
+    """Arguments for module settings_trial, or None when the server that runs has what it will be started with.
+
+    postgres: hub_info's of the active hub. wanted: see wanted_settings.
+    """
+    server = postgres["server"]
+    if postgres["state"] != "primary" or not server or not (wanted["restart"] or server.get("pending")):
+        return None
+    number = re.match(r"\d+", server.get("shared_memory") or "")
+    file = server["settings"].get("config_file", {}).get("setting") or postgres["data_dir"] + "/postgresql.conf"
+    return {"data_dir": postgres["data_dir"], "bin_dir": postgres["bin_dir"], "config_file": file,
+            "settings": wanted["include"], "held_mb": int(number.group()) if number else 0}
+
+
+def check_trial(active, trial, pending, report):
+    """trial: the result of module settings_trial, or None when there was none yet."""
+    if not trial or trial["started"]:
+        return
+    late = "; ".join("%s: %s now, %s in %s" % (item["name"], item["old"], item["new"], item["where"]) for item in pending)
+    late = " (what has changed since it was started: %s)" % late if late else ""
+    if trial["started"] is None:
+        report.fail(active, "whether PostgreSQL would start again with what stands in its files could not be tried: %s%s"
+                    % (trial["reason"], late), "mend that, or restart PostgreSQL yourself once, to see that it starts",
+                    "SETTINGS_NOT_TRIED")
+    else:
+        report.fail(active, "PostgreSQL would not start again with what stands in its files: %s%s" % (trial["reason"], late),
+                    "correct the file, or take the setting back: ALTER SYSTEM RESET NAME; then: SELECT pg_reload_conf()",
+                    "SETTINGS_WONT_START")
+
+
 def slot_name(prefix, node):
     """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
     return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
@@ -1045,6 +1085,8 @@ def make_plan(results, settings, probes=None):
     for name, file in wanted["blocked"]:
         report.fail(active, "%s is set in %s, which overrides everything that is set elsewhere" % (name, file),
                     "take it out there: ALTER SYSTEM RESET %s, or correct the unit's start command" % name)
+    pending = [item for item in pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
+    check_trial(active, settings.get("trial"), pending, report)
     nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
     clients = chosen["client"]
     addresses = sorted(set(address for net in networks for address in net["addresses"].values()),
@@ -1069,7 +1111,8 @@ def make_plan(results, settings, probes=None):
         "packaged_database": packaged_database(infos[passive], infos[active]),
         "portal": portal_plan(infos, active, passive, [net["addresses"] for net in networks], virtual_ips, settings, report),
         "db_user": infos[active]["db_user"],
-        "include": wanted["include"], "restart": wanted["restart"],
+        "include": wanted["include"], "restart": wanted["restart"], "pending": pending,
+        "trial": None if new else wanted_trial(postgres, wanted),
         "reload": [host for host, info in infos.items()
                    if (info["postgres"]["server"] or {}).get("reload_pending")],
         "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items()),

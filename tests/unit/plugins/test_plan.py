@@ -1000,6 +1000,63 @@ def test_a_database_that_does_not_answer_the_agent_is_refused():
         assert "f Time: 0.6 ms" in failure["problem"] and "runuser cfpostgres -c x" in failure["remedy"]
 
 
+# --- what stands in PostgreSQL's files ---------------------------------------------------------------------------
+
+PENDING = {"name": "shared_buffers", "old": "128MB", "new": "500GB", "file": DATA + "/postgresql.conf", "line": 7}
+
+
+def with_pending(*items):
+    """A pair whose active hub's database has these settings pending."""
+    results = pair.running_pair()
+    results["hub1"]["hub"]["postgres"]["server"]["pending"] = list(items)
+    return results
+
+
+def test_a_pair_with_nothing_pending_tries_nothing():
+    found = make(pair.running_pair())
+    assert found["trial"] is None and found["pending"] == []
+
+
+def test_a_restart_is_tried_before_with_the_settings_that_it_is_for():
+    found = make()
+    assert found["restart"] and found["trial"] == {
+        "data_dir": DATA, "bin_dir": "/usr/lib/postgresql/17/bin", "config_file": DATA + "/postgresql.conf",
+        "settings": found["include"], "held_mb": 143}
+
+
+def test_what_is_pending_is_told_and_tried():
+    found = make(with_pending(PENDING, {"name": "max_locks_per_transaction", "old": "128", "new": None, "file": None,
+                                        "line": None}))
+    assert found["failures"] == [] and found["trial"]["held_mb"] == 143 and found["restart"] == []
+    assert found["pending"] == [
+        {"name": "shared_buffers", "old": "128MB", "new": "500GB", "where": DATA + "/postgresql.conf line 7"},
+        {"name": "max_locks_per_transaction", "old": "128", "new": "its default", "where": "no file"}]
+
+
+def test_our_own_setting_that_waits_for_the_restart_is_told_once():
+    results = pair.results()
+    server = results["hub1"]["hub"]["postgres"]["server"]
+    server["settings"]["wal_log_hints"]["pending_restart"] = True
+    server["pending"] = [dict(PENDING, name="wal_log_hints", old="off", new="on")]
+    assert make(results)["pending"] == [] and "wal_log_hints" in make(results)["restart"]
+
+
+def test_the_trial_of_a_server_that_tells_no_size():
+    results = with_pending(PENDING)
+    results["hub1"]["hub"]["postgres"]["server"]["shared_memory"] = None  # PostgreSQL 13 and 14
+    assert make(results)["trial"]["held_mb"] == 0
+
+
+@pytest.mark.parametrize("trial, code, words", [
+    (None, None, ""), ({}, None, ""), ({"started": True, "reason": ""}, None, ""),
+    ({"started": False, "reason": "FATAL: no memory"}, "SETTINGS_WONT_START", "would not start again"),
+    ({"started": None, "reason": "no room"}, "SETTINGS_NOT_TRIED", "could not be tried: no room")])
+def test_what_the_trial_says(trial, code, words):
+    failures = make(with_pending(PENDING), trial=trial)["failures"]
+    assert [(item["host"], item["code"]) for item in failures] == ([("hub1", code)] if code else [])
+    assert all(words in item["problem"] and "shared_buffers: 128MB now, 500GB in " + DATA in item["problem"] for item in failures)
+
+
 # --- a pair keeps its order ---------------------------------------------------------------------------------------
 
 KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list", "nodes")
