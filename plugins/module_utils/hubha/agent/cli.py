@@ -10,20 +10,21 @@ from typing import Dict, List, Optional, Tuple
 
 from ..core.run import HubError
 
-# Sub-command: module of this package with main(argv, version) -> exit status, and one line of help. A module is loaded
-# only when it is asked for: the resource agent starts this program often.
-COMMANDS: Dict[str, Tuple[str, str]] = {
-    "guard": (".guard_service", "the service that watches the cluster's daemons; started by systemd"),
-    "status": (".status", "what the guard sees and does; --json for programs"),
+# Sub-command: module of this package, its function (argv, version) -> exit status, and one line of help. A module is
+# loaded only when it is asked for: the resource agent starts this program often.
+COMMANDS: Dict[str, Tuple[str, str, str]] = {
+    "guard": (".guard_service", "main", "the service that watches the cluster's daemons; started by systemd"),
+    "status": (".status", "main", "what the guard sees and does; --json for programs"),
+    "may-start": (".leave", "start_main", "whether this hub's database may be a standby now; the resource agent asks"),
+    "may-promote": (".leave", "promote_main", "whether this hub may be promoted now; the resource agent asks"),
+    "retry": (".leave", "retry_main", "have a database started again that crashed too often"),
 }
-# The resource agent asks these, and each becomes a command above; until then the agent's own checks are all there are.
-NOT_YET = ("may-start", "may-promote")
 
 
 def usage() -> str:
     """The text of --help."""
     lines = ["usage: hub-ha COMMAND [ARGUMENT...]", ""]
-    lines += ["  %-14s %s" % (name, COMMANDS[name][1]) for name in sorted(COMMANDS)]
+    lines += ["  %-14s %s" % (name, COMMANDS[name][2]) for name in sorted(COMMANDS)]
     return "\n".join(lines + ["  %-14s %s" % ("version", "of this program")])
 
 
@@ -37,14 +38,12 @@ def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
     if name in ("-h", "--help", "help"):
         print(usage())
         return 0
-    if name in NOT_YET and name not in COMMANDS:
-        return 0
     if name not in COMMANDS:
         print(usage(), file=sys.stderr)
         return 2
     module = importlib.import_module(COMMANDS[name][0], __package__)
     try:
-        return module.main(arguments[1:], version)
+        return getattr(module, COMMANDS[name][1])(arguments[1:], version)
     except HubError as error:
         print("hub-ha %s: %s" % (name, error.message), file=sys.stderr)
         return 1

@@ -1,0 +1,227 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the resource agent asks before it starts or promotes this hub's database: hub-ha may-start, may-promote, retry.
+
+A refusal is the exit status 1 and a line "ocf-exit-reason:..." on standard error, which pacemaker shows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence
+
+from ..core.run import CommandTimeout, HubError, local_runner
+from ..pair.model import Pair, load
+from ..pg import conninfo, look
+from ..pg.evidence import Kind, Side, relation
+
+WHO = "hub_ha_leave"  # by which the other hub's server knows who asks
+TAKES = 0.4     # seconds until a host of one's own network that takes no connection counts as away
+ANSWERS = 1.5   # seconds until a server that takes connections and answers none counts as frozen
+PATIENCE = 8.0  # seconds that a promotion waits for the other server to end: its guard stops it within 3
+CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
+STATE = "/run/cfengine-hub-ha"
+GAVE_UP = "hub_ha-gave_up"
+CLEAN = ("shut down", "shut down in recovery")
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other hub's server as it answers. here: something takes connections there. side: what it said of itself, None
+    when it said nothing at all (frozen). why: what was heard instead of an answer.
+    """
+
+    here: bool
+    side: Optional[Side] = None
+    why: str = ""
+
+    @property
+    def primary(self) -> bool:
+        """Whether it said that it takes writes."""
+        return self.side is not None and self.side.in_recovery is False
+
+
+def taking(addresses: Sequence[str], port: int, connect: Callable = socket.create_connection) -> List[str]:
+    """Those of the addresses that take a connection, in their order; all are tried at once."""
+    def one(address: str) -> bool:
+        try:
+            connect((address, port), TAKES).close()
+            return True
+        except OSError:
+            return False
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        return [address for address, takes in zip(addresses, pool.map(one, addresses)) if takes]
+
+
+def ask_peer(pair: Pair, run: Callable = local_runner, timeout: float = ANSWERS,
+             reach: Callable[[Sequence[str], int], List[str]] = taking) -> Peer:
+    """What the other hub's server says, within about *timeout* seconds."""
+    hosts = reach(pair.peer_addresses, pair.port)
+    if not hosts:
+        return Peer(False)
+    silent: List[bool] = []
+
+    def watched(argv, **more):
+        try:
+            return run(argv, **more)
+        except CommandTimeout:
+            silent.append(True)
+            raise
+
+    words = conninfo.standby(hosts, pair.port, pair.replication_user, WHO, conninfo.options(pair.ha_dir, pair.sslmode))
+    side = look.remote_side(watched, pair.bin_dir, pair.db_user, words, pair.peer, timeout)
+    if not isinstance(side, look.NoAnswer):
+        return Peer(True, side)
+    return Peer(True, None, "" if silent else side.why)
+
+
+def may_promote(pair: Pair, ask: Callable[[], Peer], clock: Callable[[], float] = time.monotonic,
+                pause: Callable[[float], None] = time.sleep) -> Optional[str]:
+    """Why this hub must not be promoted now, or None.
+
+    Not while the other hub's server takes writes, or answers something that leaves that open: whoever promotes then makes
+    two primaries. It is waited for (its cluster daemons may be dead, and its guard is stopping it). A server that says
+    nothing at all is frozen or gone.
+    """
+    deadline = clock() + PATIENCE
+    while True:
+        peer = ask()
+        if not peer.here or (peer.side is None and not peer.why):
+            return None
+        if peer.side is not None and peer.side.in_recovery:
+            return None
+        if clock() >= deadline:
+            break
+        pause(0.3)
+    if peer.primary:
+        return ("PostgreSQL on %s takes writes (timeline %s) and does not end: not promoted beside it; see crm_mon and "
+                "systemctl status pacemaker corosync on %s" % (pair.peer, peer.side.timeline, pair.peer))
+    return ("PostgreSQL on %s runs and does not say whether it takes writes (%s): not promoted beside it; stop it there, or "
+            "mend what it says" % (pair.peer, peer.why or peer.side.why))
+
+
+def may_start(pair: Pair, peer: Peer, mine: Optional[Side], locked: bool, data_status: Callable[[], str]) -> Optional[str]:
+    """Why this hub's database must not be started as a standby, or None; then the agent's lock has nothing to say.
+
+    peer: the other hub's server. mine: the side of the data here, looked at beside that primary; None without one.
+    locked: the agent's PGSQL.lock is there. data_status: the agent's cfpgsql-data-status of this hub.
+    """
+    if peer.primary:
+        found = relation(mine, peer.side)
+        if found.follows:
+            return None
+        if found.kind is Kind.UNKNOWN and mine.was_primary is False and not locked:
+            return None  # it has written nothing of its own: PostgreSQL itself says whether it finds what it needs
+        return "the data here may not follow %s: %s; see docs/operate.md, Clone it anew" % (pair.peer, found)
+    if locked and data_status() != "LATEST":
+        return ("this hub was a primary, and whether its data is the newest is not known: no primary answers (%s). Start the "
+                "other hub first" % (peer.why or ("%s is a standby" % pair.peer if peer.side else "%s is away" % pair.peer)))
+    return None
+
+
+def crashed(side: Side) -> bool:
+    """Whether the last server on this data ended without a stop. A copy that was never started has not."""
+    return not side.running and not side.backup_label and side.state is not None and side.state not in CLEAN
+
+
+def crashes(before: Sequence[float], now: float, again: bool) -> List[float]:
+    """When this hub's server has crashed within the last WINDOW seconds, with this time if it has *again*."""
+    return [when for when in before if 0 <= now - when < WINDOW] + ([now] if again else [])
+
+
+class Notes:
+    """The crashes of this hub's server, kept until the next boot. folder: where, root's own."""
+
+    def __init__(self, folder: str = STATE):
+        self.path = os.path.join(folder, "crashes.json")
+
+    def read(self) -> List[float]:
+        """Seconds since boot; none when the file is not there or not ours."""
+        try:
+            with open(self.path, encoding="ascii") as stream:
+                found = json.load(stream)
+            return [float(item) for item in found]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def write(self, times: Sequence[float]) -> None:
+        """By one rename. A full disk is no reason not to start: /run is memory, and the count begins anew."""
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
+            with open(self.path + ".new", "w", encoding="ascii") as stream:
+                json.dump(list(times), stream)
+            os.rename(self.path + ".new", self.path)
+        except OSError as error:
+            print("hub-ha: the crash could not be noted: %s" % error, file=sys.stderr)
+
+
+def refuse(text: str) -> int:
+    """Tell pacemaker; returns the exit status."""
+    print("ocf-exit-reason:" + text, file=sys.stderr)
+    return 1
+
+
+def this_pair() -> Pair:
+    """The pair, or HubError where this hub has none."""
+    pair = load()
+    if pair is None:
+        raise HubError("there is no pair on this hub -> run playbooks/upgrade-to-ha.yml")
+    return pair
+
+
+def promote_main(_argv: Sequence[str], _version: str) -> int:
+    """hub-ha may-promote"""
+    pair = this_pair()
+    why = may_promote(pair, lambda: ask_peer(pair))
+    return refuse(why) if why else 0
+
+
+def start_main(_argv: Sequence[str], _version: str) -> int:
+    """hub-ha may-start: removes the agent's lock where it is proven that it has nothing to say."""
+    pair = this_pair()
+    lock = os.path.join(pair.tmp_dir, "PGSQL.lock")
+    locked = os.path.exists(lock)
+    peer = ask_peer(pair, timeout=5.0)
+
+    mine = look.local_side(local_runner, pair.data_dir, pair.bin_dir, pair.db_user, peer.side,
+                           pair.node) if peer.primary else None
+
+    def data_status() -> str:
+        done = local_runner(["crm_attribute", "-l", "forever", "-N", pair.node, "-n", "cfpgsql-data-status", "-G", "-q"],
+                            timeout=10, check=False)
+        return done.out.strip()
+
+    why = may_start(pair, peer, mine, locked, data_status)
+    if why:
+        return refuse(why)
+    if mine is not None:
+        # Only beside a hub that serves: one that is alone goes on trying.
+        notes = Notes()
+        times = crashes(notes.read(), time.monotonic(), crashed(mine))
+        notes.write(times)
+        if len(times) >= CRASHES:
+            text = "PostgreSQL here crashed %d times within %d minutes" % (len(times), WINDOW // 60)
+            local_runner(["attrd_updater", "-N", pair.node, "-n", GAVE_UP, "-U", text.replace(" ", "_")], timeout=10)
+            return refuse("%s: it is not started any more. Look into its log, then: hub-ha retry" % text)
+    if locked:
+        print("hub-ha: PGSQL.lock is removed: the data here may follow" if peer.primary
+              else "hub-ha: PGSQL.lock is removed: this hub was the last primary", file=sys.stderr)
+        os.unlink(lock)
+    return 0
+
+
+def retry_main(_argv: Sequence[str], _version: str) -> int:
+    """hub-ha retry: forget the crashes; pacemaker may start the database again."""
+    pair = this_pair()
+    Notes().write([])
+    local_runner(["attrd_updater", "-N", pair.node, "-n", GAVE_UP, "-D"], timeout=10)
+    print("pacemaker starts PostgreSQL again; look: crm_mon -1A")
+    return 0

@@ -1,0 +1,136 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the resource agent asks before it starts or promotes a database."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import leave
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandTimeout, Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
+
+PAIR = model.Pair("hub1", "hub2", "cfcluster", "/d", "/b", "cfpostgres", 5432, None, "/ha", "/tmp", "hub_ha_repl",
+                  "verify-ca", ("192.168.10.11", "192.168.0.11"), ())
+SYSTEM = "7441234567890123456"
+PRIMARY = Side("hub2", SYSTEM, True, False, 2, 5000, history=((1, 4000),))
+STANDBY = Side("hub2", SYSTEM, True, True, 1, 4000)
+
+
+class Clock:
+    """Time that passes by pauses only."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def pause(self, seconds):
+        self.now += seconds
+
+
+def promote(*answers):
+    """(what may_promote says, seconds it took); the last answer is repeated."""
+    clock, left = Clock(), list(answers)
+    why = leave.may_promote(PAIR, lambda: left.pop(0) if len(left) > 1 else left[0], clock, clock.pause)
+    return why, clock.now
+
+
+@pytest.mark.parametrize("peer", [
+    leave.Peer(False), leave.Peer(True, STANDBY), leave.Peer(True, None, "")],
+    ids=["away", "a standby", "frozen"])
+def test_promoted_at_once_where_nobody_takes_writes(peer):
+    assert promote(peer) == (None, 0.0)
+
+
+def test_promoted_when_the_other_one_ends():
+    why, seconds = promote(*[leave.Peer(True, PRIMARY)] * 4, leave.Peer(False))
+    assert why is None and 0 < seconds < leave.PATIENCE
+
+
+def test_never_beside_one_that_takes_writes():
+    why, seconds = promote(leave.Peer(True, PRIMARY))
+    assert "PostgreSQL on hub2 takes writes (timeline 2)" in why and seconds >= leave.PATIENCE
+
+
+@pytest.mark.parametrize("peer", [
+    leave.Peer(True, None, "FATAL: the database system is starting up"),
+    leave.Peer(True, None, "FATAL: password authentication failed"),
+    leave.Peer(True, Side("hub2", SYSTEM, True, None, 1, 4000, why="default_transaction_read_only is on there"))])
+def test_what_is_not_known_is_no_leave(peer):
+    why, _seconds = promote(peer)
+    assert "does not say whether it takes writes (%s)" % (peer.why or peer.side.why) in why
+
+
+MINE = Side("hub1", SYSTEM, state="shut down in recovery", timeline=1, min_recovery=3000, checkpoint=2000)
+FORKED = Side("hub1", SYSTEM, state="in production", timeline=1, checkpoint=4200)
+UNCLEAR = Side("hub1", SYSTEM, state="in production", timeline=1, checkpoint=2000, why="a segment is missing")
+COPY = Side("hub1", SYSTEM, state="in archive recovery", timeline=None, min_recovery=10, checkpoint=2000)
+
+
+@pytest.mark.parametrize("mine, locked, words", [
+    (MINE, False, None), (MINE, True, None), (FORKED, False, "may not follow hub2"), (FORKED, True, "may not follow hub2"),
+    (UNCLEAR, False, "a segment is missing"), (COPY, True, "may not follow hub2"), (COPY, False, None),
+    (Side("hub1", "1", state="shut down", timeline=1), False, "belongs to database system 1")])
+def test_beside_a_primary_the_evidence_decides(mine, locked, words):
+    why = leave.may_start(PAIR, leave.Peer(True, PRIMARY), mine, locked, lambda: pytest.fail("asked needlessly"))
+    assert why is None if words is None else words in why, why
+
+
+@pytest.mark.parametrize("locked, status, allowed", [
+    (False, "DISCONNECT", True), (True, "LATEST", True), (True, "DISCONNECT", False), (True, "", False)])
+def test_without_a_primary_the_lock_counts_unless_this_hub_was_the_last_one(locked, status, allowed):
+    why = leave.may_start(PAIR, leave.Peer(False), None, locked, lambda: status)
+    assert (why is None) == allowed
+    if not allowed:
+        assert "hub2 is away" in why and "Start the other hub first" in why
+
+
+def test_crashes_are_counted_within_ten_minutes():
+    assert leave.crashes([0.0, 500.0, 900.0], 1000.0, True) == [500.0, 900.0, 1000.0]
+    assert leave.crashes([500.0], 1000.0, False) == [500.0]
+    assert leave.crashes([5000.0], 1000.0, False) == [], "times of before the boot"
+
+
+@pytest.mark.parametrize("side, again", [
+    (FORKED, True), (MINE, False), (Side(state="shut down"), False), (Side(running=True), False), (Side(), False),
+    (Side(state="in production", backup_label=True), False), (Side(state="in archive recovery"), True)])
+def test_a_crash_is_what_was_not_stopped(side, again):
+    assert leave.crashed(side) == again
+
+
+def test_notes_survive_rubbish_and_a_missing_folder(tmp_path):
+    notes = leave.Notes(str(tmp_path / "run"))
+    assert notes.read() == []
+    notes.write([1.5, 2.0])
+    assert notes.read() == [1.5, 2.0]
+    (tmp_path / "run" / "crashes.json").write_text("rubbish")
+    assert notes.read() == []
+
+
+def test_addresses_are_tried_at_once_and_keep_their_order():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert leave.taking(["127.0.0.2", "127.0.0.1"], port) == ["127.0.0.1"]
+    assert leave.taking([], port) == []
+
+
+def test_a_frozen_server_says_nothing_and_one_that_refuses_us_is_there():
+    def frozen(argv, **more):
+        raise CommandTimeout(argv, 1)
+
+    def refusing(argv, **more):
+        return Completed(list(argv), 2, "", 'psql: error: connection failed: FATAL:  no pg_hba.conf entry')
+
+    with socket.create_server(("127.0.0.1", 0)) as server:  # look.py tries it too
+        pair = model.Pair(**{**PAIR.__dict__, "db_user": "root", "peer_addresses": ("127.0.0.1",),
+                             "port": server.getsockname()[1]})
+        found = leave.ask_peer(pair, frozen)
+        assert found.here and found.side is None and found.why == ""
+        found = leave.ask_peer(pair, refusing)
+        assert found.here and found.side is None and "no pg_hba.conf entry" in found.why
+    assert leave.ask_peer(pair, frozen) == leave.Peer(False)
