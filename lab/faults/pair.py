@@ -58,6 +58,36 @@ rm -f "$(dirname "$1")/tmp/PGSQL.lock"
 """
 
 
+SMALL_DISK = """
+set -e
+cd /tmp
+bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+runuser -u cfpostgres -- "$bin/pg_ctl" -D "$1" -m fast -w stop >/dev/null
+if [ "$2" = there ]; then
+    mkdir -p /srv/lab-wal
+    mount -t tmpfs -o size=$(( $(du -sm "$1/pg_wal" | cut -f1) + 48 ))m tmpfs /srv/lab-wal
+    cp -a "$1/pg_wal" /srv/lab-wal/
+    rm -rf "$1/pg_wal"
+    ln -s /srv/lab-wal/pg_wal "$1/pg_wal"
+else
+    rm "$1/pg_wal"
+    cp -a /srv/lab-wal/pg_wal "$1/pg_wal"
+    umount /srv/lab-wal
+fi
+runuser -u cfpostgres -- "$bin/pg_ctl" -D "$1" -l /var/log/postgresql.log -w start >/dev/null
+"""
+
+# Segments that are there already are used up first.
+FILL = """
+dd if=/dev/zero of=/srv/lab-wal/filler bs=64k 2>/dev/null
+for turn in $(seq 60); do
+    timeout 5 psql -XAtq -d postgres -c "SELECT pg_logical_emit_message(false, 'lab', 'full')" \\
+        -c "SELECT pg_switch_wal()" >/dev/null 2>&1 || exit 0
+done
+echo "PostgreSQL went on without room" >&2
+exit 1
+"""
+
 CONTROL = '"$(ls -d /usr/lib/postgresql/*/bin | tail -1)/pg_controldata" "$1"; ls -la "$1" "$1/../tmp"'
 
 
@@ -240,8 +270,8 @@ class Hands:
         self.changed = count if self.changed is None or self.changed >= 0 > count else self.changed + max(0, count)
 
     def do_fill(self, name: str) -> None:
-        """No room is left where PostgreSQL's WAL is (see prepare_disk)."""
-        podman.execute(name, ["sh", "-c", "dd if=/dev/zero of=/srv/lab-wal/filler bs=64k 2>/dev/null; true"])
+        """No room is left where PostgreSQL's WAL is (see small_disk), and it needs some."""
+        podman.execute(name, ["sh", "-c", FILL], timeout=60)
 
     def do_drain(self, name: str) -> None:
         """There is room again."""
@@ -332,15 +362,18 @@ class Healer:
     def heal(self) -> str:
         """Returns how: "whole by itself", "cleaned up", "cloned anew". Raises LabError when nothing helped."""
         self.undo()
+        for name in HUBS:
+            if has_small_disk(name) and self.watch.newest()[name].state == "primary":
+                small_disk(name, False)
         found = wait_for_state(self.watch, ("whole", "forked"), 15)
-        if found.name == "whole" and not found.left:
+        if found.name == "whole" and not found.left and not any(map(has_small_disk, HUBS)):
             return "whole by itself"
         for name in HUBS:
             podman.execute(name, ["systemctl", "start", "corosync", "pacemaker"], check=False, timeout=90)
         if found.name != "forked":
             self.clean_up()
             found = wait_for_state(self.watch, ("whole",), 20)
-            if found.name == "whole":
+            if found.name == "whole" and not any(map(has_small_disk, HUBS)):
                 return "cleaned up"
         active = found.active or self.survivor()
         with stage("cloning the other hub anew from %s (%s: %s)" % (active, found.name, found.why)):
@@ -373,6 +406,7 @@ class Healer:
         podman.execute(active, ["crm_standby", "--node", other, "--update", "on"], timeout=30)
         self.stop_database(other)
         podman.execute(other, ["sh", "-c", CLONE, "sh", DATA, network.address(active, "replication")], timeout=120)
+        podman.execute(other, ["umount", "/srv/lab-wal"], check=False)
         podman.execute(active, ["attrd_updater", "--name", audit.FORKED, "--delete", "--node", other], check=False,
                        timeout=30)
         podman.execute(active, ["crm_standby", "--node", other, "--delete"], timeout=30)
@@ -392,10 +426,18 @@ class Healer:
             time.sleep(0.3)
 
 
-def prepare_disk(name: str) -> None:
-    """Have PostgreSQL's WAL on a small file system of its own, on the hub that is active, with no failover."""
-    del name
-    raise LabError("a small file system under PostgreSQL's WAL is not made here yet")
+def small_disk(name: str, small: bool) -> None:
+    """PostgreSQL's WAL moves to a small file system of its own, or back. It takes a restart, in maintenance mode."""
+    podman.execute(name, ["crm_attribute", "--type", "crm_config", "--name", "maintenance-mode", "--update", "true"])
+    try:
+        podman.execute(name, ["sh", "-c", SMALL_DISK, "sh", DATA, "there" if small else "back"], timeout=120)
+    finally:
+        podman.execute(name, ["crm_attribute", "--type", "crm_config", "--name", "maintenance-mode", "--delete"])
+
+
+def has_small_disk(name: str) -> bool:
+    """True while a hub's WAL is on the small file system."""
+    return (Path(str(hosts.root_of(name)) + DATA) / "pg_wal").is_symlink()
 
 
 def needs(row: Row) -> Optional[str]:

@@ -56,6 +56,9 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
     why = pair.needs(row)
     if why:
         raise LabError(why)
+    if any(step.do == "fill" for step in row.steps):
+        pair.small_disk(before.active, True)
+        before = pair.wait_for_state(watch, ("whole",), 60)
     open_writer = "open-%d" % time.time()
     writer = probe.start()
     try:
