@@ -76,12 +76,12 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
         ended = time.time()
     finally:
         probe.stop()
-    newest = watch.newest()
+    proved = pair.proved(folder / "prove.log")
+    newest = watch.newest()  # by now a standby has replayed all that was written
     rows = dict((name, pair.rows_of(name, writer, newest.get(name))) for name in pair.HUBS)
     open_rows = dict((name, pair.rows_of(name, open_writer, newest.get(name))) for name in pair.HUBS
                      if newest.get(name) and newest[name].state in ("primary", "standby"))
     shutil.copy(probe.LOG, folder / "writer.log")
-    proved = pair.proved(folder / "prove.log")
     seen = audit.Seen(
         began=began, ended=ended, mended=mended, last=last, watched=watch.read(), writer=probe.figures_so_far(),
         frozen=watch.spans(), rows=rows, open_rows=open_rows, before=before.active, end=end, settled=settled,
