@@ -19,7 +19,8 @@ from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres import clu
 
 
 def pair_of(data_dir, bin_dir="/usr/bin", port=5432, socket_dir=None):
-    return model.Pair("hub1", "hub2", "cfengine", data_dir, bin_dir, "postgres", port, socket_dir, "/nowhere", "/nowhere",
+    return model.Pair("hub1", "hub2", "cfengine", data_dir, bin_dir, "postgres", port, socket_dir, "/nowhere",
+                      "/nowhere",
                       "repl", "verify-ca", ("127.0.0.1",), (model.SharedAddress("cfvirtip", "192.0.2.1", 24),))
 
 
@@ -104,7 +105,8 @@ def test_role_and_claim(lab, server):
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_stop_ends_server_and_sessions_in_a_second(lab, server, frozen):
-    session = subprocess.Popen([lab.bin + "/psql", "-h", server.home, "-p", str(server.port), "-U", "root", "-d", "postgres",
+    session = subprocess.Popen([lab.bin + "/psql", "-h", server.home, "-p", str(server.port), "-U", "root", "-d",
+                                "postgres",
                                 "-c", "SELECT pg_sleep(600)"], stderr=subprocess.DEVNULL)
     cluster.wait(lambda: server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(6%'") == "2")
     mine = host.Server(pair_of(server.data, lab.bin, server.port, server.home), host.Processes())
@@ -154,7 +156,8 @@ def test_units(monkeypatch):
                   "Result=success\nExecMainStatus=0\nId=pacemaker.service\nActiveState=deactivating\n")
     monkeypatch.setattr(host, "run", lambda argv, timeout: Done)
     found = host.units()
-    assert found == {"corosync": guard.Unit("failed", "signal", 9), "pacemaker": guard.Unit("deactivating", "success", 0)}
+    assert found == {"corosync": guard.Unit("failed", "signal", 9), "pacemaker": guard.Unit("deactivating", "success",
+                                                                                            0)}
     monkeypatch.setattr(host, "run", lambda argv, timeout: None)
     assert host.units() is None
 

@@ -135,6 +135,8 @@ class Group:
         code = self.lib.cpg_membership_get(self.handle, ctypes.byref(name_of(group)), found, ctypes.byref(count))
         return [(found[i].nodeid, found[i].pid) for i in range(count.value)] if code == OK else None
 
-    def close(self) -> None:
-        """Leave; what corosync says to it does not matter."""
+    def close(self, leave: bool = False) -> None:
+        """The end. leave: say so; else the others see a process that has died. What corosync answers is no matter."""
+        if leave:
+            self.lib.cpg_leave(self.handle, ctypes.byref(self.group))
         self.lib.cpg_finalize(self.handle)

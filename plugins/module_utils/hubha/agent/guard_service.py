@@ -89,9 +89,11 @@ class Channel:
         self.asking = 0  # number of the one that is not answered yet, 0: none
         self.epoch = 0   # number of changes of the membership
         self.nodeid = 0
+        self.ending = False
+        self.ended = threading.Event()
 
     def run(self) -> None:
-        """For ever."""
+        """Until the guard ends."""
         lib, told = None, ""
         while True:
             group = None
@@ -106,14 +108,17 @@ class Channel:
                     log("no connection to corosync: %s" % error, 6)
             self.connected, self.brought = False, None
             if group is not None:
-                group.close()
+                group.close(leave=self.ending)
+            if self.ending:
+                self.ended.set()
+                return
             time.sleep(0.2)
 
     def converse(self, group: cpg.Group) -> None:
-        """Until the connection ends."""
+        """Until the connection ends, or the guard does: then the group is left, and the other hub's guard knows why."""
         sent = asked = 0.0
         told: Tuple[Any, ...] = ()
-        while True:
+        while not self.ending:
             now = self.clock()
             claim = self.own_claim()
             state = (self.epoch, self.role, claim)
@@ -414,6 +419,8 @@ class Service:
             self.turn()
             time.sleep(max(0.02, PERIOD - (time.monotonic() - began)))
         notify("STOPPING=1")
+        self.channel.ending = True
+        self.channel.ended.wait(1.0)
         return 0
 
 
