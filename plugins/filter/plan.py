@@ -13,6 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     ansible_run, clients, full_backup, install, pair_file, removal, scram, third, wayback)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import startup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 
@@ -157,6 +158,16 @@ def pair_text(the_plan, host, settings):
     return pair_file.pair_file(the_plan, host, settings)
 
 
+def cib_without_parameters(wanted_objects):
+    """See module_utils/wanted_cib.py, without_parameters."""
+    return wanted.without_parameters(wanted_objects)
+
+
+def cib_kept(the_plan, known):
+    """See module_utils/wanted_cib.py, kept."""
+    return wanted.kept(the_plan, known)
+
+
 def cluster_problems(cluster, the_plan):
     """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
     return [item.to_dict() for item in checks.cluster_problems(cluster, the_plan)]
@@ -200,6 +211,21 @@ def wayback_verdict(the_plan, before, answers, stage):
 def wayback_text(the_plan, verdict, cause, notes, backup):
     """See module_utils/wayback.py, text."""
     return wayback.text(the_plan, verdict, cause, notes, backup)
+
+
+def running_values(result):
+    """{name: value} of settings that the files would not give back; result: of module hub_info. See hubha/pg/startup.py."""
+    return startup.running_values((result["hub"]["postgres"]["server"] or {}).get("pending") if "hub" in result else None)
+
+
+def pg_ctl_words(values):
+    """See module_utils/hubha/pg/startup.py, words."""
+    return startup.words(values)
+
+
+def unit_dropin(values, pg_ctl, data_dir, log):
+    """See module_utils/hubha/pg/startup.py, dropin."""
+    return startup.dropin(values, pg_ctl, data_dir, log)
 
 
 def host_key(pair):
@@ -352,6 +378,7 @@ class FilterModule:
                 "shared_here": shared_here, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
+                "running_values": running_values, "pg_ctl_words": pg_ctl_words, "unit_dropin": unit_dropin,
                 "pair_text": pair_text, "wanted_cib": wanted_cib,
                 "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture,

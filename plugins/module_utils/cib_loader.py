@@ -50,6 +50,15 @@ class CibRefused(HubError):
                          + "; ".join(errors), errors=errors)
 
 
+class CibRestarts(HubError):
+    """The scheduler would interrupt a resource that must not be interrupted; nothing was changed."""
+
+    def __init__(self, lines):
+        super().__init__("the wanted cluster configuration would make pacemaker interrupt what must go on, nothing was "
+                         "changed: %s. Look yourself: crm_simulate --live-check; allow it for one run: "
+                         "-e hub_ha_allow_restart=true (CIB_RESTARTS)" % "; ".join(lines), disrupts=lines)
+
+
 class CibMoved(HubError):
     """The change did not go in within the allowed number of attempts."""
 
@@ -164,20 +173,20 @@ class Cib:
 
 
 def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, directory=None, given=None,
-             on_disk=CIB_ON_DISK, clock=time.monotonic, pause=time.sleep):
+             on_disk=CIB_ON_DISK, clock=time.monotonic, pause=time.sleep, keep=()):
     """Bring the wanted objects into the CIB with one patch.
 
     run: runner. wanted: result of cib_model.normalise(). check_mode: find out, change nothing. cib_file: work on this
     file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the same
     time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
-    directory. given: module parameters, to know the secrets in them. on_disk: the CIB of a stopped pacemaker.
-    Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibMoved, NotSettled, CommandError,
-    HubError.
+    directory. given: module parameters, to know the secrets in them. on_disk: the CIB of a stopped pacemaker. keep: ids of
+    resources that the change must not interrupt. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused,
+    CibRestarts, CibMoved, NotSettled, CommandError, HubError.
     """
     begin = clock()
     private = tempfile.mkdtemp(prefix="cib-", dir=directory)
     try:
-        result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause)
+        result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause, keep)
         result["elapsed"] = round(clock() - begin, 3)
         if wait and not check_mode and not cib_file:
             result["failures"] = settle(run, wanted, wait, private, clock, pause)
@@ -186,7 +195,7 @@ def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, d
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause):
+def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, keep=()):
     state = "file" if cib.cib_file else "running"
     try:
         text = _first_query(cib, check_mode, clock, pause)
@@ -197,8 +206,8 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause):
                            "%s: install corosync and pacemaker, start them and run this again" % error.message,
                            cluster="absent")
         return _predict(wanted, on_disk)
-    result = {"changed": False, "patch": "", "simulation": [], "warnings": [], "attempts": 0, "cluster": state,
-              "diff": None}
+    result = {"changed": False, "patch": "", "simulation": [], "disrupts": [], "warnings": [], "attempts": 0,
+              "cluster": state, "diff": None}
     trouble = None
     for attempt in range(1, attempts + 1):
         current = model.parse(text)
@@ -214,9 +223,16 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause):
         simulation, silent = cib.simulate(new_text)
         if silent:
             warnings.append("no simulation of what the cluster will do: " + silent)
+        if silent and keep:
+            raise HubError("what pacemaker would do could not be asked, and %s must not be interrupted, so nothing was "
+                           "changed: %s" % (", ".join(keep), silent))
+        # What it would do anyhow is asked for only where there is something to compare.
+        before = cib.simulate(text)[0] if model.disruptions(simulation, []) else []
+        if model.disruptions(simulation, before, keep):
+            raise CibRestarts(model.disruptions(simulation, before, keep))
         patch = cib.make_patch(text, new_text)
         outcome = {"changed": True, "patch": model.mask_patch(patch), "simulation": simulation,
-                   "warnings": warnings, "diff": model.diff(current, new, wanted)}
+                   "disrupts": model.disruptions(simulation, before), "warnings": warnings, "diff": model.diff(current, new, wanted)}
         if check_mode:
             result.update(outcome)
             return result
@@ -260,8 +276,8 @@ def _predict(wanted, on_disk):
         pass
     current = model.parse(text)
     new, notes = model.edit(current, wanted)
-    return {"changed": model.differs(current, new), "patch": "", "simulation": [], "warnings": notes, "attempts": 0,
-            "cluster": state, "diff": model.diff(current, new, wanted)}
+    return {"changed": model.differs(current, new), "patch": "", "simulation": [], "disrupts": [], "warnings": notes,
+            "attempts": 0, "cluster": state, "diff": model.diff(current, new, wanted)}
 
 
 def _accept(cib, current, new):

@@ -946,6 +946,25 @@ def summarise_simulation(text):
     return lines
 
 
+# What interrupts a resource; a start or a promotion of what did not run does not.
+DISRUPTIVE = ("restart", "stop", "demote", "move", "migrate", "recover", "re-promote")
+
+
+def disruptions(after, before, keep=None):
+    """Those lines of a simulation that interrupt a resource and that the change is the reason for.
+
+    after, before: summarise_simulation() of the CIB with the change and of the one without it: what the cluster is about to
+    do anyhow is no consequence. keep: ids of the resources that count (instances of a clone too), None for all.
+    """
+    found = []
+    for line in after:
+        words = line.lower().split()
+        name = line.split()[1].split(":")[0] if len(words) > 1 else ""
+        if words and words[0] in DISRUPTIVE and line not in before and (keep is None or name in keep):
+            found.append(line)
+    return found
+
+
 # ---------------------------------------------------------------- the live cluster
 
 def _yes(element, name, default=False):

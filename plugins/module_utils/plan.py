@@ -13,7 +13,7 @@ import ipaddress
 import re
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    cib_model, firewall_model, hub_model, install, platforms, portal)
+    cib_model, firewall_model, hub_model, install, platforms, portal, wanted_cib)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
@@ -880,6 +880,14 @@ def check_trial(active, trial, pending, report):
                     "SETTINGS_WONT_START")
 
 
+def check_cib(active, lines, allowed, report):
+    """lines: what pacemaker would interrupt for the wanted CIB, see cib_model.disruptions; none when it was not asked."""
+    if lines and not allowed:
+        report.fail(active, "the wanted configuration of the cluster makes pacemaker interrupt what runs, and "
+                    "hub_ha_allow_restart is false: %s" % "; ".join(lines),
+                    "leave that setting as it is, or allow it for one run: -e hub_ha_allow_restart=true", "CIB_RESTARTS")
+
+
 def slot_name(prefix, node):
     """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
     return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
@@ -1085,8 +1093,15 @@ def make_plan(results, settings, probes=None):
     for name, file in wanted["blocked"]:
         report.fail(active, "%s is set in %s, which overrides everything that is set elsewhere" % (name, file),
                     "take it out there: ALTER SYSTEM RESET %s, or correct the unit's start command" % name)
+    shared = [{"id": "cfvirtip" if number == 0 else "cfvirtip_%d" % (number + 1), "ip": text,
+               "prefix": (network_of(networks, text) or {}).get("prefix")} for number, text in enumerate(virtual_ips)]
+    shared += [{"id": "cfvirtip_repl", "ip": text, "prefix": (network_of(networks, text) or {}).get("prefix")}
+               for text in as_list(replication_ip)]
     pending = [item for item in pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
     check_trial(active, settings.get("trial"), pending, report)
+    disrupts = cib_model.disruptions(settings.get("cib_simulation") or [], [],
+                                     wanted_cib.kept({"virtual_ips": shared}, infos[active]["cluster"]))
+    check_cib(active, disrupts, settings.get("allow_restart", True), report)
     nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
     clients = chosen["client"]
     addresses = sorted(set(address for net in networks for address in net["addresses"].values()),
@@ -1096,11 +1111,7 @@ def make_plan(results, settings, probes=None):
         "active": active, "passive": passive, "nodes": nodes, "layout": layout,
         "edition": infos[active]["cfengine"]["edition"],
         "networks": networks, "links": numbered(chosen["links"], running), "client": clients, "replication": chosen["replication"],
-        "virtual_ips": [{"id": "cfvirtip" if number == 0 else "cfvirtip_%d" % (number + 1), "ip": text,
-                         "prefix": (network_of(networks, text) or {}).get("prefix")}
-                        for number, text in enumerate(virtual_ips)]
-        + [{"id": "cfvirtip_repl", "ip": text, "prefix": (network_of(networks, text) or {}).get("prefix")}
-           for text in as_list(replication_ip)],
+        "virtual_ips": shared, "cib_disrupts": disrupts,
         "peer_addresses": peer_addresses(networks, chosen["replication"], infos),
         "hba_addresses": ["%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in addresses],
         "pg_major": pg_major(infos[active]), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],

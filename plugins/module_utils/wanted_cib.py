@@ -68,6 +68,21 @@ def wanted_cib(plan, settings, known):
     }
 
 
+def kept(plan, known):
+    """Ids of the resources that no change may interrupt without leave: the database, and each shared address that stays.
+
+    known: hub_info's "cluster" of the active hub. An address that is to be another one is taken off: that was asked for.
+    """
+    same = [item["id"] for item in plan["virtual_ips"] if known["cib_ips"].get(item["id"]) == item["ip"]]
+    return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + same
+
+
+def without_parameters(wanted):
+    """The wanted objects without parameters of the database, which change while pacemaker looks away (role resources)."""
+    return dict(wanted, primitives=[dict((key, value) for key, value in item.items() if key != "params")
+                                    if item["id"] == "cfpgsql" else item for item in wanted["primitives"]])
+
+
 def gone(wanted, known):
     """Ids of addresses and fencing devices (with their constraints) that an earlier run made and nobody wants now."""
     names = [item["id"] for item in wanted]

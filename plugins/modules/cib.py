@@ -228,6 +228,14 @@ options:
       - It is an error when a constraint that stays would name something that goes.
     type: list
     elements: str
+  keep:
+    description:
+      - Ids of resources that the change must not make the cluster restart, stop, demote, move or recover. The cluster's
+        scheduler is asked before; if it would, nothing is changed and the module fails, in check mode too.
+      - What the cluster would do without the change too does not count.
+    type: list
+    elements: str
+    default: []
   cib_file:
     description: Work on this file instead of the live cluster.
     type: path
@@ -348,6 +356,12 @@ simulation:
   type: list
   elements: str
   sample: ["start cfvirtip on hub1"]
+disrupts:
+  description: Of that, what interrupts a resource that runs and what the cluster would not do without the change.
+  returned: always
+  type: list
+  elements: str
+  sample: ["restart cfvirtip on hub1"]
 attempts:
   description: How many times the edit was begun; more than 1 when the CIB changed at the same time.
   returned: always
@@ -430,6 +444,7 @@ ARGUMENTS = dict(
     rsc_defaults=dict(type="dict"),
     op_defaults=dict(type="dict"),
     absent=dict(type="list", elements="str"),
+    keep=dict(type="list", elements="str", default=[]),
     cib_file=dict(type="path"),
     wait=dict(type="int", default=0),
     attempts=dict(type="int", default=5),
@@ -476,7 +491,7 @@ def main():
         wanted = cib_model.normalise(params)
         result = cib_loader.converge(
             local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
-            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params)
+            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"])
     except HubError as error:
         fail(module, error)
     for text in result.pop("warnings"):

@@ -353,3 +353,14 @@ def test_rules_that_say_nothing_are_refused(item, words):
     with pytest.raises(HubError) as caught:
         model.normalise({"locations": [item]})
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("after, before, keep, found", [
+    (["Restart cfvirtip on hub1", "start x on hub1"], [], None, ["Restart cfvirtip on hub1"]),
+    (["restart cfpgsql:0 on hub1 (Promoted) because: resource definition change"], [], ["cfpgsql"],
+     ["restart cfpgsql:0 on hub1 (Promoted) because: resource definition change"]),
+    (["restart cfvirtip on hub1"], [], ["cfpgsql"], []), (["restart cfvirtip on hub1"], [], [], []),
+    (["stop other on hub1", "move a from hub1 to hub2"], ["stop other on hub1"], None, ["move a from hub1 to hub2"]),
+    (["promote cfpgsql on hub1", "start a on hub2"], [], None, []), ([], [], None, []), (["stop"], [], ["stop"], [])])
+def test_what_a_change_interrupts(after, before, keep, found):
+    assert model.disruptions(after, before, keep) == found

@@ -656,3 +656,35 @@ def test_the_tools_say_that_no_cluster_runs(tmp_path):
     offline = cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
+
+
+# ---------------------------------------------------------------- what a change interrupts
+
+AWAY = {"locations": [{"id": "away", "rsc": "mscfpgsql", "node": "hub1", "score": "-INFINITY"}]}
+
+
+def test_the_scheduler_is_asked_what_a_change_interrupts(tmp_path):
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    with open(path, encoding="utf-8") as handle:
+        before = handle.read()
+    result = apply(path, AWAY, check_mode=True)
+    assert result["disrupts"] and all("cfpgsql" in line for line in result["disrupts"]), result["simulation"]
+    with pytest.raises(cib_loader.CibRestarts) as caught:
+        apply(path, AWAY, keep=["cfpgsql"])
+    assert "CIB_RESTARTS" in caught.value.message and "cfpgsql" in caught.value.message
+    with open(path, encoding="utf-8") as handle:
+        assert handle.read() == before, "nothing was changed"
+    assert apply(path, AWAY, keep=["cfvirtip"])["changed"], "what is not to be kept may be interrupted"
+    assert by_id(path, "away").get("score") == "-INFINITY"
+
+
+def test_a_scheduler_that_says_nothing_is_no_leave(tmp_path):
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+
+    def mute(argv, **more):
+        return local_runner(["false"], check=False) if argv[0] == "crm_simulate" else local_runner(argv, **more)
+    with pytest.raises(HubError, match="could not be asked"):
+        apply(path, AWAY, keep=["cfpgsql"], run=mute)
+    assert apply(path, AWAY, run=mute)["disrupts"] == []

@@ -1057,6 +1057,23 @@ def test_what_the_trial_says(trial, code, words):
     assert all(words in item["problem"] and "shared_buffers: 128MB now, 500GB in " + DATA in item["problem"] for item in failures)
 
 
+# --- what pacemaker would interrupt ------------------------------------------------------------------------------
+
+def test_what_pacemaker_would_interrupt_is_told_and_without_leave_refused():
+    lines = ["restart cfpgsql:0 on hub1", "restart cfvirtip on hub1", "restart fence-hub1 on hub2"]
+    found = make(pair.running_pair(), cib_simulation=lines)
+    assert found["failures"] == [] and found["cib_disrupts"] == lines[:2], "a device that is set up anew interrupts nobody"
+    (failure,) = make(pair.running_pair(), cib_simulation=lines, allow_restart=False)["failures"]
+    assert failure["code"] == "CIB_RESTARTS" and "restart cfpgsql:0 on hub1" in failure["problem"]
+    assert make(pair.running_pair(), allow_restart=False)["failures"] == []
+
+
+def test_an_address_that_is_to_be_another_one_is_taken_off_as_asked():
+    found = make(pair.running_pair(), cib_simulation=["restart cfvirtip on hub1"], allow_restart=False,
+                 virtual_ip="192.168.100.101")
+    assert found["failures"] == [] and found["cib_disrupts"] == []
+
+
 # --- a pair keeps its order ---------------------------------------------------------------------------------------
 
 KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list", "nodes")

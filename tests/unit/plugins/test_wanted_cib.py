@@ -9,7 +9,7 @@ import json
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, hub_model, plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import wanted_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import kept, wanted_cib, without_parameters
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SETTINGS = {"fencing": "none", "monitor_primary": "3s", "monitor_standby": "4s", "operation_timeout": "120s",
@@ -201,3 +201,21 @@ def test_node_list_keeps_its_order(known, wanted):
     results["hub1"]["hub"]["cluster"]["cib_node_list"] = known
     database = [item for item in make(results)["primitives"] if item["id"] == "cfpgsql"][0]
     assert database["params"]["node_list"] == wanted
+
+
+def test_what_no_change_may_interrupt():
+    results = pair.running_pair()
+    known = results["hub1"]["hub"]["cluster"]
+    the_plan = plan.make_plan(results, pair.settings(virtual_ip=["192.168.100.100", "192.168.0.100"]))
+    assert kept(the_plan, known) == ["cfpgsql", "cfvirtip"], "the second one is not there yet"
+    known["cib_ips"] = {"cfvirtip": "192.168.100.9"}
+    assert kept(the_plan, known) == ["cfpgsql"]
+    assert kept(the_plan, {"cib_ips": {}, "cib_resources": {}}) == []
+
+
+def test_the_databases_parameters_are_left_out_and_nothing_else():
+    wanted = make(pair.running_pair())
+    less = without_parameters(wanted)
+    assert "params" not in primitive(less, "cfpgsql") and primitive(less, "cfpgsql")["operations"]
+    assert primitive(less, "cfvirtip") == primitive(wanted, "cfvirtip") and primitive(wanted, "cfpgsql")["params"]
+    assert set(less) == set(wanted)
