@@ -104,7 +104,7 @@ def preflight_text(the_plan):
     lines = []
     for number, item in enumerate(the_plan["failures"], 1):
         lines.append("%2d. %s: %s" % (number, item["host"], item["problem"]))
-        lines.append("      -> %s" % item["remedy"])
+        lines.append("      -> %s%s" % (item["remedy"], " (%s)" % item["code"] if item.get("code") else ""))
     for item in the_plan["warnings"]:
         lines.append("  - %s: %s (a warning)" % (item["host"], item["problem"]))
     return "\n".join(lines)
@@ -380,6 +380,7 @@ class FilterModule:
                 "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "running_values": running_values, "pg_ctl_words": pg_ctl_words, "unit_dropin": unit_dropin,
                 "pair_text": pair_text, "wanted_cib": wanted_cib,
+                "cib_without_parameters": cib_without_parameters, "cib_kept": cib_kept,
                 "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture,
                 "guard_problems": guard_problems, "may_pass": may_pass, "problems_text": problems_text}

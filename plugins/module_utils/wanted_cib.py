@@ -71,10 +71,12 @@ def wanted_cib(plan, settings, known):
 def kept(plan, known):
     """Ids of the resources that no change may interrupt without leave: the database, and each shared address that stays.
 
-    known: hub_info's "cluster" of the active hub. An address that is to be another one is taken off: that was asked for.
+    known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one that
+    is only to be under another id must go on.
     """
-    same = [item["id"] for item in plan["virtual_ips"] if known["cib_ips"].get(item["id"]) == item["ip"]]
-    return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + same
+    wanted = [item["ip"] for item in plan["virtual_ips"]]
+    return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + [
+        name for name, address in sorted(known["cib_ips"].items()) if address in wanted]
 
 
 def without_parameters(wanted):

@@ -211,6 +211,8 @@ def test_what_no_change_may_interrupt():
     known["cib_ips"] = {"cfvirtip": "192.168.100.9"}
     assert kept(the_plan, known) == ["cfpgsql"]
     assert kept(the_plan, {"cib_ips": {}, "cib_resources": {}}) == []
+    known["cib_ips"] = {"cfvirtip": "192.168.0.100"}
+    assert kept(the_plan, known) == ["cfpgsql", "cfvirtip"], "it would be cfvirtip_2 now"
 
 
 def test_the_databases_parameters_are_left_out_and_nothing_else():
