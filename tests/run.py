@@ -8,6 +8,7 @@ Each stage's output goes to .cache/test/STAGE.log; a failing stage's end is show
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import shutil
@@ -32,14 +33,35 @@ SHOWN_LINES = 60
 
 
 def run(stage, argv, cwd=ROOT, **environment):
-    """Run one command of a stage; its output is added to the stage's log. Raises CalledProcessError."""
-    env = dict(os.environ, PATH="%s:%s" % (BIN, os.environ["PATH"]), PYTHONDONTWRITEBYTECODE="1",
-               ANSIBLE_FORCE_COLOR="0", NO_COLOR="1", **environment)
+    """Run one command of a stage; its output is added to the stage's log. Raises CalledProcessError.
+
+    environment: variables to set or (None) to leave out. The processor time that it takes is counted for the stage.
+    """
+    wanted = {**os.environ, "PATH": "%s:%s" % (BIN, os.environ["PATH"]), "PYTHONDONTWRITEBYTECODE": "1",
+              "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", **environment}
+    env = dict((name, value) for name, value in wanted.items() if value is not None)
     with open(STATE / (stage + ".log"), "a", encoding="utf-8") as log:
         log.write("\n$ %s\n" % " ".join(map(str, argv)))
         log.flush()
-        subprocess.run(list(map(str, argv)), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                       stderr=subprocess.STDOUT, check=True)
+        # pylint: disable-next=consider-using-with  # wait4 is what waits for it
+        child = subprocess.Popen(list(map(str, argv)), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log,
+                                 stderr=subprocess.STDOUT)
+        _pid, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    HERE.cpu = getattr(HERE, "cpu", 0.0) + used.ru_utime + used.ru_stime
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, list(map(str, argv)))
+
+
+def hosts_cpu(root):
+    """Seconds of processor time that the hosts of a checkout's lab have taken since its namespace began."""
+    name = subprocess.run([sys.executable, "-c", "from lab import paths; print(paths.CGROUP)"], cwd=root, check=True,
+                          text=True, stdout=subprocess.PIPE).stdout.strip()
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        file = Path(line.split()[1]) / name / "cpu.stat"
+        if line.split()[2] == "cgroup2" and file.exists():
+            return int(file.read_text(encoding="ascii").split()[1]) / 1e6  # usage_usec, its first line
+    return 0.0
 
 
 def install_packages():
@@ -152,8 +174,14 @@ def scenario(name):
         IMAGES.wait()
         root = getattr(HERE, "root", ROOT)
         run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"], cwd=root)  # the namespace
-        run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name], cwd=root,
-            FIGURES=str(STATE / "figures.jsonl"))
+        before = hosts_cpu(root)
+        try:
+            run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name], cwd=root,
+                FIGURES=str(STATE / "figures.jsonl"), PYTHONDONTWRITEBYTECODE=None, ONCE_FOLDER=str(STATE / "once"),
+                ANSIBLE_CALLBACKS_ENABLED="once",
+                ANSIBLE_CALLBACK_PLUGINS=str(root / "molecule" / "shared" / "callback_plugins"))
+        finally:
+            HERE.cpu += hosts_cpu(root) - before
     return stage
 
 
@@ -187,14 +215,17 @@ SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "m
                "molecule-enterprise", "molecule-third-hub", "molecule-faults", "molecule-clients",
                "molecule-interrupted")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
-HERE = threading.local()  # root: the checkout whose lab this worker uses
+# root: the checkout whose lab this worker uses; cpu: seconds of processor time of the stage that it runs.
+HERE = threading.local()
+BEGAN = time.monotonic()
+TIMES = []  # one entry for each stage that has ended
 
 
 def one(name):
     """Run one stage; returns its name when it failed, else None."""
     (STATE / (name + ".log")).unlink(missing_ok=True)
     print("== %s" % name, flush=True)
-    start = time.monotonic()
+    start, HERE.cpu = time.monotonic(), 0.0
     try:
         STAGES[name]()
     except subprocess.CalledProcessError as error:
@@ -206,8 +237,18 @@ def one(name):
     finally:
         if name == "images":
             IMAGES.set()
+        TIMES.append({"stage": name, "began_s": round(start - BEGAN), "wall_s": round(time.monotonic() - start),
+                      "cpu_s": round(HERE.cpu)})
     print("   %s passed in %.0f s" % (name, time.monotonic() - start), flush=True)
     return None
+
+
+def show_times():
+    """Where the time went: a table, and the same in .cache/test/times.json."""
+    (STATE / "times.json").write_text(json.dumps(TIMES, indent=1) + "\n", encoding="utf-8")
+    print("%-24s %8s %8s %8s" % ("stage", "began s", "wall s", "cpu s"))
+    for entry in TIMES:
+        print("%(stage)-24s %(began_s)8d %(wall_s)8d %(cpu_s)8d" % entry)
 
 
 def work(stages, root):
@@ -226,7 +267,6 @@ def main(wanted):
     STATE.mkdir(parents=True, exist_ok=True)
     names = [stage for name in wanted for stage in GROUPS.get(name, [name])] \
         or [stage for stage in STAGES if stage not in ["molecule-" + name for name in BY_NAME_ONLY]]
-    began = time.monotonic()
     if "images" not in names:
         IMAGES.set()
     together = queue.SimpleQueue()
@@ -241,7 +281,8 @@ def main(wanted):
     for root in roots:
         subprocess.run([sys.executable, "-m", "lab", "down"], cwd=root, check=False)
     failed = [name for name in done if name]
-    print("== all stages in %.0f s%s" % (time.monotonic() - began, "; failed: " + ", ".join(failed) if failed else ""))
+    show_times()
+    print("== all stages in %.0f s%s" % (time.monotonic() - BEGAN, "; failed: " + ", ".join(failed) if failed else ""))
     print("%d passed, %d failed" % (len(done) - len(failed), len(failed)))
     return 1 if failed else 0
 
