@@ -5,10 +5,19 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres import cluster
+
+
+def pytest_configure(config):
+    """One template of a database for all tests of a session, and for all its worker processes."""
+    if not hasattr(config, "workerinput"):
+        os.environ[cluster.TEMPLATE] = cluster.template_folder()
 
 
 @pytest.fixture(name="run_module")
