@@ -28,9 +28,9 @@ def removal_plan(infos, settings, looks=None):
     return removal.removal_plan(infos, settings, looks)
 
 
-def switch_problems(replication, keep, left, history):
+def switch_problems(replication, keep, left):
     """See module_utils/removal.py."""
-    return removal.switch_problems(replication, keep, left, history)
+    return removal.switch_problems(replication, keep, left)
 
 
 def single_problems(the_plan, results):
@@ -302,9 +302,9 @@ def third_obstacles(the_plan, infos):
     return third.ready(the_plan, infos)
 
 
-def third_diverged(standby, primary, history):
+def third_diverged(mine, primary):
     """See module_utils/third.py, diverged."""
-    return third.diverged(standby, primary, history)
+    return third.diverged(mine, primary)
 
 
 def third_conninfo(the_plan, host, settings, sources=None):

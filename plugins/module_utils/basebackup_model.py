@@ -156,20 +156,22 @@ def looks_like_database(present):
     return bool({"PG_VERSION", "global", "base", "pg_wal", "pg_xact"} & set(present))
 
 
-def decide(facts, system_identifier, force_aside=False):
+def decide(facts, system_identifier, force_aside=False, guess=False):
     """What to do with the data directory: (action, kind or None, text or None).
 
-    action: ``present`` (is the standby that was asked for), ``clone`` (nothing of value is there),
+    action: ``present`` (is the standby that was asked for), ``signal`` (is one but for standby.signal), ``clone``
+    (nothing of value is there),
     ``aside`` (a stopped database is kept beside), ``refuse`` (kind and text say why).
 
     facts: dict of exists, listing (names), pid (int or None), control (parse_controldata or None),
-    unreadable (str or None), standby_signal, backup_label (bool), marker (dict or None), data_dir (str).
-    system_identifier: the primary's.
+    unreadable (str or None), standby_signal, backup_label (bool), marker (dict or None), data_dir (str), relation
+    (evidence.Relation of this database to the primary's, None when the primary could not be asked).
+    system_identifier: the primary's. guess: take a standby's or a copy's database that could not be compared for one
+    that can follow; for predictions, and for a server that runs, which is not touched anyway.
 
-    The rule for ``present``: the database belongs to the same system, and either it has been replaying (state
-    "in archive recovery" or "shut down in recovery"), or it is a clone that was not started yet (standby.signal,
-    with the backup_label that its first start consumes or with the marker of a finished clone). A database that was
-    promoted has neither: promotion removes standby.signal and sets the state to "in production".
+    Present is what is proven to hold nothing that the primary lacks, and starts as a standby (``signal``: has to get
+    standby.signal first). Files and the cluster state prove nothing: whoever starts a server as a standby makes
+    standby.signal before, and a former primary that was started so once says "shut down in recovery" like any standby.
     """
     where = facts["data_dir"]
     if not facts["exists"] or not facts["listing"]:
@@ -188,10 +190,11 @@ def decide(facts, system_identifier, force_aside=False):
         return "refuse", "unreadable", ("%s holds a database that cannot be examined, so nothing was changed: %s. %s"
                                         % (where, facts["unreadable"], aside))
     same = control["system_identifier"] == system_identifier
-    recovering = control["state"] in RECOVERY_STATES
-    fresh = facts["standby_signal"] and (facts["backup_label"]
-                                         or (not facts["pid"] and valid_marker(facts["marker"], system_identifier)))
-    if same and (recovering or fresh):
+    copy = control["state"] in RECOVERY_STATES or facts["standby_signal"] and facts["backup_label"]
+    found = facts.get("relation")
+    if same and found is not None and found.follows and (copy or not facts["pid"]):
+        return "present" if facts["pid"] or facts["standby_signal"] else "signal", None, None
+    if same and copy and (facts["pid"] or guess) and not (found is not None and found.forked):
         return "present", None, None
     described = "state \"%s\", system identifier %s" % (control["state"], control["system_identifier"])
     if not same:
@@ -202,14 +205,22 @@ def decide(facts, system_identifier, force_aside=False):
                 text, facts["pid"], aside)
         return ("aside", None, None) if force_aside else ("refuse", "foreign", "%s %s" % (text, aside))
     if facts["pid"]:
+        if copy:
+            return "refuse", "forked", (
+                "The standby on %s (pid %s) has gone another way than the primary and can never follow it: %s. Stop it, "
+                "save what the primary lacks, and clone it anew: see docs/operate.md." % (where, facts["pid"], found))
         return "refuse", "primary", (
             "%s is a running primary (pid %s, %s) and is never overwritten. If the roles of the hubs were swapped, run "
             "this on the other hub." % (where, facts["pid"], described))
     if force_aside:
         return "aside", None, None
+    if found is not None and found.forked:
+        return "refuse", "forked", (
+            "%s has gone another way than the primary, and holds what that one lacks: %s (%s). It is never "
+            "overwritten. %s" % (where, found, described, aside))
     return "refuse", "primary", (
-        "%s was a primary and has data of its own (%s): it may hold transactions that exist nowhere else, so it is "
-        "never overwritten. %s" % (where, described, aside))
+        "It is not proven that %s has no data of its own (%s): %s. It may hold transactions that exist nowhere else, so it "
+        "is never overwritten. %s" % (where, described, found or "the primary could not be asked", aside))
 
 
 def can_finish(marker, control, standby_signal, system_identifier, slot_restart_known, now):

@@ -26,7 +26,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import without_libpq_environment
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, control
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, control, look
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import history as histories
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import pid_file, postmaster_pid
 
@@ -325,13 +325,12 @@ def postgres(run, layout):
         "server": None, "control": {}, "error": None, "agent_sql": None,
         # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
         "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
-        "outside": read_text(layout["outside_conf"]), "history": histories.to_entries(histories.parse(newest_history(data_dir))),
+        "outside": read_text(layout["outside_conf"]), "history": [], "side": None,
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
         if done.rc == 0:
             result["control"] = control.summary(done.out)
-    result["clone"] = hub_model.is_clone(result)
     if result["pid"]:
         argv = [bin_dir + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(result["port"]),
                 "-d", "dbname=postgres connect_timeout=5"]
@@ -350,14 +349,12 @@ def postgres(run, layout):
                 agent_sql.agent_socket(settings.get("unix_socket_directories") or {})))
         else:
             result["error"] = (done.err or done.out).strip()
+    if result["control"].get("state") or result["pid"]:
+        found = look.local_side(run, data_dir, bin_dir, layout["db_user"], port=result["port"], whole=True,
+                                socket_dir=result["socket_dir"], control=result["control"])
+        result["side"], result["history"] = found.to_dict(), histories.to_entries(found.history)
     result["state"] = hub_model.postgres_state(result)
     return result
-
-
-def newest_history(data_dir):
-    """Text of the history file of the newest timeline, or None before the first promotion."""
-    found = sorted(glob.glob(data_dir + "/pg_wal/*.history"))
-    return read_text(found[-1]) if found else None
 
 
 def data_dir_state(path):

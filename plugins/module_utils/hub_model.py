@@ -8,7 +8,12 @@ import hashlib
 import ipaddress
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
+
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side, stopped_side
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
 
 # What each hub's own agent notes in masterfiles whenever it has checked the policy: no part of the policy.
 POLICY_STAMPS = ("cf_promises_validated", "cf_promises_release_id")
@@ -118,16 +123,31 @@ def postgres_state(facts):
     return {"database": "stopped", "other": "foreign"}.get(facts["data_dir_state"], "absent")
 
 
-def is_clone(facts):
-    """True when a stopped data directory is a copy of the primary, whether it was started yet or not.
+def side(facts, name=""):
+    """evidence.Side of a hub's facts["postgres"], for comparison with another hub's.
 
-    A former primary is none: it holds the agent's PGSQL.lock, or pg_controldata does not say that it was in recovery.
-    standby.signal alone proves nothing, because the agent makes it before it looks at anything else.
+    name: the hub's, for the texts. What the hub itself has found out about its WAL is in facts["side"].
     """
-    if facts["lock"]:
-        return False
-    recovering = facts["control"].get("state") in ("shut down in recovery", "in archive recovery")
-    return facts["backup_label"] or (facts["standby_signal"] and recovering)
+    if facts.get("side"):
+        return Side.from_dict(dict(facts["side"], name=name))
+    history, control = from_entries(facts.get("history")), facts.get("control") or {}
+    if facts.get("state") in ("primary", "standby", "unreachable"):
+        return Side(name=name, running=True, system_identifier=system_identifier(facts), history=history,
+                    in_recovery={"primary": False, "standby": True}.get(facts["state"]),
+                    timeline=control.get("timeline"), why=facts.get("error") or "")
+    return stopped_side(control, history, name=name, standby_signal=bool(facts.get("standby_signal")),
+                        backup_label=bool(facts.get("backup_label")))
+
+
+def relation(mine, theirs, me="", other=""):
+    """evidence.Relation of the database in facts["postgres"] *mine* of hub *me* to the one that it is to follow.
+
+    Both were read at the same time, so where a primary that runs was proves nothing of what the other one has by now.
+    """
+    primary = side(theirs, other)
+    if primary.running and not primary.in_recovery:
+        primary = replace(primary, position=None)
+    return evidence.relation(side(mine, me), primary)
 
 
 def system_identifier(facts):

@@ -453,11 +453,9 @@ def check_passive_database(infos, active, passive, report):
     elif state == "unreachable":
         report.fail(passive, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
                     aside)
-    elif state == "stopped" and not mine.get("clone"):
-        report.fail(passive, "this hub holds the data of a former primary (%s)"
-                    % mine["control"].get("state", "stopped"),
-                    "it may hold rows that %s does not have: save it, then move %s aside" % (active, mine["data_dir"]))
-    elif state == "absent" and 5432 in infos[passive]["ports"]:
+    else:
+        check_past(passive, mine, active, theirs, report)
+    if state == "absent" and 5432 in infos[passive]["ports"]:
         report.fail(passive, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
     size = (theirs["server"] or {}).get("size_bytes")
     if state == "absent" and size:
@@ -466,6 +464,26 @@ def check_passive_database(infos, active, passive, report):
             report.fail(passive, "%s free in %s, the copy needs %s"
                         % (human(free), infos[passive]["space"]["path"], human(need)),
                         "make room or mount a larger file system there")
+
+
+def check_past(host, mine, active, theirs, report):
+    """The database of *host* can follow the active hub's: what is stopped must prove it, what runs must not contradict.
+
+    mine, theirs: facts["postgres"] of both.
+    """
+    if mine["state"] not in ("stopped", "standby") or mine["state"] == "standby" and theirs["state"] != "primary":
+        return
+    found = hub_model.relation(mine, theirs, host, active)
+    if found.follows or mine["state"] == "standby" and not found.forked:
+        return
+    remedy = ("what %s lacks is in no other place: save it, then stop PostgreSQL and move %s aside (docs/operate.md, "
+              "\"Clone it anew\")" % (active, mine["data_dir"]))
+    if found.forked:
+        report.fail(host, "the database here has gone another way than that of %s: %s" % (active, found), remedy,
+                    "DATA_FORKED")
+    else:
+        report.fail(host, "whether the database here holds rows that %s lacks is not known: %s" % (active, found),
+                    "it may be a former primary's: save it, then move %s aside" % mine["data_dir"], "DATA_UNPROVEN")
 
 
 def check_cluster(infos, settings, report):

@@ -12,9 +12,11 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
+    firewall_model, hub_model, plan, replication_model)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import relation
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -119,9 +121,10 @@ def stopped_by_us(host, infos):
     if not info["maintenance_marker"] or mine["state"] != "stopped" or mine["control"].get("state") != "shut down":
         return False
     idle = cluster["maintenance"] if cluster["cib_readable"] else not runs(info, "pacemaker")
-    newer = [other for other in infos if other != host
-             and (infos[other]["postgres"]["control"].get("timeline") or 0) > (mine["control"].get("timeline") or 0)]
-    return idle and not newer and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower()
+    # A hub that was lost meanwhile is given up on the operator's word; one without a database holds nothing.
+    unproven = [other for other in infos if other != host and infos[other]["postgres"]["state"] not in ("absent", "foreign")
+                and not hub_model.relation(infos[other]["postgres"], mine, other, host).follows]
+    return idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower()
 
 
 def runs(info, unit):
@@ -378,26 +381,18 @@ def hub_units(info):
     return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
 
 
-def switch_problems(replication, keep, left, history):
+def switch_problems(replication, keep, left):
     """After a switchover: why the old primary may have rows that the new one lacks. A list of sentences, empty without.
 
-    replication: {host: result of replication_info}. left: the hub that was the primary. history: the new primary's last
-    line of its timeline's history file, "TIMELINE\tPOSITION\tREASON".
+    replication: {host: result of replication_info}. left: the hub that was the primary.
     """
     old, new = replication[left], replication[keep]
     if new.get("role") != "primary":
         return ["PostgreSQL on %s is %s, not the primary" % (keep, new.get("role"))]
     if old.get("role") != "stopped" or old.get("state") != "shut down":
         return ["PostgreSQL on %s was not stopped cleanly (%s)" % (left, old.get("state") or old.get("role"))]
-    words = history.split()
-    if len(words) < 2 or not words[0].isdigit():
-        return ["it is not known where the timeline of %s begins" % keep]
-    high, low = words[1].split("/")
-    if int(words[0]) != old.get("timeline"):
-        return ["%s has left timeline %s, and %s was on %s" % (keep, words[0], left, old.get("timeline"))]
-    if (int(high, 16) << 32) + int(low, 16) <= (old.get("current_bytes") or 0):
-        return ["%s was promoted at %s, and %s has written until %s" % (keep, words[1], left, old.get("current_lsn"))]
-    return []
+    found = relation(replication_model.side(old, left), replication_model.side(new, keep))
+    return [] if found.follows else list(found.evidence)
 
 
 def single_problems(the_plan, results):

@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side, stopped_side
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries, to_entries
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_diff, lsn_to_int
 
 # What a standby must not have lower than its primary, or it pauses its replay and ends when it is promoted:
@@ -20,10 +24,8 @@ SELECT json_build_object(
   'in_recovery', pg_is_in_recovery(),
   'version_num', current_setting('server_version_num')::int,
   'system_identifier', (SELECT system_identifier::text FROM pg_control_system()),
-  'timeline', CASE WHEN pg_is_in_recovery()
-      THEN coalesce((SELECT (to_jsonb(r) ->> 'received_tli')::int FROM pg_stat_wal_receiver r),
-                    (SELECT timeline_id FROM pg_control_checkpoint()))
-      ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
+  'timeline', CASE WHEN NOT pg_is_in_recovery()
+      THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END,
   'current_lsn', CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END,
   'receive_lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn()::text END,
   'replay_lsn', CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()::text END,
@@ -67,7 +69,7 @@ def absent():
     """The result for a host without a database directory: every key there, nothing known."""
     return {
         "role": "absent", "running": False, "pid": None, "state": None, "starts_as": None, "version_num": None,
-        "timeline": None, "system_identifier": None,
+        "timeline": None, "history": [], "system_identifier": None,
         "current_lsn": None, "current_bytes": None, "receive_lsn": None, "receive_bytes": None,
         "replay_lsn": None, "replay_bytes": None, "lag_bytes": None, "lag_seconds": None,
         "replay_paused": None, "not_lower": {}, "archiver": None, "slots": [], "senders": [],
@@ -75,13 +77,26 @@ def absent():
     }
 
 
-def stopped(control, version_major=None, has_standby_signal=False):
-    """The result for a stopped server from its pg_controldata (see parse_controldata)."""
+def side(result, name=""):
+    """evidence.Side of a result of module replication_info."""
+    base = Side(name=name, system_identifier=result.get("system_identifier"), timeline=result.get("timeline"),
+                history=from_entries(result.get("history")))
+    if result.get("running") or result.get("role") in ("primary", "standby"):
+        positions = [result.get(key + "_bytes") for key in ("current", "receive", "replay")]
+        return replace(base, running=True, in_recovery=result["role"] == "standby",
+                       position=max([item for item in positions if item is not None], default=None))
+    return replace(base, state=result.get("state"), min_recovery=result.get("replay_bytes"),
+                   checkpoint=result.get("current_bytes"))
+
+
+def stopped(control, version_major=None, has_standby_signal=False, history=()):
+    """The result for a stopped server from its pg_controldata (see parse_controldata) and the history of its timeline.
+    """
     result = absent()
     # A stopped standby has replayed to the minimum recovery point at least, a stopped primary to its checkpoint.
     last = control["min_recovery_lsn"] or control["checkpoint_lsn"]
     result.update(role="stopped", state=control["state"], system_identifier=control["system_identifier"],
-                  timeline=control["timeline"], starts_as=stopped_role(control, has_standby_signal),
+                  timeline=stopped_side(control).timeline, history=to_entries(history), starts_as=stopped_role(control, has_standby_signal),
                   version_num=version_major * 10000 if version_major else None)
     key = "replay" if control["state"] in RECOVERY_STATES else "current"
     result[key + "_lsn"] = last
@@ -89,12 +104,15 @@ def stopped(control, version_major=None, has_standby_signal=False):
     return result
 
 
-def running(answer, pid):
-    """The result for a running server from the object that INFO_SQL returns and the postmaster's pid."""
+def running(answer, pid, history=()):
+    """The result for a running server from the object that INFO_SQL returns, the postmaster's pid and its history.
+
+    The answer's timeline is that of a primary; a standby's has to be put there, see module replication_info.
+    """
     result = absent()
     standby = answer["in_recovery"]
     result.update(role="standby" if standby else "primary", running=True, pid=pid,
-                  version_num=answer["version_num"], timeline=answer["timeline"],
+                  version_num=answer["version_num"], timeline=answer["timeline"], history=to_entries(history),
                   system_identifier=answer["system_identifier"],
                   pending_restart=answer.get("pending_restart") or [],
                   replay_paused=answer.get("replay_paused"), not_lower=answer.get("not_lower") or {},

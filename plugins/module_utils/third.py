@@ -17,7 +17,6 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_mo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
@@ -225,11 +224,13 @@ def check_database(plan, active, info, host, report):
     elif state == "foreign":
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
-    elif state == "stopped" and not mine.get("clone") and not may_follow(
-            mine["control"], theirs, mine.get("history")):
-        report.fail(host, "the third hub holds the data of a former primary (%s), which may have rows that the pair "
-                          "lacks"
-                    % mine["control"].get("state", "stopped"), "save it, then move %s aside" % mine["data_dir"])
+    elif state == "stopped" and not mine.get("will_follow"):
+        found = hub_model.relation(mine, theirs, host, plan["active"])
+        # One that the pair has left behind makes way for a new clone, see diverged(), unless it has rows of its own.
+        if not found.follows and not (found.forked and hub_model.side(mine).was_primary is False):
+            report.fail(host, "the third hub's database may have rows that the pair lacks: %s" % found,
+                        "save it, then move %s aside" % mine["data_dir"],
+                        "DATA_FORKED" if found.forked else "DATA_UNPROVEN")
     elif state == "absent" and 5432 in info["ports"]:
         report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
     size = (theirs["server"] or {}).get("size_bytes")
@@ -245,49 +246,12 @@ def check_space(info, size, host, report):
                     "make room or mount a larger file system there")
 
 
-def same_past(timeline, mine, theirs):
-    """True when two histories (lists as of hub_model.history) tell the same of everything before *timeline*.
+def diverged(mine, primary):
+    """True when the database of a standby is proven to have gone another way than the primary's: it can never follow.
 
-    The number of a timeline says little: two hubs that were promoted apart from each other give it twice.
+    mine, primary: facts["postgres"] of the two.
     """
-    entries = [set((item["timeline"], lsn_to_int(item["lsn"])) for item in history or () if item["timeline"] < timeline)
-               for history in (mine, theirs)]
-    return entries[0] == entries[1]
-
-
-def may_follow(control, primary, history=None):
-    """True when a former primary that was shut down cleanly holds nothing that *primary* lacks.
-
-    control, history: of its data directory. primary: facts["postgres"] of the running primary. Both must have the same
-    past, and its last record must lie before the place where the primary's history leaves that timeline.
-    """
-    if control.get("state") != "shut down" or not control.get("checkpoint_lsn"):
-        return False
-    if control.get("system_identifier") != hub_model.system_identifier(primary):
-        return False
-    forks = dict((item["timeline"], item["lsn"]) for item in primary.get("history") or [])
-    fork = forks.get(control["timeline"])
-    return bool(fork) and same_past(control["timeline"], history, primary["history"]) \
-        and lsn_to_int(control["checkpoint_lsn"]) < lsn_to_int(fork)
-
-
-def diverged(standby, primary, history=None):
-    """True when a standby has more of an old timeline than the primary's history holds, or another past: it can never
-    follow.
-
-    standby: result of replication_info, or of a task that was skipped; history: of its data directory. primary:
-    facts["postgres"] of the primary.
-    """
-    streams = (standby.get("receiver") or {}).get("status") == "streaming"
-    if standby.get("role") not in ("standby", "stopped") or streams:
-        return False
-    if standby.get("system_identifier") != hub_model.system_identifier(primary):
-        return False
-    if not same_past(standby["timeline"], history, primary.get("history")):
-        return True
-    forks = dict((item["timeline"], lsn_to_int(item["lsn"])) for item in primary.get("history") or [])
-    position = max(lsn_to_int(standby.get(name)) or 0 for name in ("receive_lsn", "replay_lsn", "current_lsn"))
-    return standby["timeline"] in forks and position > forks[standby["timeline"]]
+    return mine["state"] in ("standby", "stopped") and hub_model.relation(mine, primary).forked
 
 
 def describe(plan, info, host, address):
@@ -541,7 +505,7 @@ def return_plan(results, settings, third, wanted=None):
     ours = hub_model.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
     copies = [host for host, item in infos.items() if item["postgres"].get("outside")
-              and is_copy(item, info["postgres"]["state"])
+              and is_copy(item, info["postgres"])
               and hub_model.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
     target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
     third_state = info["postgres"]["state"]
@@ -596,12 +560,16 @@ def pretend(infos, third, target):
             info["ports"] = [port for port in info["ports"] if port != 5432]
 
 
-def is_copy(info, third_state):
-    """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down."""
+def is_copy(info, third):
+    """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down.
+
+    third: facts["postgres"] of the third hub.
+    """
     postgres = info["postgres"]
-    down = postgres["clone"] and postgres["control"].get("state") == "shut down in recovery"
     return postgres["state"] == "standby" or (
-        postgres["state"] == "stopped" and down and third_state == "primary" and info["cluster"]["maintenance"])
+        postgres["state"] == "stopped" and third["state"] == "primary" and info["cluster"]["maintenance"]
+        and postgres["control"].get("state") == "shut down in recovery"
+        and hub_model.relation(postgres, third).follows)
 
 
 def left_behind(info, third):
@@ -633,7 +601,7 @@ def as_follower(info, stage):
     """The third hub's facts as they will be, so that the plan takes it for what it is to be again."""
     changed = copy.deepcopy(info)
     if stage != "done" or changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
-        changed["postgres"].update(state="stopped", clone=True)
+        changed["postgres"].update(state="stopped", will_follow=True)
     return changed
 
 

@@ -8,7 +8,10 @@ that no other hub has newer data. Whatever is not proven is a reason to start no
 
 from __future__ import annotations
 
-RECOVERING = ("shut down in recovery", "in archive recovery")
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind
+
 RUNS = ("active", "activating", "reloading")
 
 
@@ -79,7 +82,7 @@ def obstacles(plan, before, now, managed, adopted):
         postgres = now[active]["postgres"]
         # Adopted only now, and stopped by pacemaker as a standby: still the one that was the primary.
         standby = postgres["state"] == "standby" or postgres["state"] == "stopped" and (
-            postgres["standby_signal"] or postgres["control"].get("state") in RECOVERING)
+            postgres["standby_signal"] or postgres["control"].get("state") in RECOVERY_STATES)
         if postgres["state"] == "unreachable":
             why.append("PostgreSQL runs on %s (pid %s) and does not answer: %s"
                        % (active, postgres["pid"], postgres["error"]))
@@ -104,15 +107,12 @@ def newer(passive, mine, active, theirs):
         return ["PostgreSQL runs on %s (pid %s) and does not answer: %s" % (passive, mine["pid"], mine["error"])]
     if mine["state"] in ("absent", "foreign"):
         return []
-    timelines = mine["control"].get("timeline"), theirs["control"].get("timeline")
-    if None in timelines:
-        return ["it cannot be told which hub's data is newer"]
-    if timelines[0] > timelines[1]:
-        return ["%s was a primary after %s was (timeline %s, %s has %s)"
-                % (passive, active, timelines[0], active, timelines[1])]
-    if mine["state"] == "stopped" and not mine["clone"] and timelines[0] == timelines[1]:
-        return ["%s holds data of a former primary, which may be the newer one" % passive]
-    return []
+    found = hub_model.relation(mine, theirs, passive, active)
+    if found.follows or found.kind is Kind.OTHER_SYSTEM:
+        return []
+    if found.forked:
+        return ["%s was a primary after %s was, or has rows that it lacks (%s)" % (passive, active, found)]
+    return ["whether %s holds newer data than %s is not known (%s)" % (passive, active, found)]
 
 
 def text(plan, verdict, cause, notes, backup):

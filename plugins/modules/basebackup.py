@@ -237,6 +237,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
     fsync_path, nearest_existing, read_json, tree_size, write_json)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
     Postgres, PostgresError, end_processes, processes_copying, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import relation
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, processes_on
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_backup_label
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
@@ -293,7 +295,7 @@ class BaseBackup:
         """Facts about the data directory for model.decide()."""
         where = self.data_dir
         facts = {"data_dir": where, "exists": os.path.lexists(where), "listing": [], "pid": None, "control": None,
-                 "unreadable": None, "standby_signal": False, "backup_label": False,
+                 "unreadable": None, "standby_signal": False, "backup_label": False, "relation": None,
                  "marker": read_json(self.paths["marker"])}
         if not facts["exists"]:
             return facts
@@ -311,6 +313,28 @@ class BaseBackup:
             except PostgresError as error:
                 facts["unreadable"] = error.message
         return facts
+
+    def compare(self, facts):
+        """*facts* with the relation of what is there to the primary, as far as there is something to compare."""
+        if not facts["control"] or facts["control"]["system_identifier"] != (
+                self.primary["system_identifier"] or self.params["system_identifier"]):
+            return facts
+        run, params = self.postgres.run, self.params
+
+        def mine(primary=None):
+            return look.local_side(run, self.data_dir, params["bin_dir"], params["owner"], primary, "this database",
+                                   control=facts["control"])
+
+        def theirs():
+            return look.remote_side(run, params["bin_dir"], params["owner"], self.conninfo(False), "the primary")
+
+        if facts["pid"]:
+            here = mine()  # first, because the primary goes on
+            primary = theirs()
+        else:
+            primary = theirs()
+            here = mine(primary)
+        return dict(facts, relation=None if isinstance(primary, look.NoAnswer) else relation(here, primary))
 
     def names(self):
         """What error texts name."""
@@ -568,15 +592,10 @@ class BaseBackup:
             # -n: WAL is checked when it is replayed, and needs pg_waldump.
             self.postgres.run(self.postgres.as_owner([self.postgres.program("pg_verifybackup"), "-n", clone]),
                               timeout=self.params["timeout"])
-        uid, gid = self.ids()
-        signal_file = os.path.join(clone, "standby.signal")
-        handle = os.open(signal_file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        os.fchown(handle, uid, gid)
-        os.fsync(handle)
-        os.close(handle)
+        self.make_signal(clone)
         if os.path.lexists(os.path.join(clone, "postmaster.pid")):
             os.unlink(os.path.join(clone, "postmaster.pid"))
-        os.chown(clone, uid, gid)
+        os.chown(clone, *self.ids())
         fsync_path(clone)
         marker = parse_backup_label(label)
         marker.update(system_identifier=self.primary["system_identifier"], data_dir=self.data_dir, state="complete",
@@ -633,18 +652,27 @@ class BaseBackup:
         result.update(more)
         return result
 
+    def made_standby(self, facts, signal):
+        """The result for a database that can follow; with *signal* it gets the file that makes it do so."""
+        if signal and not self.check_mode:
+            self.make_signal(self.data_dir)
+        return self.present(facts, changed=signal)
+
+    def make_signal(self, folder):
+        """standby.signal in *folder*."""
+        handle = os.open(os.path.join(folder, "standby.signal"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        os.fchown(handle, *self.ids())
+        os.fsync(handle)
+        os.close(handle)
+        fsync_path(folder)
+
     def decide(self, facts):
         """model.decide() for the primary's identifier; raises PostgresError when it refuses."""
-        action, kind, text = model.decide(facts, self.primary["system_identifier"], self.params["force_aside"])
+        action, kind, text = model.decide(facts, self.primary["system_identifier"], self.params["force_aside"],
+                                          guess=self.check_mode)
         if action == "refuse":
             raise PostgresError(kind, text)
         return action
-
-    def known_standby(self, facts):
-        """Whether the expected identifier alone, without asking the primary, says that all is there."""
-        expected = self.params["system_identifier"]
-        return bool(expected and facts["control"]
-                    and model.decide(facts, expected)[0] == "present")
 
     def run(self):
         """Does it; returns the module's result. Raises HubError."""
@@ -658,19 +686,20 @@ class BaseBackup:
         if not self.check_mode and os.path.isdir(self.paths["parent"]):
             self.take_lock()
         facts = self.inspect()
-        if self.known_standby(facts):
-            return self.present(facts)
         if facts["pid"] and self.params["system_identifier"]:
-            # A running server is refused whatever the primary says, so don't even ask it.
+            # Beside a server that runs nothing is made, so a primary that does not answer is no obstacle.
             self.primary["system_identifier"] = self.params["system_identifier"]
-            self.decide(facts)
+            facts = self.compare(facts)
+            if self.decide(facts) == "present":
+                return self.present(facts)
         if self.check_mode:
             self.predict_identity(facts)
         else:
             self.identify()
+        facts = self.compare(facts)
         action = self.decide(facts)
-        if action == "present":
-            return self.present(facts)
+        if action in ("present", "signal"):
+            return self.made_standby(facts, action == "signal")
         self.check_place()
         if self.params["expected_database_bytes"]:
             self.check_space(self.params["expected_database_bytes"])
@@ -684,10 +713,10 @@ class BaseBackup:
         if self.lock is None:
             self.make_parent()
             self.take_lock()
-            facts = self.inspect()
+            facts = self.compare(self.inspect())
             action = self.decide(facts)
-            if action == "present":
-                return self.present(facts)
+            if action in ("present", "signal"):
+                return self.made_standby(facts, action == "signal")
         return self.clone(facts, keep_database=action == "aside", diff=diff)
 
     def finishable(self, slot):

@@ -91,10 +91,18 @@ version_num:
   type: int
   sample: 170005
 timeline:
-  description: Timeline that the server is on. A standby's is the one that it receives.
+  description:
+    - Timeline that the server is on. A standby's is the one that it replays, or null when no walsender is free to tell it.
+    - Of a stopped server that of its last checkpoint, or of the promotion after it.
   returned: success
   type: int
   sample: 1
+history:
+  description: Where the timeline's history left each earlier timeline.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"timeline": 1, "lsn": "0/3000148"}]
 system_identifier:
   description: Identifier of the database system, the same on a primary and its standbys.
   returned: success
@@ -200,6 +208,8 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import stopped_side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
 
@@ -213,17 +223,25 @@ def gather(postgres, params):
     pid = postmaster_pid(data_dir)
     if pid is None:
         control = postgres.controldata(data_dir)
+        timeline = stopped_side(control).timeline
         return model.stopped(control, int(major) if major.strip().isdigit() else None,
-                             os.path.exists(os.path.join(data_dir, "standby.signal")))
+                             os.path.exists(os.path.join(data_dir, "standby.signal")),
+                             look.history_of(data_dir, timeline) if timeline else ())
+    address = server_address(data_dir, params["port"], params["socket_dir"])
     try:
-        answer = postgres.info(database=params["database"], user=params["login_role"],
-                               **server_address(data_dir, params["port"], params["socket_dir"]))
+        answer = postgres.info(database=params["database"], user=params["login_role"], **address)
     except CommandError as error:
         text = (error.completed.err or error.completed.out).strip()
         raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
                        "starting, run again; else check pg_hba.conf and that the role exists."
                        % (data_dir, pid, params["login_role"], text), rc=error.completed.rc)
-    return model.running(answer, pid)
+    if answer["in_recovery"]:
+        try:
+            answer["timeline"] = look.identify(postgres.run, postgres.bin_dir, look.local_conninfo(
+                params["login_role"], address["port"], address["socket_dir"], 10), 30)[0]
+        except (HubError, ValueError):
+            pass  # not known: the role may not replicate, or no walsender is free
+    return model.running(answer, pid, look.history_of(data_dir, answer["timeline"]) if answer["timeline"] else ())
 
 
 def main():

@@ -125,9 +125,9 @@ class Takeover:
         argv = [self.postgres.program("pg_ctl"), "-D", self.params["data_dir"], "-w", "-t", str(self.params["timeout"])]
         return self.run(self.postgres.as_owner(argv + list(words)), timeout=self.params["timeout"] + 10)
 
-    def sql(self, query):
-        """One value."""
-        return self.postgres.sql(query, **server_address(self.params["data_dir"])).strip()
+    def sql(self, query, timeout=30):
+        """One value; timeout: seconds."""
+        return self.postgres.sql(query, timeout=timeout, **server_address(self.params["data_dir"])).strip()
 
     def stopped(self):
         """The module's result for state stopped. Raises HubError."""
@@ -138,7 +138,7 @@ class Takeover:
                                     % self.params["data_dir"])
             if self.check_mode:
                 return {"changed": True, "lsn": None}
-            self.sql("CHECKPOINT")  # so that the shutdown is short
+            self.sql("CHECKPOINT", self.params["timeout"])  # so that the shutdown is short
             if self.params["unit"]:
                 self.run(["systemctl", "stop", self.params["unit"]], timeout=self.params["timeout"])
             else:

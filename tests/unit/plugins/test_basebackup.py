@@ -15,6 +15,7 @@ import time
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind, Relation
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import postgres_loader
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 
@@ -31,6 +32,9 @@ def facts(state=None, identifier="7", **more):
 
 
 MARKER = {"system_identifier": "7"}
+BEHIND, END = [Relation(kind, ("evidence",)) for kind in (Kind.SAME_LINE_BEHIND, Kind.IDENTICAL_END)]
+AHEAD, PAST = [Relation(kind, ("evidence",)) for kind in (Kind.AHEAD_OF_FORK, Kind.OTHER_PAST)]
+UNKNOWN = Relation(Kind.UNKNOWN, ("evidence",))
 
 
 @pytest.mark.parametrize("given, force, wanted", [
@@ -40,16 +44,36 @@ MARKER = {"system_identifier": "7"}
     # The standby that was asked for, in every state of its life.
     (facts("in archive recovery", pid=1, standby_signal=True), False, ("present", None)),
     (facts("in archive recovery", pid=1, standby_signal=True), True, ("present", None)),
-    (facts("shut down in recovery", standby_signal=True), False, ("present", None)),
-    (facts("in archive recovery"), False, ("present", None)),
-    (facts("in production", standby_signal=True, backup_label=True), False, ("present", None)),
+    (facts("in archive recovery", pid=1, standby_signal=True, relation=BEHIND), False, ("present", None)),
+    (facts("in archive recovery", pid=1, standby_signal=True, relation=UNKNOWN), False, ("present", None)),
+    (facts("shut down in recovery", standby_signal=True, relation=BEHIND), False, ("present", None)),
+    (facts("in archive recovery", standby_signal=True, relation=END), False, ("present", None)),
+    (facts("in archive recovery", relation=BEHIND), False, ("signal", None)),
+    (facts("in production", standby_signal=True, backup_label=True, relation=BEHIND), False, ("present", None)),
     (facts("in production", standby_signal=True, backup_label=True, pid=1), False, ("present", None)),
-    (facts("in production", standby_signal=True, marker=MARKER), False, ("present", None)),
+    # A former primary that has nothing of its own: a clean switchover, a crash in which all had been received.
+    (facts("shut down", relation=END), False, ("signal", None)),
+    (facts("shut down", standby_signal=True, relation=END), False, ("present", None)),
+    (facts("in production", relation=BEHIND), True, ("signal", None)),
+    # A standby, by its files, that went another way.
+    (facts("shut down in recovery", standby_signal=True, relation=AHEAD), False, ("refuse", "forked")),
+    (facts("in archive recovery", standby_signal=True, relation=PAST), False, ("refuse", "forked")),
+    (facts("in archive recovery", pid=1, standby_signal=True, relation=AHEAD), True, ("refuse", "forked")),
+    (facts("in production", standby_signal=True, backup_label=True, relation=AHEAD), False, ("refuse", "forked")),
+    (facts("shut down in recovery", standby_signal=True, relation=AHEAD), True, ("aside", None)),
+    # Nothing is proven: neither files nor the cluster state do it, nor the marker of a clone that was made long ago.
+    (facts("shut down in recovery", standby_signal=True), False, ("refuse", "primary")),
+    (facts("in archive recovery", standby_signal=True, relation=UNKNOWN), False, ("refuse", "primary")),
+    (facts("in production", standby_signal=True, marker=MARKER), False, ("refuse", "primary")),
+    (facts("in production", standby_signal=True, marker=MARKER, relation=UNKNOWN), False, ("refuse", "primary")),
     # A primary, however it came to be one.
     (facts("in production", pid=1), False, ("refuse", "primary")),
     (facts("in production", pid=1), True, ("refuse", "primary")),
+    (facts("in production", pid=1, relation=BEHIND), True, ("refuse", "primary")),
     (facts("in production", pid=1, marker=MARKER), True, ("refuse", "primary")),
     (facts("in production", pid=1, marker=MARKER, standby_signal=True), True, ("refuse", "primary")),
+    (facts("in production", relation=AHEAD), False, ("refuse", "forked")),
+    (facts("shut down", relation=AHEAD), False, ("refuse", "forked")),
     (facts("in production"), False, ("refuse", "primary")),
     (facts("shut down"), False, ("refuse", "primary")),
     (facts("shut down", marker=MARKER), False, ("refuse", "primary")),
@@ -71,6 +95,16 @@ def test_decide(given, force, wanted):
     action, kind, text = model.decide(given, "7", force)
     assert (action, kind) == wanted
     assert bool(text) == (action == "refuse")
+
+
+@pytest.mark.parametrize("given, action", [
+    (facts("shut down in recovery", standby_signal=True), "present"),
+    (facts("in production", standby_signal=True, backup_label=True), "present"),
+    (facts("in archive recovery", standby_signal=True, relation=UNKNOWN), "present"),
+    (facts("in archive recovery", standby_signal=True, relation=AHEAD), "refuse"),
+    (facts("in production", standby_signal=True, marker=MARKER), "refuse"), (facts("shut down"), "refuse")])
+def test_prediction_without_the_primary(given, action):
+    assert model.decide(given, "7", guess=True)[0] == action
 
 
 @pytest.mark.parametrize("change, wanted", [

@@ -158,7 +158,7 @@ def test_promoted_clone_is_a_primary_and_stays(lab, standby):
     assert "running primary" in refused(lab, standby, "primary", force_aside=True)
     standby.stop()
     before = tree(standby.data)
-    assert "was a primary" in refused(lab, standby, "primary")
+    assert "was promoted to timeline 2" in refused(lab, standby, "forked")
     assert tree(standby.data) == before
     result = run(lab, standby, force_aside=True)
     assert result["changed"] and result["old_data_dir"].startswith(standby.data + ".before-")
@@ -176,7 +176,7 @@ def test_killed_primary_stays(lab, standby):
     os.kill(pid, signal.SIGKILL)
     wait(lambda: not basebackup.processes_on(standby.data))
     assert standby.pid() == pid
-    assert "was a primary" in refused(lab, standby, "primary")
+    assert "was promoted to timeline 2" in refused(lab, standby, "forked")
 
 
 def test_foreign_database_stays(lab, standby):

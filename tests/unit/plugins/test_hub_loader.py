@@ -87,7 +87,7 @@ def test_no_database(hub):
     found = hub_loader.postgres(Runner(postgres=version), hub)
     assert (found["state"], found["data_dir_state"], found["data_version"]) == ("absent", "absent", "")
     assert sorted(found["bins"]) == ["15", "17"] and found["bin_dir"] == hub["pg_bin_globs"][0].replace("*", "17")
-    assert found["server"] is None and found["control"] == {} and not found["lock"] and not found["clone"]
+    assert found["server"] is None and found["control"] == {} and not found["lock"] and not found["side"]
 
 
 def test_no_postgresql_at_all(hub):
@@ -133,22 +133,25 @@ def test_nothing_of_postgresqls_configuration_is_returned(hub):
     assert "hush-hush" not in json.dumps(hub_loader.postgres(Runner(postgres=version, pg_controldata=CONTROL), hub))
 
 
-@pytest.mark.parametrize("marks, state, clone", [
-    (["backup_label"], "in production", True), (["standby.signal"], "in archive recovery", True),
-    (["standby.signal"], "shut down in recovery", True), ([], "in archive recovery", False),
-    (["standby.signal"], "in production", False), (["standby.signal"], "shut down", False),
-    (["backup_label", "PGSQL.lock"], "in production", False),
-    (["standby.signal", "PGSQL.lock"], "in archive recovery", False)])
-def test_a_clone_is_told_from_a_former_primary(hub, marks, state, clone):
+@pytest.mark.parametrize("marks, state, minimum, was_primary", [
+    (["backup_label"], "in production", "0/0", False), (["standby.signal"], "in archive recovery", "0/5000000", False),
+    (["standby.signal"], "in archive recovery", "0/0", True), ([], "shut down in recovery", "0/5000000", False),
+    (["standby.signal"], "in production", "0/0", True), (["standby.signal"], "shut down", "0/0", True),
+    (["standby.signal", "PGSQL.lock"], "in archive recovery", "0/5000000", False)])
+def test_a_copy_is_told_from_a_former_primary(hub, marks, state, minimum, was_primary):
     database(hub)
     for mark in marks:
         path = (hub["tmp_dir"] if mark == "PGSQL.lock" else hub["data_dir"]) + "/" + mark
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8"):
-            pass
-    control = "Database cluster state:               %s\nDatabase system identifier:           7441\n" % state
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write("START WAL LOCATION: 0/4000028 (file 000000010000000000000004)\nSTART TIMELINE: 1\n")
+    control = ("Database cluster state:               %s\nDatabase system identifier:           7441\n"
+               "Latest checkpoint's TimeLineID:       1\nMinimum recovery ending location:     %s\n" % (state, minimum))
     found = hub_loader.postgres(Runner(postgres=version, pg_controldata=control), hub)
-    assert (found["clone"], found["lock"]) == (clone, "PGSQL.lock" in marks)
+    assert found["lock"] == ("PGSQL.lock" in marks)
+    side = hub_model.side(found, "hub1")
+    assert (side.name, side.was_primary, side.timeline, side.running) == ("hub1", was_primary, 1, False)
+    assert side.position is None and side.why, "there is no pg_waldump here, and that is said"
 
 
 @pytest.fixture(name="server")

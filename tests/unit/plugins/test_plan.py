@@ -519,7 +519,7 @@ CASES = [
     case("own data, standby of another", "hub2", "a database of its own", "aside", own_data("standby")),
     case("already a primary of the same data", "hub2", "primary on both hubs: hub1 (system %s, 120.0 MB)"
          % pair.SYSTEM, "decide which hub", second_primary),
-    case("former primary", "hub2", "data of a former primary (shut down)", "save it, then move", former_primary),
+    case("former primary", "hub2", "holds rows that hub1 lacks is not known: both are on timeline 1, and both have written", "save it, then move", former_primary),
     case("passive silent", "hub2", "a PostgreSQL runs here (pid 812) and does not answer", "stop it", hub2(silent)),
     case("files in the way", "hub2", DATA + " holds files that are no database", "move them away",
          hub2(lambda info: info["postgres"].update(state="foreign"))),
@@ -745,8 +745,22 @@ def test_a_slow_connection_is_no_clock_difference():
 def test_clone_in_progress_or_stopped_standby_is_no_data_of_its_own():
     results = pair.results()
     former_primary(results)
-    results["hub2"]["hub"]["postgres"]["clone"] = True
+    theirs = results["hub2"]["hub"]["postgres"]
+    theirs["backup_label"] = True
     assert make(results)["failures"] == []
+    theirs.update(backup_label=False, standby_signal=True)
+    for state in ("shut down in recovery", "in archive recovery"):
+        theirs["control"].update(state=state, min_recovery_lsn="0/4000000", min_recovery_timeline=1)
+        assert make(results)["failures"] == []
+    results["hub1"]["hub"]["postgres"]["control"]["timeline"] = 2
+    results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 1, "lsn": "0/3000000"}]
+    found = make(results)["failures"]
+    assert [(item["host"], item["code"]) for item in found] == [("hub2", "DATA_FORKED")]
+    assert "hub1 left timeline 1 at 0/3000000, hub2 has reached 0/4000000" in found[0]["problem"]
+    theirs["lock"] = True
+    results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 1, "lsn": "0/4000000"}]
+    theirs["control"].update(state="shut down in recovery")
+    assert make(results)["failures"] == [], "the agent's lock says nothing that the data do not say"
 
 
 def test_a_copy_that_is_there_needs_no_more_space():

@@ -205,3 +205,21 @@ def test_module_of_slots(lab, run_module):
     assert not run_module(replication_slot, **arguments)["changed"]
     gone = run_module(replication_slot, keep=[], bin_dir=lab.bin, data_dir=lab.primary.data)
     assert gone["actions"] == ["drop hub_ha_x"]
+
+
+def test_checkpoint_before_the_stop_has_the_modules_time(monkeypatch):
+    """A busy hub's checkpoint takes minutes: the documented limit holds for it, not psql's own."""
+    asked = []
+
+    def run(argv, stdin=None, timeout=None, **more):
+        asked.append((stdin, timeout))
+        if stdin == "CHECKPOINT":
+            raise runner.CommandTimeout(argv, timeout)
+        return runner.Completed(argv, 0, "f\n", "")
+
+    monkeypatch.setattr(takeover, "server_address", lambda data_dir: {})
+    made = takeover.Takeover({"state": "stopped", "data_dir": "/nowhere", "bin_dir": "", "owner": OWNER, "unit": None,
+                              "after": None, "resources": [], "timeout": 600}, run, pid=lambda data_dir: 1)
+    with pytest.raises(runner.CommandTimeout, match="within 600 s"):
+        made.go()
+    assert asked == [("SELECT pg_is_in_recovery()", 30), ("CHECKPOINT", 600)]

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import third
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
 import pair  # noqa: E402
 
 KEY = "SHA=" + "c3" * 32
+PAST = [{"timeline": 1, "lsn": "0/3000000"}, {"timeline": 2, "lsn": "0/4000000"}]
 CONTROL = {"state": "shut down", "system_identifier": pair.SYSTEM, "timeline": 3, "checkpoint_lsn": "0/5000028"}
 
 
@@ -28,7 +31,7 @@ def standby():
     """A third hub that follows the pair."""
     info = pair.live_hub("hub3", 12)
     pair.install(info)
-    info["postgres"].update(state="standby", clone=True, standby_signal=True, certificate="cert 3", outside="x")
+    info["postgres"].update(state="standby", standby_signal=True, certificate="cert 3", outside="x")
     info["postgres"]["server"]["in_recovery"] = True
     info["cfengine"].update(key_digest=KEY, key_public="public 3", policy_server="192.168.100.12", role="passive")
     return info
@@ -42,7 +45,7 @@ def entry():
 def promoted():
     """A third hub that was promoted in a disaster."""
     info = standby()
-    info["postgres"].update(state="primary", clone=False, standby_signal=False)
+    info["postgres"].update(state="primary", history=PAST, standby_signal=False)
     info["postgres"]["server"]["in_recovery"] = False
     info["postgres"]["control"]["timeline"] = 3
     info["postgres"]["server"]["slots"] = ["hub_ha_hub1"]
@@ -126,7 +129,7 @@ def test_pair_is_left_alone_while_the_third_hub_is_active():
     (lambda info: info["postgres"].update(state="foreign"), "holds files that are no database"),
     (lambda info: info["postgres"].update(state="unreachable", error="boom"), "does not answer: boom"),
     (lambda info: info.update(packager_interrupted=True), "a package installation was cut off"),
-    (lambda info: info["postgres"].update(state="stopped", clone=False), "holds the data of a former primary"),
+    (lambda info: info["postgres"].update(state="stopped"), "may have rows that the pair lacks: both are on timeline 1"),
 ])
 def test_refused(change, words):
     info = standby()
@@ -206,16 +209,20 @@ def test_what_the_agent_asks():
 
 
 @pytest.mark.parametrize("control, history, may", [
-    (CONTROL, [{"timeline": 3, "lsn": "0/50000A0"}], True),
-    (CONTROL, [{"timeline": 3, "lsn": "0/5000028"}], False),
-    (CONTROL, [{"timeline": 2, "lsn": "0/50000A0"}], False),
+    (CONTROL, PAST + [{"timeline": 3, "lsn": "0/50000A0"}], True),
+    (CONTROL, PAST + [{"timeline": 3, "lsn": "0/5000028"}], False),
+    (CONTROL, PAST[:1] + [{"timeline": 2, "lsn": "0/50000A0"}], False),
     (CONTROL, None, False),
-    (dict(CONTROL, state="in production"), [{"timeline": 3, "lsn": "0/50000A0"}], False),
-    (dict(CONTROL, system_identifier=pair.OTHER_SYSTEM), [{"timeline": 3, "lsn": "0/50000A0"}], False),
+    (dict(CONTROL, state="in production"), PAST + [{"timeline": 3, "lsn": "0/50000A0"}], False),
+    (dict(CONTROL, system_identifier=pair.OTHER_SYSTEM), PAST + [{"timeline": 3, "lsn": "0/50000A0"}], False),
 ])
 def test_former_primary_may_follow_only_with_proof(control, history, may):
-    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": history}
-    assert third.may_follow(control, primary) is may
+    results, info = pair.running_pair(), standby()
+    results["hub1"]["hub"]["postgres"].update(history=history)
+    results["hub1"]["hub"]["postgres"]["control"]["timeline"] = 4
+    info["postgres"].update(state="stopped", server=None, control=control, history=PAST, standby_signal=False)
+    found = [item["code"] for item in plan_for(info, results)["failures"] if item["host"] == "hub3"]
+    assert found == [] if may else len(found) == 1
 
 
 # Promoted at 0/3000000 in one place and at 0/3000060 in another: both call it timeline 2.
@@ -223,29 +230,33 @@ OURS, APART = [[{"timeline": 1, "lsn": lsn}] for lsn in ("0/3000000", "0/3000060
 
 
 @pytest.mark.parametrize("mine, theirs, same", [
-    (OURS, OURS, True), (OURS, APART, False), ([], [], True), (None, [], True), ([], OURS, False), (OURS, [], False),
+    (OURS, OURS, True), (OURS, APART, False),
     (OURS + [{"timeline": 2, "lsn": "0/4000000"}], OURS, True),  # it knows of a timeline that it is not on
 ])
 def test_same_number_of_another_timeline(mine, theirs, same):
-    assert third.same_past(2, mine, theirs) is same
-    theirs = (theirs or []) + [{"timeline": 2, "lsn": "0/50000A0"}]
-    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": theirs}
-    assert third.may_follow(dict(CONTROL, timeline=2), primary, mine) is same
-    state = {"role": "standby", "timeline": 2, "system_identifier": pair.SYSTEM, "receive_lsn": "0/4000000"}
-    assert third.diverged(state, primary, mine) is not same
-    assert third.diverged(dict(state, receiver={"status": "streaming"}), primary, mine) is False
+    control = {"state": "shut down in recovery", "timeline": 2, "system_identifier": pair.SYSTEM,
+               "min_recovery_lsn": "0/4000000", "min_recovery_timeline": 2}
+    state = {"state": "stopped", "control": control, "history": mine}
+    primary = {"state": "primary", "server": {"system_identifier": pair.SYSTEM}, "control": {"timeline": 3},
+               "history": theirs + [{"timeline": 2, "lsn": "0/50000A0"}]}
+    assert third.diverged(state, primary) is not same
     # a promoted third hub that was stopped, and a pair that is not that far
-    assert third.diverged(dict(state, role="stopped", timeline=3), dict(primary, history=OURS), theirs)
+    ahead = {"state": "stopped", "control": dict(control, timeline=3), "history": primary["history"]}
+    assert third.diverged(ahead, dict(primary, history=OURS, control={"timeline": 2}))
+    assert not third.diverged(dict(state, state="absent"), primary)
 
 
-@pytest.mark.parametrize("lsn, streaming, expected", [
-    ("0/6000000", False, True), ("0/4000000", False, False), ("0/6000000", True, False)])
-def test_standby_that_was_ahead_of_the_new_active_hub(lsn, streaming, expected):
-    primary = {"server": {"system_identifier": pair.SYSTEM}, "history": [{"timeline": 1, "lsn": "0/5000000"}]}
-    state = {"role": "standby", "timeline": 1, "system_identifier": pair.SYSTEM, "receive_lsn": lsn,
-             "receiver": {"status": "streaming"} if streaming else None}
-    assert third.diverged(state, primary) is expected
-    assert third.diverged({"skipped": True}, primary) is False
+@pytest.mark.parametrize("timeline, position, expected", [
+    (1, 0x6000000, True), (1, 0x4000000, False), (2, 0x6000000, False), (None, None, False)])
+def test_standby_that_was_ahead_of_the_new_active_hub(timeline, position, expected):
+    """Whether it streams at this moment tells nothing: a connection that is away for a second is no other past."""
+    history = [{"timeline": 1, "lsn": "0/5000000"}]
+    primary = {"state": "primary", "server": {"system_identifier": pair.SYSTEM}, "control": {"timeline": 2},
+               "history": history}
+    mine = {"state": "standby", "side": Side(
+        system_identifier=pair.SYSTEM, running=True, in_recovery=True, timeline=timeline, position=position,
+        history=from_entries(history) if timeline == 2 else ()).to_dict()}
+    assert third.diverged(mine, primary) is expected
 
 
 def test_promote():
@@ -371,7 +382,7 @@ def lost_pair(**states):
     """The pair after both hubs were lost and came back: stopped, with their old data."""
     results = pair.running_pair()
     for host, result in results.items():
-        result["hub"]["postgres"].update(state=states.get(host, "stopped"), clone=False, server=None, outside=None)
+        result["hub"]["postgres"].update(state=states.get(host, "stopped"), server=None, outside=None)
         result["hub"]["cluster"]["promoted"] = None
     return results
 
@@ -379,11 +390,12 @@ def lost_pair(**states):
 def copied(results, state="standby"):
     """hub1 follows the third hub, as an earlier run of the way back has left it."""
     postgres = results["hub1"]["hub"]["postgres"]
-    postgres.update(state=state, outside="conf", clone=True, standby_signal=True)
+    postgres.update(state=state, outside="conf", standby_signal=True)
     if state == "standby":
         postgres["server"] = copy.deepcopy(promoted()["postgres"]["server"])
     else:
-        postgres["control"]["state"] = "shut down in recovery"
+        postgres["control"].update(state="shut down in recovery", min_recovery_lsn="0/4800000", timeline=3)
+        postgres["history"] = PAST
         results["hub1"]["hub"]["cluster"]["maintenance"] = results["hub1"]["hub"]["maintenance_marker"] = True
     return results
 
@@ -416,6 +428,9 @@ def test_way_back_that_was_cut_off_after_the_clone(state, signal):
 def test_way_back_whose_switch_failed():
     plan = way_back(copied(lost_pair(), "stopped"))
     assert (plan["stage"], plan["failures"]) == ("switch", []), "it is started again"
+    older = copied(lost_pair(), "stopped")
+    older["hub1"]["hub"]["postgres"]["history"] = PAST[:1]
+    assert way_back(older)["stage"] == "clone", "a timeline 3 that the third hub's is not"
     info = promoted()
     info["postgres"].update(state="stopped", standby_signal=True, control=CONTROL)
     found = way_back(copied(lost_pair(), "stopped"), info)["failures"][0]
@@ -454,13 +469,14 @@ def test_only_a_copy_of_the_pairs_database_replaces_it():
 def test_way_back_that_was_cut_off_after_the_switch():
     results = pair.running_pair()
     info = promoted()
-    results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 3, "lsn": "0/50000A0"}]
+    results["hub1"]["hub"]["postgres"]["history"] = PAST + [{"timeline": 3, "lsn": "0/50000A0"}]
+    results["hub1"]["hub"]["postgres"]["control"]["timeline"] = 4
     for signal in (False, True):
         info["postgres"].update(state="stopped", control=CONTROL, standby_signal=signal)
         plan = way_back(results, info)
         assert plan["stage"] == "done" and plan["active"] == "hub1" and not plan["failures"]
     info["postgres"]["control"] = dict(CONTROL, checkpoint_lsn="0/6000000")
-    assert "holds the data of a former primary" in problems(way_back(results, info))[0]
+    assert "hub1 left timeline 3 at 0/50000A0, hub3 has reached 0/6000000" in problems(way_back(results, info))[0]
 
 
 def test_two_active_hubs():

@@ -9,6 +9,7 @@ import copy
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan, wayback
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 
@@ -27,7 +28,7 @@ class State:
     def postgres(self, host, is_now, **control):
         """PostgreSQL on *host* is now so."""
         found = self.hub(host)["postgres"]
-        found.update(state=is_now, pid=None if is_now == "stopped" else 7, error="no answer")
+        found.update(state=is_now, pid=None if is_now == "stopped" else 7, error="no answer", side=None)
         found["control"] = dict({"state": "in archive recovery" if is_now == "standby" else "in production",
                                  "system_identifier": pair.SYSTEM, "timeline": 1}, **control)
 
@@ -54,7 +55,7 @@ def fixture_single():
     state.cluster(cib_readable=True, pacemaker_installed=True)
     state.postgres("hub1", "stopped")
     state.postgres("hub2", "stopped", state="in production")
-    state.hub("hub2")["postgres"].update(clone=True, standby_signal=True)
+    state.hub("hub2")["postgres"].update(backup_label=True, standby_signal=True)
     return state
 
 
@@ -62,8 +63,10 @@ def fixture_single():
 def fixture_fresh(single):
     """Adopted in this very run, and pacemaker has stopped hub1's PostgreSQL and not got it back."""
     single.cluster(has_database=True)
-    single.postgres("hub1", "stopped", state="shut down in recovery")
+    single.postgres("hub1", "stopped", state="shut down in recovery", min_recovery_lsn="0/5000000")
     single.hub("hub1")["postgres"]["standby_signal"] = True
+    single.hub("hub2")["postgres"]["side"] = Side(
+        system_identifier=pair.SYSTEM, state="in production", backup_label=True, timeline=1, position=0x4000000).to_dict()
     return single
 
 
@@ -138,9 +141,12 @@ def test_a_peer_of_which_more_than_a_clone_was_known(single, state):
     ("hub1", {"state": "unreachable", "pid": 9, "error": "starting up"}, "runs on hub1 (pid 9) and does not answer"),
     ("hub1", {"state": "absent"}, "there is no database in"),
     ("hub2", {"state": "unreachable", "pid": 9, "error": "no role"}, "runs on hub2 (pid 9) and does not answer"),
-    ("hub2", {"control": {"state": "shut down", "timeline": 2}}, "hub2 was a primary after hub1 was (timeline 2"),
-    ("hub2", {"clone": False}, "hub2 holds data of a former primary"),
-    ("hub2", {"control": {}}, "cannot be told which hub's data is newer")])
+    ("hub2", {"control": {"state": "shut down", "timeline": 2, "system_identifier": pair.SYSTEM},
+              "history": [{"timeline": 1, "lsn": "0/4000000"}]},
+     "hub2 was a primary after hub1 was, or has rows that it lacks (hub2 was promoted to timeline 2"),
+    ("hub2", {"backup_label": False}, "whether hub2 holds newer data than hub1 is not known (both are on timeline 1, and "
+                                      "both have written"),
+    ("hub2", {"control": {}}, "whether hub2 holds newer data than hub1 is not known (the system identifier of hub2")])
 def test_a_single_hub_that_must_not_be_started(single, host, values, words):
     single.hub(host)["postgres"].update(values)
     assert does(single) == "nothing"
@@ -178,7 +184,11 @@ def test_then_its_hands_are_taken_off(fresh):
 def test_a_standby_is_stopped_first(fresh):
     fresh.cluster(maintenance=True)
     fresh.postgres("hub1", "standby")
+    fresh.hub("hub1")["postgres"]["side"] = Side(
+        system_identifier=pair.SYSTEM, running=True, in_recovery=True, timeline=1, position=0x5000000).to_dict()
     assert does(fresh, "held") == "stop"
+    fresh.hub("hub2")["postgres"]["side"]["position"] = 0x5000060
+    assert does(fresh, "held") == "nothing" and "hub2 has reached 0/5000060" in fresh.text("held")
 
 
 def test_peer_that_does_not_see_the_maintenance(fresh):

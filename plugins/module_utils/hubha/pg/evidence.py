@@ -102,6 +102,14 @@ class Side:
         return max([item for item in known if item is not None], default=None)
 
     @property
+    def end(self) -> Optional[int]:
+        """Where the line ends, exactly; None when it is not known. A standby's clean stop notes it in pg_control."""
+        if self.position is None and not self.running and self.state == "shut down in recovery" \
+                and self.min_recovery_timeline in (None, self.timeline):
+            return self.min_recovery
+        return self.position
+
+    @property
     def line_known(self) -> bool:
         """Whether timeline and history are known; only timeline 1 has no history."""
         return self.timeline is not None and (self.timeline == 1 or bool(self.history))
@@ -165,8 +173,8 @@ class Relation:
 def relation(mine: Side, primary: Side) -> Relation:
     """How the data *mine* stands to that of *primary*, the server that it is to follow.
 
-    *primary* need not run, and need not be promoted yet: "may mine follow it, if it is the one that goes on". Look at
-    mine first and at the primary afterwards, for a primary that runs goes on.
+    *primary* need not run, and need not be promoted yet: "may mine follow it, if it is the one that goes on". Of two
+    that run, look at mine first and at the primary afterwards, which goes on meanwhile.
     """
     me, other = mine.name or "this data", primary.name or "the primary"
     if not mine.system_identifier or not primary.system_identifier:
@@ -221,24 +229,31 @@ def same_timeline(mine: Side, primary: Side, me: str, other: str) -> Relation:
     if mine.was_primary and primary.was_primary:
         # Same number, same start: promoted apart at the same place, or started without a promotion.
         return Relation(Kind.UNKNOWN, ("%s, and both have written records of their own" % where,))
-    place = (mine.timeline, primary.position)
+    place = (mine.timeline, primary.end if primary.end is not None else -1)
     if not mine.was_primary and primary.was_primary:
         # It can have got nothing that the writer had not written first.
         if primary.position is None:
             return Relation(Kind.SAME_LINE_BEHIND, ("%s, and %s is at %s, which it has from %s" % (
                 where, me, text_of(mine.at_least), other),))
         if mine.at_least is not None and mine.at_least > primary.position:
+            if mine.running and primary.running:
+                # Both went on while they were asked one after the other.
+                return Relation(Kind.UNKNOWN, ("%s, and %s is at %s, %s was at %s when it was asked" % (
+                    where, me, text_of(mine.at_least), other, text_of(primary.position)),))
             return Relation(Kind.AHEAD_OF_FORK, ("%s, and %s is at %s, %s at %s only" % (
                 where, me, text_of(mine.at_least), other, text_of(primary.position)),), place)
-        kind = Kind.IDENTICAL_END if mine.position == primary.position else Kind.SAME_LINE_BEHIND
+        kind = Kind.IDENTICAL_END if mine.end == primary.position else Kind.SAME_LINE_BEHIND
         return Relation(kind, ("%s: %s is at %s, %s at %s" % (
             where, me, text_of(mine.at_least), other, text_of(primary.position)),))
     # Mine has written the timeline, or both follow a third one: the exact end counts.
-    if primary.position is None:
-        return Relation(Kind.UNKNOWN, ("%s, and how far %s is is not known%s" % (where, other, because(primary)),))
-    verdict, told = past(mine, mine.timeline, primary.position)
-    return judged(verdict, mine, primary.position, (
-        "%s: %s, %s is at %s" % (where, told, other, text_of(primary.position)),), place)
+    if primary.end is None:
+        if mine.end is not None and primary.at_least is not None and mine.end <= primary.at_least:
+            return Relation(Kind.SAME_LINE_BEHIND, ("%s: %s ends at %s, %s has reached %s" % (
+                where, me, text_of(mine.end), other, text_of(primary.at_least)),))
+        return Relation(Kind.UNKNOWN, ("%s, and where %s ends is not known%s" % (where, other, because(primary)),))
+    verdict, told = past(mine, mine.timeline, primary.end)
+    return judged(verdict, mine, primary.end, (
+        "%s: %s, %s is at %s" % (where, told, other, text_of(primary.end)),), place)
 
 
 def older_timeline(mine: Side, primary: Side, me: str, other: str, switch: int) -> Relation:
@@ -269,7 +284,7 @@ def judged(verdict: Optional[bool], mine: Side, place: int, told: Tuple[str, ...
         return Relation(Kind.UNKNOWN, told, fork)
     if verdict:
         return Relation(Kind.AHEAD_OF_FORK, told, fork)
-    return Relation(Kind.IDENTICAL_END if mine.position == place else Kind.SAME_LINE_BEHIND, told, fork)
+    return Relation(Kind.IDENTICAL_END if mine.end == place else Kind.SAME_LINE_BEHIND, told, fork)
 
 
 def past(mine: Side, timeline: int, place: int) -> Tuple[Optional[bool], str]:
@@ -286,15 +301,11 @@ def past(mine: Side, timeline: int, place: int) -> Tuple[Optional[bool], str]:
     for where, position, answer in mine.beyond:
         if (where, position) == (timeline, place) and answer is not None:
             return answer, "%s has %s record behind it" % (me, "a" if answer else "no")
-    if mine.position is not None:
-        return False, "%s ends at %s" % (me, text_of(mine.position))
+    if mine.end is not None:
+        return False, "%s %s at %s" % (me, "is" if mine.running else "ends", text_of(mine.end))
     if not mine.running and mine.state == "shut down" and mine.checkpoint is not None:
         # Its last record is the checkpoint of the clean stop, which starts before the place, so it ends there at most.
         return False, "%s was stopped cleanly, its last record starts at %s" % (me, text_of(mine.checkpoint))
-    if not mine.running and mine.state == "shut down in recovery" and mine.min_recovery is not None \
-            and mine.min_recovery_timeline in (None, timeline):
-        # A clean stop of a standby notes the end of the last replayed record.
-        return False, "%s was stopped cleanly, it had replayed to %s" % (me, text_of(mine.min_recovery))
     return None, "where %s ends is not known%s" % (me, because(mine))
 
 

@@ -15,7 +15,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import history as histories
 from .control import parse_backup_label, parse_controldata
@@ -45,7 +45,6 @@ SELECT json_build_object(
 RECORD = re.compile(r"^rmgr: (\S+)\s+len \(rec/tot\):\s*\d+/\s*(\d+), tx:\s*(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), "
                     r"prev [0-9A-F]+/[0-9A-F]+, desc: (.*)$")
 LAST = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+):")
-MISSING = re.compile(r'could not (?:find|open) file "[^"]*?([0-9A-F]{24})"')
 NOTHING = re.compile(r"could not find a valid record after")
 COMMIT = re.compile(r"COMMIT(?: PREPARED|_PREPARED)? (?:\d+: )?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* \S+?)[;,]?(?:\s|$)")
 
@@ -73,18 +72,18 @@ class Programs:
 
 def local_side(run: Callable, data_dir: str, bin_dir: str, owner: str, primary: Optional[Side] = None,
                name: str = "", user: str = "root", port: Optional[int] = None, socket_dir: Optional[str] = None,
-               whole: bool = False, timeout: float = 5) -> Side:
+               whole: bool = False, timeout: float = 5, control: Optional[Mapping] = None) -> Side:
     """The side of the server on *data_dir*.
 
     Of a running server one query as database role *user* over the local socket, and IDENTIFY_SYSTEM of a standby. Of a
     stopped one pg_control, the history of its timeline, and what pg_waldump finds in pg_wal as OS user *owner*: with
     *primary* whether there are records behind the places where that one's line turns off (cheap), with *whole* where
     the last record ends (reads all WAL since the last checkpoint). timeout: seconds for each program; a whole scan may
-    take ten times as long.
+    take ten times as long. control: of parse_controldata or summary, when somebody has just read it.
     """
     if postmaster_pid(data_dir):
         return running_side(run, data_dir, bin_dir, name, user, port, socket_dir, timeout)
-    return stopped(Programs(run, bin_dir, owner), data_dir, primary, name, whole, timeout)
+    return stopped(Programs(run, bin_dir, owner), data_dir, primary, name, whole, timeout, control)
 
 
 def running_side(run: Callable, data_dir: str, bin_dir: str, name: str, user: str, port: Optional[int],
@@ -92,24 +91,17 @@ def running_side(run: Callable, data_dir: str, bin_dir: str, name: str, user: st
     """local_side() of a server that runs."""
     known = pid_file(data_dir)
     base = Side(name=name, running=True)
-    words = ["user=" + user, "dbname=postgres", "connect_timeout=%d" % max(2, int(timeout))]
-    port, socket_dir = port or known.get("port"), socket_dir or known.get("socket_dir")
-    words += (["port=%d" % port] if port else []) + (["host=" + quoted(socket_dir)] if socket_dir else [])
+    words = local_conninfo(user, port or known.get("port"), socket_dir or known.get("socket_dir"), timeout)
     try:
-        done = psql(run, bin_dir, " ".join(words), [], timeout, stdin=SQL)
+        done = psql(run, bin_dir, words, [], timeout, stdin=SQL)
         if done.rc != 0:
-            return replace(base, why=last_line(done))
+            return replace(base, why=said(done))
         found = json.loads(done.out)
         side = replace(base, in_recovery=found["in_recovery"], system_identifier=found["system_identifier"],
                        next_xid=int(found["next_xid"]))
         if found["in_recovery"]:
-            # The timeline that is replayed; pg_control has that of the last restartpoint. A walsender of a database
-            # needs no line "replication" in pg_hba.conf.
-            done = psql(run, bin_dir, " ".join(words + ["replication=database"]), ["IDENTIFY_SYSTEM"], timeout)
-            if done.rc != 0:
-                return replace(side, why=last_line(done))
-            fields = done.out.strip().split("|")
-            timeline, position = int(fields[1]), lsn_to_int(fields[2])
+            base = side
+            timeline, position = identify(run, bin_dir, words, timeout)
         else:
             timeline, position = int(found["file"][:8], 16), lsn_to_int(found["lsn"])
     except (HubError, ValueError, KeyError, IndexError) as error:
@@ -117,14 +109,36 @@ def running_side(run: Callable, data_dir: str, bin_dir: str, name: str, user: st
     return replace(side, timeline=timeline, position=position, history=history_of(data_dir, timeline))
 
 
+def local_conninfo(user: str, port: Optional[int], socket_dir: Optional[str], timeout: float) -> str:
+    """libpq's words for a connection over the local socket."""
+    words = ["user=" + quoted(user), "dbname=postgres", "connect_timeout=%d" % max(2, int(timeout))]
+    words += ["port=%d" % port] if port else []
+    return " ".join(words + (["host=" + quoted(socket_dir)] if socket_dir else []))
+
+
+def identify(run: Callable, bin_dir: str, conninfo: str, timeout: float) -> Tuple[int, Optional[int]]:
+    """(timeline, position) that a server names by IDENTIFY_SYSTEM; raises HubError, ValueError.
+
+    Of a standby the timeline that it replays, where pg_control and the functions of SQL have that of the last
+    restartpoint, and how far it has received that timeline. The connection is one to a database, because that needs no
+    line "replication" in pg_hba.conf.
+    """
+    done = psql(run, bin_dir, conninfo + " replication=database", ["IDENTIFY_SYSTEM"], timeout)
+    fields = done.out.strip().split("|")
+    if done.rc != 0 or len(fields) < 3:
+        raise HubError("IDENTIFY_SYSTEM: %s" % said(done))
+    return int(fields[1]), lsn_to_int(fields[2])
+
+
 def stopped(programs: Programs, data_dir: str, primary: Optional[Side], name: str, whole: bool,
-            timeout: float) -> Side:
+            timeout: float, control: Optional[Mapping] = None) -> Side:
     """local_side() of a server that does not run."""
     try:
-        done = programs("pg_controldata", "-D", data_dir, timeout=timeout)
-        if done.rc != 0:
-            return Side(name=name, why=last_line(done))
-        control = parse_controldata(done.out)
+        if control is None:
+            done = programs("pg_controldata", "-D", data_dir, timeout=timeout)
+            if done.rc != 0:
+                return Side(name=name, why=said(done))
+            control = parse_controldata(done.out)
     except (HubError, ValueError) as error:
         return Side(name=name, why=str(error))
     label = read_text(os.path.join(data_dir, "backup_label"))
@@ -138,7 +152,7 @@ def stopped(programs: Programs, data_dir: str, primary: Optional[Side], name: st
     if side.timeline is None:
         return side
     side = replace(side, history=history_of(data_dir, side.timeline))
-    wal = Wal(programs, data_dir, control["segment_bytes"] or SEGMENT, timeout)
+    wal = Wal(programs, data_dir, control.get("segment_bytes") or SEGMENT, timeout)
     try:
         side = gone_on(wal, side)
         if whole:
@@ -175,10 +189,21 @@ class Wal:
         """Whether the segment with byte *place* of *timeline* is there."""
         return os.path.exists(os.path.join(self.folder, segment_name(timeline, place, self.segment)))
 
+    def stop(self, timeline: int, place: int) -> int:
+        """Where the segments end that are there without a gap from the one with *place* on."""
+        there = {first for tli, first in self.segments() if tli == timeline}
+        stop = place - place % self.segment
+        while stop in there:
+            stop += self.segment
+        return stop
+
     def dump(self, timeline: int, place: int, *more: str, timeout: Optional[float] = None) -> Completed:
-        """pg_waldump of *timeline* from the first record at or behind *place*; raises HubError."""
+        """pg_waldump of *timeline* from the first record at or behind *place*; raises HubError.
+
+        The segment with *place* must be there. For one that is missing pg_waldump waits 5 s, so it does not go so far.
+        """
         return self.programs("pg_waldump", "-p", self.folder, "-t", str(timeline), "-s", int_to_lsn(place) or "",
-                             *more, timeout=timeout or self.timeout)
+                             "-e", int_to_lsn(self.stop(timeline, place)) or "", *more, timeout=timeout or self.timeout)
 
     def beyond(self, side: Side, timeline: int, place: int) -> Tuple[Optional[bool], str]:
         """(whether there is a valid record at or behind *place* of *timeline*, why it is not known).
@@ -201,33 +226,37 @@ class Wal:
         records = [match for match in map(RECORD.match, done.out.splitlines()) if match]
         if records:
             return (lsn_to_int(records[0].group(4)) or 0) >= place, ""
-        if NOTHING.search(done.err) or MISSING.search(done.err):
+        if NOTHING.search(done.err):
             return False, ""
-        return None, last_line(done)
+        return None, said(done)
 
     def end(self, timeline: int, start: int, timeout: float) -> Tuple[Optional[int], str]:
         """(end of the last valid record of *timeline* at or behind *start*, why it is not known).
 
         *start* is the start or the end of a record; when there is none from there on, *start* is the end.
         """
+        if not self.has(timeline, start):
+            if start % self.segment:
+                return None, "%s is missing" % segment_name(timeline, start, self.segment)
+            return start, ""
         try:
             done = self.dump(timeline, start, "-q", timeout=timeout)
             if NOTHING.search(done.err):
                 return start, ""
-            match, missing = LAST.search(done.err), MISSING.search(done.err)
+            match = LAST.search(done.err)
             if match:
                 records = self.records(timeline, lsn_to_int(match.group(1)) or 0, "-n", "1")
-            elif missing:
+            elif done.rc == 0:
                 # The last segment is full, or the last record was to go on in one that is not there.
-                records = self.tail(timeline, start, (segment_parts(missing.group(1), self.segment) or (0, 0))[1])
+                records = self.tail(timeline, start, self.stop(timeline, start))
             else:
-                return None, last_line(done)
+                return None, said(done)
         except HubError as error:
             return None, error.message
         if not records:
             return start, ""
         place, length = lsn_to_int(records[-1].group(4)) or 0, int(records[-1].group(2))
-        if records[-1].group(1) == "XLOG" and records[-1].group(5).startswith("SWITCH"):
+        if switches(records[-1]):
             return (place // self.segment + 1) * self.segment, ""
         return max(start, record_end(place, length, self.segment)), ""
 
@@ -236,13 +265,18 @@ class Wal:
         return [item for item in map(RECORD.match, self.dump(timeline, place, *more).out.splitlines()) if item]
 
     def tail(self, timeline: int, start: int, stop: int) -> List[re.Match]:
-        """The last records before *stop*, the start of a segment that is not there; none when nothing starts there."""
-        for back in (BLOCK, 64 * BLOCK, self.segment):
-            place = max(start, stop - back)
-            found = self.records(timeline, place)
-            if found or place == start:
+        """The last records before *stop*, where the last segment ends, as far as they start behind *start*."""
+        for back, more in ((BLOCK, ()), (self.segment, ("--rmgr=XLOG",)), (64 * BLOCK, ()), (self.segment, ())):
+            found = self.records(timeline, max(start, stop - back), *more)
+            # Of one kind of records only that one is the last which gives up the rest of its segment.
+            if found and (not more or switches(found[-1])):
                 return found
         return self.records(timeline, start)
+
+
+def switches(record: re.Match) -> bool:
+    """Whether a record gives up the rest of its segment (pg_switch_wal)."""
+    return record.group(1) == "XLOG" and record.group(5).startswith("SWITCH")
 
 
 def record_end(start: int, length: int, segment: int = SEGMENT) -> int:
@@ -323,7 +357,7 @@ def remote_side(run: Callable, bin_dir: str, owner: str, conninfo: str, name: st
         def ask(commands: List[str]) -> List[str]:
             done = psql(run, bin_dir, words, commands, max(0.1, deadline - clock()), prefix=prefix, env=home)
             if done.rc != 0:
-                raise HubError(last_line(done))
+                raise HubError(said(done))
             return done.out.splitlines()
 
         lines = ask(["IDENTIFY_SYSTEM", "SHOW server_version_num", "SHOW transaction_read_only",
@@ -413,7 +447,7 @@ def forked_by(run: Callable, data_dir: str, bin_dir: str, owner: str, fork: Tupl
 # -- programs ----------------------------------------------------------------------------------------------------------
 
 def psql(run: Callable, bin_dir: str, conninfo: str, commands: List[str], timeout: float, stdin: Optional[str] = None,
-         prefix: Tuple[str, ...] = (), env: Optional[Dict[str, str]] = None) -> Completed:
+         prefix: Sequence[str] = (), env: Optional[Dict[str, str]] = None) -> Completed:
     """Completed of psql with *commands* (or *stdin*), with nothing of this process's environment and no psqlrc."""
     program = os.path.join(bin_dir, "psql") if bin_dir else ""
     argv = [program if program and os.path.exists(program) else which("psql") or "psql", "-XAtqw",
@@ -429,7 +463,7 @@ def quoted(value: str) -> str:
     return "'%s'" % value.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def last_line(done: Completed) -> str:
-    """The last line that a program said, which is its error."""
+def said(done: Completed) -> str:
+    """What a program that failed has said, in one line."""
     lines = [line.strip() for line in (done.err or done.out).splitlines() if line.strip()]
-    return lines[-1] if lines else "%s ended with %s" % (os.path.basename(done.argv[-1]), done.rc)
+    return "; ".join(lines[-3:]) if lines else "it ended with exit status %s and said nothing" % done.rc
