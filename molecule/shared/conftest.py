@@ -40,11 +40,11 @@ def report(kind, *arguments):
     return json.loads(lab(kind, "report", "--json", *arguments))
 
 
-def play(*options, playbook="upgrade-to-ha.yml", **environment):
+def play(*options, playbook="upgrade-to-ha.yml", inventory="inventories/lab/hosts.yml", **environment):
     """One run of a playbook as an operator runs it: (exit status, output)."""
     env = dict(os.environ, ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"), NO_COLOR="1", ANSIBLE_FORCE_COLOR="0",
                **environment)
-    done = subprocess.run(["ansible-playbook", "-i", "inventories/lab/hosts.yml", "playbooks/" + playbook, *options],
+    done = subprocess.run(["ansible-playbook", "-i", str(inventory), "playbooks/" + playbook, *options],
                           cwd=ROOT, env=env, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode, done.stdout
 

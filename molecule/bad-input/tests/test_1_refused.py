@@ -173,6 +173,27 @@ def test_firewall_drops_one_port(refused, hub2):
         assert "udp" not in done.output
 
 
+ALTER = "psql -XAtq -d postgres -c \"ALTER SYSTEM %s\" -c 'SELECT pg_reload_conf()'"
+
+
+def test_a_setting_of_long_ago_with_which_postgresql_would_not_start(refused, hub1):
+    """Nobody has restarted it since; the restart of an upgrade, or the next failover, would have found out."""
+    with broken(hub1, ALTER % "SET shared_buffers = '500GB'", ALTER % "RESET shared_buffers"):
+        refused("1 thing(s) must be put right first",
+                "hub1: PostgreSQL would not start again with what stands in its files: FATAL: could not map anonymous shared "
+                "memory: Cannot allocate memory (what has changed since it was started: shared_buffers: 128MB now, 500GB in",
+                "ALTER SYSTEM RESET NAME; then: SELECT pg_reload_conf() (SETTINGS_WONT_START)")
+
+
+def test_a_database_that_the_agent_could_not_ask(refused, hub1):
+    load = "; psql -XAtq -d postgres -c 'SELECT pg_reload_conf()'; sleep 1"
+    with broken(hub1, "sed -i '1i local all cfpostgres reject' %s/pg_hba.conf" % DATA + load,
+                "sed -i 1d %s/pg_hba.conf" % DATA + load):
+        refused("1 thing(s) must be put right first",
+                "hub1: asked as pacemaker's agent asks, PostgreSQL does not answer \"f\" or \"t\":",
+                "pg_hba.conf rejects connection", "As root this must print f or t: runuser cfpostgres -c", "(AGENT_SQL)")
+
+
 def test_unreachable_hub(refused):
     with laboratory(["pause", "hub2"], ["unpause", "hub2"]):
         refused("1 thing(s) must be put right first", "hub2: cannot be reached:",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from conftest import WORK, changed_tasks, play, recap, sql
+import yaml
+from conftest import ROOT, WORK, changed_tasks, play, recap, sql
 
 COROSYNC = "/etc/corosync/corosync.conf"
 HBA = WORK + "/state/pg/data/pg_hba.conf"
@@ -93,3 +94,20 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     assert starts(hub1) == started + 1, "one restart of the server that serves, for what waits for one"
     for hub in (hub1, hub2):
         assert hub.file(COROSYNC).contains("^# Managed by Ansible")
+
+
+def other_order(path, names):
+    """The lab's inventory with its hubs the other way round, under these names: {hub: name}. Returns its path."""
+    data = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text(encoding="utf-8"))
+    hosts = data["hubs"]["hosts"]
+    data["hubs"]["hosts"] = dict((names.get(hub, hub), hosts[hub]) for hub in reversed(list(hosts)))
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_the_other_order_and_other_names_in_the_inventory_change_nothing(hub1, hub2, tmp_path):
+    before = [running(hub) for hub in (hub1, hub2)], starts(hub1), hub1.file(COROSYNC).content_string
+    for names in ({}, {"hub1": "zebra", "hub2": "ape"}):
+        status, output = play(inventory=other_order(tmp_path / "hosts.yml", names))
+        assert (status, changed_tasks(output)) == (0, []), output[-3000:]
+    assert ([running(hub) for hub in (hub1, hub2)], starts(hub1), hub1.file(COROSYNC).content_string) == before
