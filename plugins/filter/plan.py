@@ -204,7 +204,7 @@ def pair_picture(cluster, the_plan, replication):
 
 
 def wayback_verdict(the_plan, before, answers, stage):
-    """See module_utils/wayback.py, judge."""
+    """See module_utils/wayback.py, judge. The plan is one of wayback_view."""
     return wayback.judge(the_plan, before, answers, stage)
 
 
@@ -377,7 +377,7 @@ class FilterModule:
                 "promote_stops": promote_stops, "promote_signs": promote_signs, "promote_unproved": promote_unproved,
                 "shared_here": shared_here, "return_plan": return_plan,
                 "failures_text": failures_text, "lead_plan": lead_plan,
-                "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
+                "wayback_view": wayback.view, "wayback_verdict": wayback_verdict, "wayback_text": wayback_text,
                 "running_values": running_values, "pg_ctl_words": pg_ctl_words, "unit_dropin": unit_dropin,
                 "pair_text": pair_text, "wanted_cib": wanted_cib,
                 "cib_without_parameters": cib_without_parameters, "cib_kept": cib_kept,

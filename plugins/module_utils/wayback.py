@@ -15,10 +15,22 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence 
 RUNS = ("active", "activating", "reloading")
 
 
+def view(plan):
+    """*plan* as this module wants it: "active" is the hub that served when the plan was made.
+
+    In the plan of a removal that is the hub that stays, which may be about to take over. Until it takes writes, the one
+    that handed over has the newest data.
+    """
+    serving = plan.get("serving")
+    if not serving or serving == plan["active"]:
+        return plan
+    return dict(plan, active=serving, passive=plan["active"])
+
+
 def judge(plan, before, answers, stage):
     """What is there and what may be done.
 
-    plan: see plan.make_plan. before: {host: result of hub_info when the plan was made}. answers: results of hub_info on
+    plan: see plan.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results of hub_info on
     each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its time;
     "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
     Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",

@@ -79,6 +79,23 @@ def fixture_old():
     return state
 
 
+def test_a_removal_whose_switchover_failed():
+    """hub1 handed over and was stopped cleanly, hub2 was not promoted, and the way back of the removal failed too."""
+    state = State(pair.running_pair())
+    state.plan = wayback.view(dict(state.plan, active="hub2", passive="hub1", serving="hub1"))
+    assert (state.plan["active"], state.plan["passive"]) == ("hub1", "hub2")
+    assert wayback.view(state.plan) == state.plan and wayback.view({"active": "hub1"}) == {"active": "hub1"}
+    state.cluster(maintenance=True)
+    state.postgres("hub1", "stopped", state="shut down", checkpoint_lsn="0/5000028")
+    state.postgres("hub2", "standby")
+    assert does(state) == "hold" and does(state, "held") == "start"
+    state.postgres("hub2", "stopped", state="in production", min_recovery_lsn="0/50000A0", min_recovery_timeline=2)
+    state.hub("hub2")["postgres"]["history"] = [{"timeline": 1, "lsn": "0/50000A0"}]
+    assert does(state, "held") == "nothing" and "hub2 was promoted to timeline 2" in state.text("held")
+    state.postgres("hub2", "primary")
+    assert does(state) == "nothing" and "takes writes on hub2" in state.text()
+
+
 def does(state, stage="look"):
     return state.judge(stage)["do"]
 
