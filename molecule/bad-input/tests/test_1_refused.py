@@ -180,8 +180,9 @@ def test_a_setting_of_long_ago_with_which_postgresql_would_not_start(refused, hu
     """Nobody has restarted it since; the restart of an upgrade, or the next failover, would have found out."""
     with broken(hub1, ALTER % "SET shared_buffers = '500GB'", ALTER % "RESET shared_buffers"):
         refused("1 thing(s) must be put right first",
-                "hub1: PostgreSQL would not start again with what stands in its files: FATAL: could not map anonymous shared "
-                "memory: Cannot allocate memory (what has changed since it was started: shared_buffers: 128MB now, 500GB in",
+                "hub1: PostgreSQL would not start again with what stands in its files: FATAL: could not map "
+                "anonymous shared memory: Cannot allocate memory (what has changed since it was started: "
+                "shared_buffers: 128MB now, 500GB in",
                 "ALTER SYSTEM RESET NAME; then: SELECT pg_reload_conf() (SETTINGS_WONT_START)")
 
 
@@ -191,7 +192,8 @@ def test_a_database_that_the_agent_could_not_ask(refused, hub1):
                 "sed -i 1d %s/pg_hba.conf" % DATA + load):
         refused("1 thing(s) must be put right first",
                 "hub1: asked as pacemaker's agent asks, PostgreSQL does not answer \"f\" or \"t\":",
-                "pg_hba.conf rejects connection", "As root this must print f or t: runuser cfpostgres -c", "(AGENT_SQL)")
+                "pg_hba.conf rejects connection", "As root this must print f or t: runuser cfpostgres -c",
+                "(AGENT_SQL)")
 
 
 def test_unreachable_hub(refused):

@@ -98,7 +98,8 @@ def test_a_password_or_a_strange_socket_is_no_answer(lab):
 @pytest.mark.parametrize("rc, out, err, answer, good", [
     (0, "f\n", "", "f", True), (0, "t\n", "", "t", True), (0, "f\n", "a warning\n", "f", True),
     (0, "f\nTime: 0.6 ms\n", "", "f Time: 0.6 ms", False), (0, "Welcome\nf\n", "", "Welcome f", False),
-    (0, "", "", "", False), (2, "", "psql: error: x\n", "psql: error: x", False), (1, "f\n", "", "exit status 1", False)])
+    (0, "", "", "", False), (2, "", "psql: error: x\n", "psql: error: x", False),
+    (1, "f\n", "", "exit status 1", False)])
 def test_what_the_agent_would_hear(rc, out, err, answer, good):
     asked = agent_sql.ask(lambda argv, **options: runner.Completed(argv, rc, out, err), ["runuser"])
     assert asked["answer"] == answer and (agent_sql.problem(asked) is None) is good
@@ -119,4 +120,5 @@ def test_the_socket_that_the_agent_is_told(setting, socket):
 
 def test_su_where_there_is_no_runuser():
     assert agent_sql.question("u", "/d", "/b", 5432, None, lambda path: False) == [
-        "su", "u", "-c", 'cd /d; %s /b/psql -X -p 5432 -U u postgres -U u -Atc "select pg_is_in_recovery()"' % agent_sql.CLEAN]
+        "su", "u", "-c",
+        'cd /d; %s /b/psql -X -p 5432 -U u postgres -U u -Atc "select pg_is_in_recovery()"' % agent_sql.CLEAN]

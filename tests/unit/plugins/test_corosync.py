@@ -122,7 +122,8 @@ def test_next_version_refuses_a_broken_file():
 def pair_text(ids=(1, 2), rings=(("0", "100"), ("1", "0"), ("2", "10")), version=3, names=("hub1", "hub2")):
     """A pair's corosync.conf with these node ids, and (ring number, third part of its network) as links."""
     nodes = "".join("node {\nnodeid: %s\nname: %s\n%s}\n" % (ids[number], name, "".join(
-        "ring%s_addr: 192.168.%s.%d\n" % (ring, part, 10 + number) for ring, part in rings)) for number, name in enumerate(names))
+        "ring%s_addr: 192.168.%s.%d\n" % (ring, part, 10 + number)
+        for ring, part in rings)) for number, name in enumerate(names))
     return "totem {\ncluster_name: cfcluster\nconfig_version: %d\n}\nnodelist {\n%s}\n" % (version, nodes)
 
 

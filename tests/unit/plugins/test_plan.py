@@ -1008,7 +1008,8 @@ def test_no_more_links_than_knet_has():
 
 def test_a_database_that_does_not_answer_the_agent_is_refused():
     for results, host in ((pair.results(), "hub1"), (pair.running_pair(), "hub2")):
-        results[host]["hub"]["postgres"]["agent_sql"] = {"answer": "f Time: 0.6 ms", "command": "runuser cfpostgres -c x"}
+        results[host]["hub"]["postgres"]["agent_sql"] = {
+            "answer": "f Time: 0.6 ms", "command": "runuser cfpostgres -c x"}
         (failure,) = make(results)["failures"]
         assert (failure["host"], failure["code"]) == (host, "AGENT_SQL")
         assert "f Time: 0.6 ms" in failure["problem"] and "runuser cfpostgres -c x" in failure["remedy"]
@@ -1068,7 +1069,8 @@ def test_the_trial_of_a_server_that_tells_no_size():
 def test_what_the_trial_says(trial, code, words):
     failures = make(with_pending(PENDING), trial=trial)["failures"]
     assert [(item["host"], item["code"]) for item in failures] == ([("hub1", code)] if code else [])
-    assert all(words in item["problem"] and "shared_buffers: 128MB now, 500GB in " + DATA in item["problem"] for item in failures)
+    assert all(words in item["problem"] and "shared_buffers: 128MB now, 500GB in " + DATA in item["problem"]
+               for item in failures)
 
 
 # --- what pacemaker would interrupt ------------------------------------------------------------------------------
@@ -1076,7 +1078,7 @@ def test_what_the_trial_says(trial, code, words):
 def test_what_pacemaker_would_interrupt_is_told_and_without_leave_refused():
     lines = ["restart cfpgsql:0 on hub1", "restart cfvirtip on hub1", "restart fence-hub1 on hub2"]
     found = make(pair.running_pair(), cib_simulation=lines)
-    assert found["failures"] == [] and found["cib_disrupts"] == lines[:2], "a device that is set up anew interrupts nobody"
+    assert found["failures"] == [] and found["cib_disrupts"] == lines[:2], "a device set up anew interrupts nobody"
     (failure,) = make(pair.running_pair(), cib_simulation=lines, allow_restart=False)["failures"]
     assert failure["code"] == "CIB_RESTARTS" and "restart cfpgsql:0 on hub1" in failure["problem"]
     assert make(pair.running_pair(), allow_restart=False)["failures"] == []
@@ -1090,7 +1092,8 @@ def test_an_address_that_is_to_be_another_one_is_taken_off_as_asked():
 
 # --- a pair keeps its order ---------------------------------------------------------------------------------------
 
-KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list", "nodes")
+KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list",
+        "nodes")
 
 
 def as_json(found):

@@ -48,7 +48,7 @@ def fixture_quick(lab, monkeypatch):
 
 @pytest.fixture(name="attempt")
 def fixture_attempt(lab, run_module, quick):
-    """attempt(text, **settings): the module's verdict with that text at the end of postgresql.conf; all is as it was then."""
+    """attempt(text, **settings): the module's verdict with that text at the end of postgresql.conf."""
     assert quick
     path = lab.primary.data + "/postgresql.conf"
     with open(path, encoding="utf-8") as handle:
@@ -96,7 +96,8 @@ def test_what_does_not_start_is_found_with_the_servers_own_words(attempt, text, 
 def test_alter_system_counts_and_what_will_be_written_counts_last(attempt):
     assert attempt(auto="shared_buffers = '500GB'\n")["started"] is False
     assert attempt("shared_buffers = 500GB\n", auto="shared_buffers = '32MB'\n")["started"] is True
-    assert attempt("max_wal_senders = 0\nwal_level = minimal\n", wal_level="replica", max_wal_senders="10")["started"] is True
+    found = attempt("max_wal_senders = 0\nwal_level = minimal\n", wal_level="replica", max_wal_senders="10")
+    assert found["started"] is True
 
 
 def test_what_the_live_server_has_for_itself_is_left_alone(attempt, lab):

@@ -195,7 +195,8 @@ def test_module_cib_takes_them_out_of_the_group():
     assert "fence-" not in after and "cfvirtip_2" not in after and 'id="cfvirtip"' in after
 
 
-@pytest.mark.parametrize("known, wanted", [(["hub2", "hub1"], "hub2 hub1"), ([], "hub1 hub2"), (["hub1", "hub3"], "hub1 hub2")])
+@pytest.mark.parametrize("known, wanted", [(["hub2", "hub1"], "hub2 hub1"), ([], "hub1 hub2"),
+                                           (["hub1", "hub3"], "hub1 hub2")])
 def test_node_list_keeps_its_order(known, wanted):
     results = pair.running_pair()
     results["hub1"]["hub"]["cluster"]["cib_node_list"] = known
