@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -15,6 +16,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import startup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings as variables
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 
 
@@ -38,6 +40,9 @@ def single_problems(the_plan, results):
     return removal.single_problems(the_plan, results)
 
 
+# What the roles note of a hub, in names that begin like the operator's.
+NOTED = ("hub_ha_read", "hub_ha_problems", "hub_ha_values", "hub_ha_checked", "hub_ha_probes", "hub_ha_client_read", "hub_ha_clients",
+         "hub_ha_third_read")
 WORDS = {"int": "a whole number", "bool": "yes or no", "str": "a text", "path": "a path", "list": "a list",
          "float": "a number", "dict": "a mapping"}
 # What the type alone does not say. Texts that end up in other programs' files must fit there.
@@ -55,7 +60,9 @@ PATTERNS = {
 def wrong_type(option, value):
     """What the value should be, or None when it is."""
     # The validator takes a mapping for a text, as it does for modules; here it is a slip of indentation.
-    nested = option.get("type", "str") in ("str", "path") and isinstance(value, (dict, list))
+    nested = option.get("type", "str") in ("str", "path") and isinstance(value, (dict, list)) or (
+        option.get("elements") == "str" and isinstance(value, list)
+        and any(isinstance(item, (dict, list)) for item in value))
     if not nested and not ArgumentSpecValidator({"value": dict(option, required=False)}).validate(
             {"value": value}).error_messages:
         return None
@@ -85,7 +92,7 @@ def option_problems(given, options):
         wanted = wrong_type(option, given[name]) or wrong_value(name, option, given[name])
         if wanted:
             about = option["description"]
-            value = "" if "password" in name else " and is %r" % (given[name],)
+            value = "" if variables.SECRET.search(name) else " and is " + variables.shown(name, given[name])
             found.append({"host": "all", "problem": "%s must be %s%s" % (name, wanted, value),
                           "remedy": "correct it. What it is: %s" % (about if isinstance(about, str) else about[0])})
     for name in sorted(set(given) - set(options)):
@@ -97,6 +104,44 @@ def option_problems(given, options):
         found.append({"host": "all", "problem": "%s alone is given" % " and ".join(tls),
                       "remedy": "give hub_ha_tls_certificate, hub_ha_tls_key and hub_ha_tls_ca together, or none"})
     return found
+
+
+def coerced(option, value):
+    """(whether the value fits the option of an argument spec, the value of its type)."""
+    if wrong_type(option, value):
+        return False, value
+    if option.get("type") == "raw":
+        return True, value
+    result = ArgumentSpecValidator({"value": dict(option, required=False)}).validate({"value": value})
+    return True, result.validated_parameters["value"]
+
+
+def materialised(value):
+    """The same as plain dicts and lists, each of Ansible's values looked at once."""
+    if isinstance(value, Mapping):
+        return dict((key, materialised(item)) for key, item in value.items())
+    return [materialised(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def pair_settings(hostvars, hosts, play, options):
+    """The operator's variables of all hubs at once: {"problems": failures as in make_plan, "values": {name: value of the
+    right type}, secrets left out}. See module_utils/hubha/pair/settings.py.
+
+    hostvars: Ansible's. play: {name: value} of what begins like ours and is set as the play sees it: also what is set
+    for no host, such as defaults and variables of plays. options: see option_problems.
+    """
+    # Ansible's own containers look at each value at each access.
+    options, play, own = materialised(options), materialised(play), {}
+    for host in hosts:
+        here = hostvars[host]  # gathers all of the host's variables anew each time
+        own[host] = dict((name, materialised(here[name])) for name in list(here) if name in play or (
+            re.match("hub_ha_.", name) and name not in NOTED))
+    everywhere = dict((name, value) for name, value in play.items() if not any(name in item for item in own.values()))
+    found = variables.settings(dict((host, dict(everywhere, **own[host])) for host in hosts), options, coerced)
+    problems = option_problems(found.common, options)
+    for host in hosts:
+        problems += [dict(item, host=host) for item in option_problems(found.own[host], options)]
+    return {"problems": problems + [item.to_dict() for item in found.problems], "values": found.values}
 
 
 def preflight_text(the_plan):
@@ -364,7 +409,7 @@ class FilterModule:
         """Name to function."""
         return {"removal_plan": removal_plan, "switch_problems": switch_problems, "single_problems": single_problems,
                 "make_plan": make_plan, "preflight_text": preflight_text, "corosync_version": corosync_version,
-                "option_problems": option_problems, "firewall_text": firewall_text,
+                "option_problems": option_problems, "pair_settings": pair_settings, "firewall_text": firewall_text,
                 "install_first": install_first, "package_layout": package_layout, "package_made": package_made,
                 "full_backup_plan": full_backup_plan, "full_backup_text": full_backup_text,
                 "saved_paths": saved_paths, "restored_paths": restored_paths, "restored_exactly": restored_exactly,

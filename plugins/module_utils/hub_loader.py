@@ -25,6 +25,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import without_libpq_environment
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, control, look
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import history as histories
@@ -48,6 +49,7 @@ AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
 UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend",) + rpm_loader.LOCKS
+SSH_KEYS = "/etc/ssh/ssh_host_*_key.pub"  # public
 LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
@@ -66,7 +68,7 @@ SELECT json_build_object(
  'settings', (SELECT json_object_agg(name, json_build_object('setting', setting, 'context', context,
      'pending_restart', pending_restart, 'source', source, 'sourcefile', sourcefile))
      FROM pg_settings WHERE name IN (%s)),
- 'roles', (SELECT json_agg(rolname) FROM pg_roles WHERE rolreplication),
+ 'roles', (SELECT json_agg(%s) FROM pg_roles r WHERE r.rolname !~ '^pg_'),
  'slots', (SELECT json_agg(slot_name) FROM pg_replication_slots),
  'slots_lost', (SELECT json_agg(slot_name) FROM pg_replication_slots WHERE wal_status = 'lost'),
  'streaming', (SELECT json_agg(application_name) FROM pg_stat_replication WHERE state = 'streaming'),
@@ -84,7 +86,7 @@ SELECT json_build_object(
                 FROM pg_hba_file_rules WHERE error IS NOT NULL
                 -- a remark, no mistake: TLS is about to be switched on
                 AND error <> 'hostssl record cannot match because SSL is disabled'));
-""" % ", ".join("'%s'" % name for name in SETTINGS)
+""" % (", ".join("'%s'" % name for name in SETTINGS), role.FACTS)
 
 
 def sha256(path):
@@ -584,6 +586,9 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
         "kept_addresses": hub_model.kept_addresses(read_text(layouts.KEPT_UNIT)),
+        "machine": {"id": (read_text("/etc/machine-id") or "").strip(),
+                    "ssh_keys": sorted((read_text(path) or "").split(None, 2)[1] for path in glob.glob(SSH_KEYS)
+                                       if len((read_text(path) or "").split(None, 2)) > 1)},
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

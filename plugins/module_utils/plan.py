@@ -15,7 +15,8 @@ import re
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
     cib_model, firewall_model, hub_model, install, platforms, portal, wanted_cib)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Problem, Report
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, conninfo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
@@ -975,6 +976,36 @@ def check_hub_list(infos, active, settings, report):
                         "-e hub_ha_accept_hub_keys=%s" % name)
 
 
+def check_replication_user(infos, active, settings, report):
+    """Standbys connect as a role of their own: one that exists and is not ours would lose its other rights."""
+    server, layout = infos[active]["postgres"]["server"] or {}, infos[active]["layout"]
+    problem = role.check(active, settings.get("replication_user") or "", server.get("roles"),
+                         role.RESERVED + (layout["db_user"],))
+    if problem:
+        report.add(problem)
+
+
+def check_copies(infos, report):
+    """A hub that was made as a copy of the other one's machine: what tells them apart is the same on both."""
+    first, second = list(infos)
+    keys = [infos[host]["cfengine"]["key_digest"] for host in (first, second)]
+    machines = [infos[host].get("machine") or {"id": "", "ssh_keys": []} for host in (first, second)]
+    same = [words for words, found in (
+        ("machine id", machines[0]["id"] and machines[0]["id"] == machines[1]["id"]),
+        ("SSH host keys", set(machines[0]["ssh_keys"]) & set(machines[1]["ssh_keys"]))) if found]
+    renew = ("rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup; rm -f /etc/ssh/ssh_host_* && "
+             "ssh-keygen -A; then boot it")
+    if keys[0] and keys[0] == keys[1]:
+        report.add(Problem(
+            "HUB_COPIED", second, "it has the host key of %s (%s): it is a copy of that machine%s" % (
+                first, keys[0], ", with the same %s too" % " and ".join(same) if same else ""),
+            "make one of the two a machine of its own, the one that is not active: rm %s/localhost.* there, and %s. Its "
+            "database is moved aside, not copied; see docs/operate.md" % (infos[first]["layout"]["ppkeys"], renew)))
+    elif same:
+        report.warn(second, "it has the same %s as %s, as a copy of its machine has. On the one that is not active: %s"
+                    % (" and ".join(same), first, renew))
+
+
 def check_acl(infos, active, report):
     """Role hub sets acl in def.json, and then a list in the policy itself counts no more."""
     info = infos[active]
@@ -1086,6 +1117,8 @@ def make_plan(results, settings, probes=None):
     check_hub_list(infos, active, settings, report)
     check_policy(infos, active, settings, report)
     check_acl(infos, active, report)
+    check_replication_user(infos, active, settings, report)
+    check_copies(infos, report)
     missing = missing_packages(infos, needed)
     check_package_on_a_pair(infos, missing, report)
     portal.check(infos, active, passive, report)

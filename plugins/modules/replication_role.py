@@ -11,6 +11,8 @@ version_added: "1.0.0"
 description:
   - Makes sure that a role with LOGIN and REPLICATION, and no other right, exists and has the given password.
   - Runs on the primary, over the local socket. On a standby it is refused.
+  - A role that exists and is not the one that this module makes (by its comment, or by having exactly these rights) is
+    refused, and not dropped either.
   - The password is turned into a SCRAM-SHA-256 verifier on the host by the module, so the server and its logs never see
     it. A password that is stored with MD5, or not at all, counts as different.
 options:
@@ -104,6 +106,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role as roles
 
 # Column of pg_roles, wanted value, word of ALTER ROLE for it.
 ATTRIBUTES = (
@@ -133,8 +136,9 @@ def identifier(name):
 def query(name):
     """SQL that returns the server's state and the role as one JSON object."""
     return QUIET + """SELECT json_build_object('in_recovery', pg_is_in_recovery(), 'role',
-  (SELECT to_jsonb(a) FROM pg_authid a WHERE a.rolname = %s));
-""" % literal(name)
+  (SELECT to_jsonb(a) FROM pg_authid a WHERE a.rolname = %s), 'facts',
+  (SELECT %s FROM pg_authid r WHERE r.rolname = %s));
+""" % (literal(name), roles.FACTS, literal(name))
 
 
 def plan(role, name, password):
@@ -165,7 +169,10 @@ def plan(role, name, password):
         words.append("PASSWORD %s" % literal(scram.verifier(password)))
     statements = []
     if words:
+        # Its comment tells it from others for ever, whatever becomes of its rights.
         statements.append("%s ROLE %s %s;" % ("CREATE" if role is None else "ALTER", identifier(name), " ".join(words)))
+    if role is None:
+        statements.append("COMMENT ON ROLE %s IS %s;" % (identifier(name), literal(roles.MARK)))
     return {"statements": statements, "created": role is None, "password_changed": set_password,
             "before": before, "after": after}
 
@@ -185,6 +192,13 @@ def ask(postgres, sql, params, connection):
     return answer
 
 
+def check_ours(facts, params):
+    """Raises HubError when the role exists and is somebody else's. facts: roles.FACTS, None when there is none."""
+    problem = roles.check("this hub", params["name"], [facts] if facts else [], (params["login_role"],))
+    if problem:
+        raise HubError("%s -- %s" % (problem.problem, problem.remedy), code=problem.code)
+
+
 def connection_of(params):
     """How to reach the server, as Postgres.sql takes it."""
     return dict(((key, params[key]) for key in ("database", "socket_dir", "port")), user=params["login_role"])
@@ -197,8 +211,10 @@ def remove(postgres, params, check_mode):
     slots = ", ".join(literal(slot) for slot in params["slots"]) or "NULL"
     answer = ask(postgres, """SELECT json_build_object('in_recovery', pg_is_in_recovery(),
   'role', (SELECT count(*) FROM pg_roles WHERE rolname = %s),
+  'facts', (SELECT %s FROM pg_roles r WHERE r.rolname = %s),
   'slots', (SELECT json_agg(slot_name ORDER BY slot_name) FROM pg_replication_slots WHERE slot_name IN (%s)));
-""" % (literal(name), slots), params, connection)
+""" % (literal(name), roles.FACTS, literal(name), slots), params, connection)
+    check_ours(answer.get("facts"), params)
     steps = [("slot " + slot, "SELECT pg_drop_replication_slot(%s);" % literal(slot)) for slot in answer["slots"] or []]
     if answer["role"]:
         steps.append(("role " + name, "DROP ROLE %s;" % identifier(name)))
@@ -222,6 +238,7 @@ def ensure(postgres, params, check_mode):
     except ValueError as error:
         raise HubError("The name or the password of the replication role cannot be used: %s." % error)
     answer = ask(postgres, query(name), params, connection)
+    check_ours(answer.get("facts"), params)
     steps = plan(answer["role"], name, password)
     if steps["statements"] and not check_mode:
         try:

@@ -225,6 +225,7 @@ def enterprise_blanks(installed=False):
         info["layout"] = copy.deepcopy(LAYOUTS["enterprise"])
         if installed:
             enterprise(info)
+            info["cfengine"]["key_digest"] = "SHA=" + info["uname"][-1] * 64
         else:
             info["packages"]["cfengine-nova-hub"] = {"installed": "", "candidate": "3.24.1-1"}
     return infos

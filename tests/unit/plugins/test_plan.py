@@ -908,6 +908,43 @@ def address(interface, text, prefix, network):
     return {"interface": interface, "address": text, "prefix": prefix, "network": network, "secondary": False}
 
 
+@pytest.mark.parametrize("user, change, words", [
+    ("hub_ha_repl", None, None), ("hub_ha_repl", {"replication": True}, None),
+    ("hub_ha_repl", {"replication": True, "super": True,
+                     "comment": "cfengine.hub_ha: standbys connect as this role"}, None),
+    ("root", None, "is root, a role of the hub itself"), ("cfmpuser", None, "is cfmpuser, a role of the hub itself"),
+    ("cfpostgres", None, "a role of the hub itself"), ("pg_monitor", None, "a role of the hub itself"),
+    ("barman", {"replication": True, "super": True}, "names barman, which is another role: it is a superuser"),
+    ("mine", {"replication": True, "owns": 3}, "owns 3 objects"),
+    ("mine", {"replication": True, "member_of": ["team"]}, "is a member of team"), ("mine", {}, "may not replicate")])
+def test_the_role_of_standbys_is_nobody_elses(user, change, words):
+    results = pair.results()
+    if change is not None:
+        results["hub1"]["hub"]["postgres"]["server"]["roles"].append(pair.role(user, **change))
+    failures = make(results, replication_user=user)["failures"]
+    assert [item["code"] for item in failures] == (["ROLE_FOREIGN"] if words else [])
+    assert not words or words in failures[0]["problem"]
+
+
+def test_a_copy_of_the_first_hub_is_refused():
+    results = pair.results()
+    one, two = (results[name]["hub"] for name in ("hub1", "hub2"))
+    one["machine"] = {"id": "3f", "ssh_keys": ["A", "B"]}
+    two["machine"] = {"id": "4f", "ssh_keys": ["C"]}
+    assert make(results)["failures"] == [] and make(results)["warnings"] == make()["warnings"]
+    two["machine"] = {"id": "3f", "ssh_keys": ["B"]}
+    found = make(results)
+    assert found["failures"] == []
+    assert "same machine id and SSH host keys as hub1" in found["warnings"][-1]["problem"]
+    two["cfengine"]["key_digest"] = one["cfengine"]["key_digest"]
+    failure = make(results)["failures"][0]
+    assert (failure["code"], failure["host"]) == ("HUB_COPIED", "hub2")
+    assert "with the same machine id and SSH host keys too" in failure["problem"]
+    assert "rm /var/lib/cfengine3/ppkeys/localhost.*" in failure["remedy"]
+    two["machine"] = one["machine"] = {"id": "", "ssh_keys": []}
+    assert "too" not in make(results)["failures"][0]["problem"]
+
+
 def test_shared_networks():
     infos = {"hub1": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"),
                                     address("a", "10.0.0.7", 24, "10.0.0.0/24"),
@@ -942,18 +979,18 @@ def test_a_bridge_that_each_hub_has_for_itself_is_no_network_between_them(interf
 
 
 def test_an_address_that_both_hubs_have_does_not_hide_their_own():
-    infos = {"hub1": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"), address("a", "10.0.0.7", 24, "10.0.0.0/24")]},
-             "hub2": {"addresses": [address("a", "10.0.0.1", 24, "10.0.0.0/24"), address("a", "10.0.0.8", 24, "10.0.0.0/24")]}}
-    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [{"hub1": "10.0.0.7", "hub2": "10.0.0.8"}]
+    infos = dict((host, {"addresses": [address("a", text, 24, "10.0.0.0/24") for text in ("10.0.0.1", own)]})
+                 for host, own in (("hub1", "10.0.0.7"), ("hub2", "10.0.0.8")))
+    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [
+        {"hub1": "10.0.0.7", "hub2": "10.0.0.8"}]
 
 
 def test_addresses_that_end_by_themselves_are_nobodys():
     def seen(last):
         """As `ip -j addr` of Linux with privacy extensions."""
         return hub_model.addresses([{"ifname": "eth0", "addr_info": [
-            {"family": "inet6", "local": "2001:db8::aa%d" % last, "prefixlen": 64, "scope": "global", "temporary": True},
-            {"family": "inet6", "local": "2001:db8::dead:%d" % last, "prefixlen": 64, "scope": "global", "deprecated": True},
-            {"family": "inet6", "local": "2001:db8::%d" % last, "prefixlen": 64, "scope": "global", "mngtmpaddr": True}]}])
+            {"family": "inet6", "local": "2001:db8::%s%d" % (text, last), "prefixlen": 64, "scope": "global", mark: True}
+            for text, mark in (("aa", "temporary"), ("dead:", "deprecated"), ("", "mngtmpaddr"))]}])
 
     infos = {"hub1": {"addresses": seen(10)}, "hub2": {"addresses": seen(11)}}
     assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [

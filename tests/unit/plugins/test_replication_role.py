@@ -91,7 +91,8 @@ def test_every_name(lab, name):
 
 
 def test_attributes_are_mended_and_shown(lab):
-    lab.primary.sql("CREATE ROLE drift SUPERUSER CREATEDB NOLOGIN PASSWORD 'secret' VALID UNTIL '2020-01-01'")
+    ensure(lab, "secret", name="drift")
+    lab.primary.sql("ALTER ROLE drift SUPERUSER CREATEDB NOLOGIN NOREPLICATION VALID UNTIL '2020-01-01'")
     predicted = ensure(lab, "secret", name="drift", check_mode=True)
     result = ensure(lab, "secret", name="drift")
     assert predicted == result and result["changed"] and not result["password_changed"] and not result["created"]
@@ -103,6 +104,36 @@ def test_attributes_are_mended_and_shown(lab):
     assert lab.primary.sql("SELECT rolsuper, rolcreatedb, rolcanlogin, rolreplication, rolvaliduntil FROM pg_roles "
                            "WHERE rolname = 'drift'") == "f|f|t|t|infinity"
     assert not ensure(lab, "secret", name="drift")["changed"]
+
+
+@pytest.mark.parametrize("make, words", [
+    ("SUPERUSER REPLICATION LOGIN", "is a superuser"), ("LOGIN", "may not replicate"),
+    ("REPLICATION", "may not log in"), ("LOGIN REPLICATION CREATEDB", "may create databases"),
+    ("LOGIN REPLICATION CREATEROLE", "may create roles"), ("LOGIN REPLICATION BYPASSRLS", "bypasses row security"),
+    ("LOGIN REPLICATION; CREATE TABLE theirs (); ALTER TABLE theirs OWNER TO somebody", "owns 1 objects"),
+    ("LOGIN REPLICATION; CREATE ROLE team; GRANT team TO somebody", "is a member of team")])
+def test_a_role_of_somebody_elses_is_left_alone(lab, make, words):
+    """Its rights would be gone, and its password another one."""
+    lab.primary.sql("CREATE ROLE somebody " + make)
+    try:
+        before = lab.primary.sql("SELECT a::text FROM pg_authid a WHERE rolname = 'somebody'")
+        for check_mode in (True, False):
+            with pytest.raises(runner.HubError, match=words) as error:
+                ensure(lab, "secret", name="somebody", check_mode=check_mode)
+        assert "give another name" in error.value.message and error.value.details["code"] == "ROLE_FOREIGN"
+        with pytest.raises(runner.HubError, match=words):
+            replication_role.remove(Postgres(runner.local_runner, lab.bin), {
+                "name": "somebody", "database": "postgres", "socket_dir": lab.primary.home, "port": lab.primary.port,
+                "login_role": "root", "slots": []}, False)
+        assert lab.primary.sql("SELECT a::text FROM pg_authid a WHERE rolname = 'somebody'") == before
+    finally:
+        lab.primary.sql("DROP TABLE IF EXISTS theirs; DROP ROLE somebody; DROP ROLE IF EXISTS team")
+
+
+def test_the_hubs_own_role_is_left_alone(lab):
+    with pytest.raises(runner.HubError, match="a role of the hub itself"):
+        ensure(lab, "secret", name="root")
+    assert lab.primary.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'root'") == "t"
 
 
 @pytest.mark.parametrize("stored", ["SET password_encryption = 'md5'; ALTER ROLE old PASSWORD 'secret'",
