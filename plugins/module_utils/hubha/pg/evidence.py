@@ -192,7 +192,7 @@ def relation(mine: Side, primary: Side) -> Relation:
         return same_timeline(mine, primary, me, other)
     switch = histories.left_at(primary.history, mine.timeline)
     if switch is not None and mine.history == histories.before(primary.history, mine.timeline):
-        return older_timeline(mine, primary, me, other, switch)
+        return older_timeline(mine, primary, other, switch)
     if histories.left_at(mine.history, primary.timeline) is not None \
             and primary.history == histories.before(mine.history, primary.timeline):
         return Relation(Kind.AHEAD_OF_FORK, (
@@ -256,7 +256,7 @@ def same_timeline(mine: Side, primary: Side, me: str, other: str) -> Relation:
         "%s: %s, %s is at %s" % (where, told, other, text_of(primary.end)),), place)
 
 
-def older_timeline(mine: Side, primary: Side, me: str, other: str, switch: int) -> Relation:
+def older_timeline(mine: Side, primary: Side, other: str, switch: int) -> Relation:
     """relation() of a side on a timeline that the primary's line has left at *switch*."""
     fork = (mine.timeline, switch)
     turned = "%s left timeline %d at %s" % (other, mine.timeline, text_of(switch))
