@@ -15,6 +15,9 @@ description:
     identity and version, the passfile, the space. Then the replication slot is made, the copy goes into a new directory
     beside the data directory, and the two are swapped by a rename.
   - A running database is never touched, a primary is never overwritten, and a database is never deleted.
+  - A stopped database of the same system is compared with the primary, by timelines and by the end of its WAL. One that
+    holds nothing which the primary lacks needs no copy, whether it was a standby or a primary, and gets
+    C(standby.signal) when that is missing. One of which this is not proven is refused.
   - While it runs as a task, a line with percentage, rate and remaining time is shown every few seconds.
   - A run that was cut off, even by SIGKILL or power loss, is finished or cleaned up by the next one. A second run while
     the first one still works waits for it.
@@ -216,7 +219,8 @@ slot_action:
   sample: created
 kind:
   description:
-    - Which error it was, for programs. Such as V(primary), V(foreign), V(password), V(pg_hba), V(tls), V(space).
+    - Which error it was, for programs.
+    - Such as V(primary), V(forked), V(foreign), V(password), V(pg_hba), V(tls), V(space).
   returned: failure
   type: str
   sample: primary
@@ -656,7 +660,11 @@ class BaseBackup:
         """The result for a database that can follow; with *signal* it gets the file that makes it do so."""
         if signal and not self.check_mode:
             self.make_signal(self.data_dir)
-        return self.present(facts, changed=signal)
+        if not signal:
+            return self.present(facts)
+        diff = {"before": "%s has no standby.signal: it would start as a primary\n" % self.data_dir,
+                "after": "%s has standby.signal: it is a standby of the primary\n" % self.data_dir}
+        return self.present(facts, changed=True, diff=diff)
 
     def make_signal(self, folder):
         """standby.signal in *folder*."""
