@@ -8,10 +8,9 @@ import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import (
-    CHILDREN, COROSYNC, DAEMONS, DROP_ADDRESSES, GONE, KILL, LOG, LOOK, PACEMAKERD, PRIMARY, RESTART, RUNNING, STANDBY,
-    STOPPED, STOP_POSTGRES, TRACED, Limits, Look, Observation, Unit, idle_reason)
+    CHILDREN, CONTROLD, COROSYNC, DAEMONS, DROP_ADDRESSES, GONE, KILL, LOG, LOOK, PACEMAKERD, PRIMARY, RESTART, RUNNING,
+    STANDBY, STOPPED, STOP_POSTGRES, TRACED, Limits, Look, Observation, Unit, idle_reason)
 
-CONTROLD = "pacemaker-controld"
 ACTIVE, FAILED = Unit("active", "success", 0), Unit("failed", "signal", 9)
 ENDING, ENDED = Unit("deactivating", "success", 0), Unit("inactive", "success", 0)
 UNKNOWN = {"corosync": ACTIVE, "pacemaker": ACTIVE}
@@ -33,7 +32,7 @@ class Hub:
             self.silent = self.silent + seconds if self.stuck else 0.1
         for action in self.machine.step(Observation(self.now, dict(self.daemons), self.silent, self.postgres,
                                                     self.absent,
-                                                    self.look, self.restart)):
+                                                    self.look, self.restart, self.controller, self.peer)):
             if action.kind == LOOK:
                 if self.units != "silent":
                     self.look = Look(self.now, self.units, self.idle)
@@ -46,6 +45,7 @@ class Hub:
                 self.restart = "running"
 
     stuck = False
+    controller, peer = 77, False
 
     def pass_time(self, seconds):
         for dummy in range(int(round(seconds / 0.2))):
@@ -116,6 +116,60 @@ def test_a_stopped_child_that_does_not_come_back():
     hub.daemons[CONTROLD] = GONE
     hub.pass_time(3)
     assert hub.kinds() == [KILL, STOP_POSTGRES, DROP_ADDRESSES, RESTART]
+
+
+def test_a_controller_that_ends_gives_the_role_away_and_so_the_hub_stops_at_once():
+    """The other hub takes over though the next controller is there in a moment."""
+    hub = Hub()
+    hub.peer = True
+    hub.pass_time(1)
+    hub.fault, hub.controller = hub.now, 78
+    hub.pass_time(2)
+    assert hub.kinds() == [STOP_POSTGRES, DROP_ADDRESSES, RESTART] and hub.when(STOP_POSTGRES)[0] <= 0.6
+    assert hub.actions[-1].wait and not hub.actions[-1].corosync
+
+
+def test_a_controller_that_is_gone_is_not_waited_for():
+    hub = Hub()
+    hub.peer = True
+    hub.break_it(pacemaker_controld=GONE)
+    hub.pass_time(1)
+    assert STOP_POSTGRES in hub.kinds()
+
+
+def test_a_stopped_controller_is_not_killed_where_that_gives_the_role_away():
+    hub = Hub()
+    hub.peer = True
+    hub.break_it(pacemaker_controld=STOPPED)
+    hub.pass_time(3)
+    assert hub.kinds() == [STOP_POSTGRES, DROP_ADDRESSES, RESTART] and hub.when(STOP_POSTGRES)[0] <= 2.4
+
+
+@pytest.mark.parametrize("postgres, peer", [(STANDBY, True), (PRIMARY, False)])
+def test_a_new_controller_of_a_standby_or_of_a_hub_alone_changes_nothing(postgres, peer):
+    hub = Hub(postgres)
+    hub.peer = peer
+    hub.pass_time(1)
+    hub.controller = 78
+    hub.pass_time(20)
+    assert hub.kinds() == []
+
+
+def test_a_new_controller_after_a_planned_stop_is_no_trouble():
+    hub = broken(5, postgres="none", units={"corosync": ENDED, "pacemaker": ENDED}, **everything(GONE))
+    hub.break_it(**everything(RUNNING))
+    hub.controller, hub.peer, hub.postgres, hub.units = 99, True, PRIMARY, dict(UNKNOWN)
+    hub.pass_time(20)
+    assert hub.kinds() == []
+
+
+def test_a_controller_that_ends_in_maintenance_is_left_to_whoever_works_there():
+    hub = Hub()
+    hub.peer, hub.idle = True, "maintenance"
+    hub.pass_time(1)
+    hub.controller = 78
+    hub.pass_time(20)
+    assert hub.kinds() == []
 
 
 def test_a_debugger_is_left_alone():

@@ -14,11 +14,13 @@ from xml.etree import ElementTree
 
 COROSYNC = "corosync"
 PACEMAKERD = "pacemakerd"
-CHILDREN = ("pacemaker-based", "pacemaker-controld", "pacemaker-attrd", "pacemaker-execd", "pacemaker-fenced",
+CONTROLD = "pacemaker-controld"
+CHILDREN = ("pacemaker-based", CONTROLD, "pacemaker-attrd", "pacemaker-execd", "pacemaker-fenced",
             "pacemaker-schedulerd")
 DAEMONS = (COROSYNC, PACEMAKERD) + CHILDREN
 
-RUNNING, STOPPED, TRACED, GONE, SILENT = "running", "stopped", "traced", "gone", "silent"
+RUNNING, STOPPED, TRACED, GONE = "running", "stopped", "traced", "gone"
+SILENT, REPLACED = "silent", "replaced"  # troubles of what runs
 PRIMARY, STANDBY, NO_SERVER = "primary", "standby", "none"
 
 # Action kinds.
@@ -96,6 +98,7 @@ class Observation:
     message back; None when it never has in this life of corosync. postgres: PRIMARY, STANDBY or NO_SERVER.
     peer_absent_since: when the other hub was first missed in the membership, None while it is there or is not known
     about; stays as it was when corosync goes. look: the newest answer. restart: "", "running", "done" or "failed".
+    controller: process id of pacemaker-controld. peer_here: the other hub is in the membership, and a pacemaker on it.
     """
 
     now: float
@@ -105,6 +108,13 @@ class Observation:
     peer_absent_since: Optional[float] = None
     look: Optional[Look] = None
     restart: str = ""
+    controller: int = 0
+    peer_here: bool = False
+
+    @property
+    def gives_way(self) -> bool:
+        """Whether the other hub takes over as soon as this one's controller ends, however short."""
+        return self.postgres == PRIMARY and self.peer_here
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,8 @@ class Guard:
     alone: bool = False
     began: float = 0.0
     noted: str = ""
+    controller: int = 0
+    replaced: bool = False  # the controller is another one than before, and that has not been judged yet
 
     def __post_init__(self) -> None:
         if self.armed:  # by the guard that was here before: what was there then is to be there
@@ -175,13 +187,22 @@ class Guard:
         if seen.daemons.get(COROSYNC) == RUNNING and seen.silent is not None \
                 and min(seen.silent, seen.now - self.resumed) > self.limits.silent:
             now.append((COROSYNC, SILENT))
+        if seen.daemons.get(CONTROLD) == RUNNING and seen.controller not in (0, self.controller):
+            self.replaced = bool(self.controller)
+            self.controller = seen.controller
+        if self.replaced and seen.gives_way:
+            now.append((CONTROLD, REPLACED))
         self.since = dict((key, self.since.get(key, seen.now)) for key in now)
         return self.since
 
-    def limit(self, name: str, state: str) -> float:
-        """How long that may last."""
-        if state == SILENT:
-            return 0.0  # measured already
+    def limit(self, name: str, state: str, gives_way: bool) -> float:
+        """How long that may last.
+
+        A controller that ends is a hub that is lost, for the other hub's pacemaker: it forgets what runs here and takes
+        over, even if the next controller is there at once. So the hub stops at once, not when it is told to.
+        """
+        if state in (SILENT, REPLACED) or (name, state, gives_way) == (CONTROLD, GONE, True):
+            return 0.0
         if state == STOPPED:
             return self.limits.child_stopped if name in CHILDREN else self.limits.daemon_stopped
         if name == COROSYNC:
@@ -197,8 +218,9 @@ class Guard:
             return []
         actions = [Action(LOOK)]
         overdue = [(name, state) for (name, state), since in troubles.items()
-                   if seen.now - since >= self.limit(name, state)]
-        mild = [name for name, state in overdue if state == STOPPED and name in CHILDREN and name not in self.killed]
+                   if seen.now - since >= self.limit(name, state, seen.gives_way)]
+        mild = [name for name, state in overdue if state == STOPPED and name in CHILDREN and name not in self.killed
+                and not (name == CONTROLD and seen.gives_way)]
         if overdue and len(mild) == len(overdue):
             look = self.answer(seen, min(troubles.values()))
             if look is not None and look.idle is None:
@@ -225,6 +247,7 @@ class Guard:
         if look is None:
             return []
         what = ", ".join("%s is %s" % item for item in overdue)
+        self.replaced = False
         if not self.armed:
             return self.note("%s; pacemaker has not run since the guard was started: nothing is done" % what)
         if look.idle is not None:
@@ -264,6 +287,7 @@ class Guard:
         self.since.clear()
         self.killed.clear()
         self.phase = "watch"
+        self.controller, self.replaced = 0, False
 
     def fail_stop(self, seen: Observation, reason: str, corosync: bool) -> List[Action]:
         """First the hub stops serving, then its daemons are started again."""
@@ -303,6 +327,7 @@ class Guard:
         if not down and seen.silent is not None and seen.silent < self.limits.silent:
             took = seen.now - self.began
             self.phase, self.noted = "watch", ""
+            self.controller, self.replaced = seen.controller, False
             self.since.clear()
             self.resumed = seen.now
             return [Action(LOG, "the cluster's daemons are back %.1f s after the guard has stopped them" % took)]

@@ -91,6 +91,7 @@ class Channel:
         self.nodeid = 0
         self.ending = False
         self.ended = threading.Event()
+        self.seen = False  # whether the membership has ever been looked at
 
     def run(self) -> None:
         """Until the guard ends."""
@@ -150,10 +151,16 @@ class Channel:
         if number == self.asking:
             self.claim, self.asking = found, 0
 
+    @property
+    def peer_here(self) -> bool:
+        """Whether the other hub is known to be in the membership now."""
+        return self.connected and self.seen and self.peer_absent_since is None
+
     def presence(self, members: Optional[cpg.Members]) -> None:
         """Whether the other hub is there, by its pacemaker or its guard."""
         if members is None:
             return
+        self.seen = True
         if self.peer_guard or any(nodeid != self.nodeid for nodeid, dummy in members):
             self.peer_absent_since = None
         elif self.peer_absent_since is None:
@@ -215,6 +222,7 @@ class Service:
         self.attributes = tell.Attributes()
         self.attributes.want(pair.node, tell.GUARD, "running")
         self.guardless = 0.0
+        self.goes_on = ""
 
     @staticmethod
     def was_armed() -> bool:
@@ -282,7 +290,8 @@ class Service:
         brought = self.channel.brought
         return decide.Observation(
             now, self.daemons.states(now), None if brought is None else now - brought, self.channel.role,
-            self.channel.peer_absent_since, self.looked, self.restarting)
+            self.channel.peer_absent_since, self.looked, self.restarting, self.daemons.pid(decide.CONTROLD),
+            self.channel.peer_here)
 
     def turn(self) -> None:
         """One turn of the loop."""
@@ -301,7 +310,10 @@ class Service:
         if self.server.role() != decide.PRIMARY:
             return
         if verdict.name == self.pair.node:
-            log("two primaries: %s: this hub goes on" % verdict.why, 4)
+            text = "two primaries: %s: this hub goes on" % verdict.why
+            if text != self.goes_on:  # it is said in each message until the other one has stopped
+                self.goes_on = text
+                log(text, 4)
             return
         idle = host.look(self.pair, seen.now).idle
         if idle is not None:
