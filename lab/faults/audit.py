@@ -260,7 +260,7 @@ class Seen:
     frozen: {hub: spans}.  rows: {hub: sequence numbers of the outside writer, None when they cannot be read}.
     open_rows: the same of the open session.  before: the hub that was active.  end: the state in the end, *settled*
     seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
-    asked).  changed: tasks that playbooks changed.
+    asked), and *after* what the pair was then.  changed: tasks that playbooks changed.
     """
 
     began: float
@@ -276,6 +276,7 @@ class Seen:
     end: State
     settled: Optional[float]
     proved: Optional[bool]
+    after: Optional[State] = None
     changed: Optional[int] = None
 
 
@@ -294,6 +295,7 @@ class Result:
     acknowledged: int
     moves: int
     settled: Optional[float]
+    rejoined: Optional[float]
     before: str
     active: Optional[str]
     state: str
@@ -307,6 +309,17 @@ class Result:
     def green(self) -> bool:
         """True when all that must hold did."""
         return not self.findings
+
+
+def rejoined(watched: Watched, since: float) -> Optional[float]:
+    """Seconds from *since* until a standby that was gone answered again; 0 when none was, None when it never did."""
+    found = []
+    for samples in watched.samples.values():
+        later = [one for one in samples if one.end > since]
+        gone = [one.end for one in later if one.state in ("refused", "silent")]
+        if gone:
+            found.append(next((one.end - since for one in later if one.end > gone[0] and one.state == "standby"), None))
+    return None if None in found else max(found, default=0.0)
 
 
 def missing(acknowledged: Iterable[int], rows: Optional[Sequence[int]]) -> Optional[int]:
@@ -336,11 +349,11 @@ def audit(row: Row, seen: Seen, token: float, slack: float = 0.0) -> Result:
         overlap=length(both, since),
         addresses=length(common(shared[0], shared[1]), since) if len(hubs) == 2 else 0.0, dead=dead,
         lost=dict((hub, missing(acked, found)) for hub, found in seen.rows.items()),
-        open_lost=dict((hub, missing([seq for seq, _at in seen.watched.open_acks], found))
+        open_lost=dict((hub, missing([seq for seq, at in seen.watched.open_acks if at < seen.ended], found))
                        for hub, found in seen.open_rows.items()),
         acknowledged=len(acks), moves=sum(promotions(seen.watched.samples[hub]) for hub in hubs),
-        settled=seen.settled, before=seen.before, active=seen.end.active, state=seen.end.name, why=seen.end.why,
-        left=seen.end.left,
+        settled=seen.settled, rejoined=rejoined(seen.watched, seen.last), before=seen.before,
+        active=seen.end.active, state=seen.end.name, why=seen.end.why, left=seen.end.left,
         proved=seen.proved, changed=seen.changed)
     return Result(**dict(vars(result), findings=tuple(verdict(result, want, token, seen, where, slack))))
 
@@ -370,6 +383,10 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
         yield "%s only after %s, must be within %.0f s" % (
             result.state, "the row's end" if result.settled is None else "%.1f s" % result.settled,
             seconds(want.deadline, token) + slack)
+    if want.rejoin is not None and (result.rejoined is None or result.rejoined > seconds(want.rejoin, token) + slack):
+        yield "the standby answers again %s, must be within %.0f s" % (
+            "never" if result.rejoined is None else "after %.1f s" % result.rejoined,
+            seconds(want.rejoin, token) + slack)
     if result.active is not None and want.role == "same" and result.active != result.before:
         yield "the active role moved to %s, must stay" % result.active
     if want.role == "moves" and result.active == result.before:
@@ -390,7 +407,8 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
         yield "failures are left: %s" % ", ".join(result.left)
     # A failure that was mended and is still listed: the proof may name it or not.
     unsure = result.state == "whole" and result.left
-    if result.proved is not None and not unsure and result.proved != (result.state == "whole"):
+    states = set([result.state == "whole", (seen.after or seen.end).name == "whole"])
+    if result.proved is not None and not unsure and result.proved not in states:
         yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", result.state)
     if want.changed is not None and result.changed != want.changed:
         yield "the playbook changed %s tasks, must change %d" % (result.changed, want.changed)

@@ -42,7 +42,7 @@ def settle(row: table.Row, want: table.Expect, watch: Watch, last: float, token:
             return found, max(0.0, since - last)
         if at > deadline:
             return found, since and max(0.0, since - last)
-        time.sleep(0.5)
+        time.sleep(1.0)
 
 
 def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) -> audit.Result:
@@ -77,6 +77,7 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
     finally:
         probe.stop()
     proved = pair.proved(folder / "prove.log")
+    after = pair.now(watch)
     newest = watch.newest()  # by now a standby has replayed all that was written
     rows = dict((name, pair.rows_of(name, writer, newest.get(name))) for name in pair.HUBS)
     open_rows = dict((name, pair.rows_of(name, open_writer, newest.get(name))) for name in pair.HUBS
@@ -85,7 +86,7 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
     seen = audit.Seen(
         began=began, ended=ended, mended=mended, last=last, watched=watch.read(), writer=probe.figures_so_far(),
         frozen=watch.spans(), rows=rows, open_rows=open_rows, before=before.active, end=end, settled=settled,
-        proved=proved, changed=hands.changed)
+        proved=proved, after=after, changed=hands.changed)
     return audit.audit(row, seen, token, slack)
 
 

@@ -63,6 +63,7 @@ class Expect:
     dead: seconds that a hub went on as primary while daemons of its cluster were missing or stopped.
     role: same, moves, any (who is active in the end).  moves: how often the active role moved, at most.
     ends: states of the pair that are right in the end.  deadline: seconds from the last step until it is reached.
+    rejoin: seconds from the last step until a standby that was gone answers again.
     changed: tasks that a played playbook may change.
     left: failed actions and fail-counts that the cluster may still list in the end.
     """
@@ -77,6 +78,7 @@ class Expect:
     moves: int = 1
     ends: frozenset = SERVED
     deadline: Limit = 60.0
+    rejoin: Optional[Limit] = None
     changed: Optional[int] = None
     left: Optional[int] = 0
 
@@ -176,7 +178,7 @@ def _database() -> List[Row]:
         Row("kill-postmaster-active", (Step(0, "postmaster", "active", ("KILL",)),),
             Expect(gap=4.0, overlap=0.5, left=None), guard=True),
         Row("kill-postmaster-passive", (Step(0, "postmaster", "passive", ("KILL",)),),
-            Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, deadline=10.0,
+            Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, rejoin=10.0,
                    left=None), guard=True),
         Row("stop-postmaster-active", (Step(0, "postmaster", "active", ("STOP",)),),
             Expect(gap=30.0, overlap=0.5, left=None)),

@@ -81,6 +81,7 @@ def test_a_quiet_row_is_green():
     ({"rows": {"hub1": None, "hub2": None}}, "the rows on hub1 cannot be read"),
     ({"rows": {"hub1": range(800), "hub2": range(700)}}, "its hubs hold different rows"),
     ({"proved": False}, "role prove is red, the pair is whole"),
+    ({"proved": False, "after": audit.State("whole", "hub1")}, "role prove is red, the pair is whole"),
     ({"proved": True, "end": audit.State("forked", "hub1")}, "role prove is green, the pair is forked"),
     ({"end": audit.State("whole", "hub1", left=("monitor on hub1",))}, "failures are left: monitor on hub1"),
     ({"hub2": ((100, 102, "standby"), (102, 103, "primary"), (103, 104, "standby"), (104, 105, "primary"))},
@@ -233,6 +234,20 @@ def test_state_without_an_answer_of_the_cluster():
 def test_failures_are_told_beside_the_state():
     found = now(failures=(("cfpgsql_monitor", "hub2"),))
     assert (found.name, found.left) == ("whole", ("cfpgsql_monitor on hub2",))
+
+
+def test_what_changes_while_the_proof_runs_is_no_contradiction():
+    assert findings(proved=False, after=audit.State("alone", "hub1")) == ()
+
+
+def test_rejoined():
+    gone = samples((100, 116, "standby"), (116, 120, "refused"), (120, 140, "standby"))
+    found = audit.Watched({"hub1": samples((100, 140, "primary")), "hub2": gone}, [])
+    assert audit.rejoined(found, 115.0) == pytest.approx(5.0) and audit.rejoined(found, 125.0) == 0
+    never = audit.Watched({"hub2": gone[:200]}, [])
+    assert audit.rejoined(never, 115.0) is None
+    row = replace(ROW, expect=table.Expect(rejoin=3.0))
+    assert findings(row, watched=found) == ("the standby answers again after 4.0 s, must be within 3 s",)
 
 
 def test_promotions():
