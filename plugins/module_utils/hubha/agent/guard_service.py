@@ -27,6 +27,7 @@ HEARTBEAT = 0.5   # seconds between two messages to the own group
 GROUP = "hub_ha"
 PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which nodes are there without their guards
 STATE = "/run/cfengine-hub-ha/guard.json"
+STOPPED = "/run/cfengine-hub-ha/stopped"  # the guard has stopped PostgreSQL, and it has not been started since
 PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other hub to take over
 PEER_ABSENT = 3.0  # seconds after which a hub that is not heard of is not waited for
 SETTLED = 2.0     # seconds that the other hub has for the addresses, once it is the primary
@@ -273,6 +274,7 @@ class Service:
         text = action.reason
         if action.kind == decide.STOP_POSTGRES:
             text = "%s: %s" % (action.reason, self.server.stop())
+            self.note_stop()
         elif action.kind == decide.DROP_ADDRESSES:
             text = "addresses taken off: %s" % (", ".join(host.drop_addresses(self.pair)) or "none was here")
         elif action.kind == decide.KILL:
@@ -283,6 +285,15 @@ class Service:
             worker(self.restart, action)
         log(text, 6 if action.kind == decide.LOG else 4)
         self.done = (self.done + [{"time": time.time(), "action": action.kind, "text": text}])[-20:]
+
+    @staticmethod
+    def note_stop() -> None:
+        """For may-start: what looks like a crash of PostgreSQL was none. Without the note it counts as one."""
+        try:
+            with open(STOPPED, "w", encoding="ascii") as stream:
+                stream.write("%d\n" % time.time())
+        except OSError:
+            pass
 
     def observe(self) -> decide.Observation:
         """One look."""

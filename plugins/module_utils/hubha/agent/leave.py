@@ -27,6 +27,7 @@ ANSWERS = 1.5   # seconds until a server that takes connections and answers none
 PATIENCE = 8.0  # seconds that a promotion waits for the other server to end: its guard stops it within 3
 CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
 STATE = "/run/cfengine-hub-ha"
+STOPPED = STATE + "/stopped"  # there when the guard was it that stopped the server at once
 GAVE_UP = "hub_ha-gave_up"
 CLEAN = ("shut down", "shut down in recovery")
 
@@ -205,7 +206,7 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
     if mine is not None:
         # Only beside a hub that serves: one that is alone goes on trying.
         notes = Notes()
-        times = crashes(notes.read(), time.monotonic(), crashed(mine))
+        times = crashes(notes.read(), time.monotonic(), crashed(mine) and not os.path.exists(STOPPED))
         notes.write(times)
         if len(times) >= CRASHES:
             text = "PostgreSQL here crashed %d times within %d minutes" % (len(times), WINDOW // 60)
@@ -215,6 +216,8 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
         print("hub-ha: PGSQL.lock is removed: the data here may follow" if peer.primary
               else "hub-ha: PGSQL.lock is removed: this hub was the last primary", file=sys.stderr)
         os.unlink(lock)
+    if os.path.exists(STOPPED):
+        os.unlink(STOPPED)
     return 0
 
 
