@@ -129,7 +129,7 @@ def running(answer, pid, history=()):
         result["receiver"] = receiver(answer.get("receiver"))
         # Who receives nothing does not know what the primary has by now. The age of the last replayed commit grows on
         # an idle primary too: all replayed means no lag.
-        if result["receiver"] and result["receiver"]["status"] == "streaming":
+        if (answer.get("receiver") or {}).get("status") == "streaming":
             result["lag_seconds"] = 0.0 if result["lag_bytes"] == 0 else seconds(answer.get("replay_age"))
     elif result["senders"]:
         streaming = [row for row in result["senders"] if row["state"] == "streaming"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,12 @@ def test_every_module_is_in_the_list_of_modules(module):
 @pytest.mark.parametrize("role, option", OPTIONS)
 def test_every_variable_is_in_the_list_of_variables(role, option):
     assert "| `%s` |" % option in read("variables.md"), role
+
+
+def test_every_code_of_a_problem_of_the_pair_is_explained():
+    source = (ROOT / "plugins/module_utils/hubha/health/checks.py").read_text(encoding="utf-8")
+    made = set(re.findall(r'Problem\(\s*"([A-Z_]+)"', source)) | {"ROLES_MOVED"}
+    table = read("operate.md").partition("### What prove says")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
+    assert told == made
