@@ -168,7 +168,7 @@ not_lower:
 archiver:
   description:
     - What C(pg_stat_archiver) says on a server that archives its WAL, else null.
-    - RV(archiver.failing) is true when the last attempt to archive a file failed.
+    - Its key failing is true when the last attempt to archive a file failed.
   returned: success
   type: dict
   sample: {"failing": false, "last_failed_wal": null, "last_failed_time": null,
