@@ -15,7 +15,8 @@ SPECS = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
 # Role bootstrap is called by others, with what they have found out; a user sets nothing there, nor
 # run_...: what a playbook says of itself.
 OPTIONS = [(path.parts[-3], name) for path in SPECS if path.parts[-3] != "bootstrap"
-           for name in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"] if not name.startswith("run_")]
+           for name in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+           if not name.startswith("run_")]
 
 
 def read(name):

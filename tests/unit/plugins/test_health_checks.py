@@ -185,7 +185,7 @@ ONE_OF_THE_CLUSTER = [
     (forked, "FORKED", "hub2", "its data has what the active hub's lacks, so it cannot follow (timeline=1 commits=7)",
      'docs/operate.md, "Clone it anew"'),
     (given_up, "RESOURCE_GIVEN_UP", "hub1", "its database was given up after repeated failures (3 in 10 min)",
-     "attrd_updater --name hub_ha-gave_up --delete --node hub1; crm_resource --cleanup --resource cfpgsql --node hub1"),
+     "then on hub1: hub-ha retry"),
     (option("maintenance-mode", "true"), "CLUSTER_MAINTENANCE", "all",
      "the cluster is in maintenance mode (maintenance-mode=true): nothing is looked after", NO_MAINTENANCE),
     (option("stop-all-resources", "yes"), "RESOURCE_STOPPED", "all",

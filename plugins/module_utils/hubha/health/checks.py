@@ -92,8 +92,7 @@ def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
         if attributes.get(GAVE_UP) is not None:
             found.append(Problem("RESOURCE_GIVEN_UP", host, "its database was given up after repeated failures (%s)"
                                  % (attributes[GAVE_UP] or "no details"),
-                                 "mend the cause (tail /var/log/postgresql.log), then: attrd_updater --name %s --delete "
-                                 "--node %s; %s" % (GAVE_UP, name, cleanup(DATABASE[0], name))))
+                                 "mend the cause (tail /var/log/postgresql.log), then on %s: hub-ha retry" % name))
         forked = attributes.get(FORKED)
         if forked is not None:
             found.append(Problem("FORKED", host, "its data has what the active hub's lacks, so it cannot follow (%s)"
