@@ -10,8 +10,8 @@ import os
 import shutil
 import sys
 
-from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, swarm,
-                 writer)
+from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, saved,
+                 swarm, writer)
 from lab.faults import run as faults
 from lab.shell import LabError, colour, say
 
@@ -30,8 +30,11 @@ def parser():
 
     def suite(sub):
         sub.add_argument("--suite", default="trixie", choices=images.SUITES, help="Debian release of the hosts")
-        sub.add_argument("--hosts", default=hosts.DEFAULT_HOSTS, metavar="NAME[=KIND],...",
-                         help="hosts to start; kinds: %s (default: %%(default)s)" % ", ".join(images.KINDS))
+        sub.add_argument("--hosts", metavar="NAME[=KIND],...",
+                         help="hosts to start; kinds: %s (default: %s)" % (
+                             ", ".join(images.KINDS), hosts.DEFAULT_HOSTS))
+        sub.add_argument("--from", dest="saved", metavar="NAME",
+                         help="start the hosts that were saved under this name, --hosts are further ones")
 
     add("prerequisites", "Install what this machine lacks (as root, with apt-get).", inside=False)
     sub = add("images", "Build the hosts' images, those whose recipe has changed.", inside=False)
@@ -44,6 +47,8 @@ def parser():
     suite(sub)
     sub = add("reset", "Remove all hosts and start fresh ones; the namespace stays.", inside=False, changes=True)
     suite(sub)
+    sub = add("save", "Stop all hosts and keep what they are, for up --from NAME.", changes=True)
+    sub.add_argument("name", metavar="NAME")
     sub = add("replace", "Put fresh hosts in the place of some; the others go on.", changes=True)
     sub.add_argument("hosts", metavar="NAME[=KIND],...")
     sub = add("seed", "Make a live single hub of hub1 and bootstrap the clients to it.", changes=True)
@@ -166,20 +171,33 @@ def _images(options):
 
 
 def _up(options):
-    wanted = hosts.plan(options.hosts)
+    if options.saved:
+        wanted = hosts.plan(options.hosts) if options.hosts else {}
+        options.suite = saved.read(options.saved)["suite"]
+    else:
+        wanted = hosts.plan(options.hosts or hosts.DEFAULT_HOSTS)
     if namespace.inside():
-        hosts.up(options.suite, wanted)
+        if options.saved:
+            saved.up(options.saved, wanted)
+        else:
+            hosts.up(options.suite, wanted)
         return 0
     prerequisites.install()
     status = _need_images([options.suite], hosts_may_go=True)
     if status:
         return status
     namespace.start()
-    return namespace.again_inside(["up", "--suite", options.suite, "--hosts", options.hosts])
+    named = (["--hosts", options.hosts] if options.hosts else []) + (["--from", options.saved] if options.saved else [])
+    return namespace.again_inside(["up", "--suite", options.suite] + named)
 
 
 def _replace(options):
     hosts.replace(hosts.plan(options.hosts))
+    return 0
+
+
+def _save(options):
+    saved.save(options.name)
     return 0
 
 
@@ -301,7 +319,7 @@ def _fill(options):
 
 
 WORK = {"prerequisites": _prerequisites, "images": _images, "build": _build, "up": _up, "reset": _up,
-        "replace": _replace, "seed": _seed, "fill": _fill, "down": _down,
+        "save": _save, "replace": _replace, "seed": _seed, "fill": _fill, "down": _down,
         "clean": _clean, "status": _status, "enter": _enter, "exec": _exec, "ssh": _ssh,
         "power": _power, "pause": _pause, "unpause": _pause, "link": _link, "writer": _writer, "probe": _probe,
         "outage": probe.outage_command, "faults": faults.command, "collector": collect.command, "swarm": swarm.command}

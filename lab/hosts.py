@@ -42,11 +42,11 @@ def plan(text, kinds=images.KINDS):
 
 
 def planned():
-    """What was started last: {"suite": ..., "hosts": {name: kind}}."""
+    """What was started last: {"suite": ..., "hosts": {name: kind}, "saved": [those that lie on what was saved]}."""
     try:
         return json.loads(paths.PLAN.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"suite": None, "hosts": {}}
+        return {"suite": None, "hosts": {}, "saved": []}
 
 
 def ssh_key():
@@ -61,12 +61,17 @@ def root_of(host):
     return paths.HOSTS / host / "root"
 
 
-def _create(suite, host, kind):
-    """Make one host with its own identity, not started yet; return its line for known_hosts."""
+def _create(suite, host, kind, saved=None):
+    """Make one host with its own identity, not started yet; return its line for known_hosts.
+
+    saved: the folder (Path) with what it had written when it was saved; it goes on from there.
+    """
     network.plug_in(host)
-    root = layers.mount(images.chain(suite, kind), paths.HOSTS / host / "disk", paths.HOSTS / host)
+    root = layers.mount(([saved] if saved else []) + images.chain(suite, kind), paths.HOSTS / host / "disk",
+                        paths.HOSTS / host)
     key = root / "etc/ssh/ssh_host_ed25519_key"
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", str(key)])
+    if not key.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", str(key)])
     public = Path(str(key) + ".pub").read_text(encoding="utf-8").split()[:2]
     podman.write(root, "/etc/hosts", network.hosts_file())
     podman.write(root, "/etc/hostname", host + "\n")
@@ -103,22 +108,29 @@ def wait_ready(host, seconds=BOOT_SECONDS):
     wait_for("the SSH server of %s" % host, sshd, 20)
 
 
-def up(suite, wanted):
-    """Start fresh hosts {name: kind} of a suite, after removing all there are; wait until all are ready."""
+def up(suite, wanted, saved=None):
+    """Start fresh hosts {name: kind} of a suite, after removing all there are; wait until all are ready.
+
+    saved: {name: folder} of hosts that go on from what was saved (see lab.saved).
+    """
     _need_images(suite, wanted)
     with stage("starting %s (%s)" % (", ".join("%s=%s" % pair for pair in sorted(wanted.items())), suite)):
         remove_all()
         ssh_key()
-        _start(suite, wanted, {}, [])
+        _start(suite, wanted, {}, [], saved or {})
 
 
-def _start(suite, wanted, others, lines):
-    """Start fresh hosts {name: kind} beside the others, whose lines for known_hosts are given, and wait for them."""
-    known = {"suite": suite, "hosts": {**others, **wanted}}
+def _start(suite, wanted, others, lines, saved):
+    """Start fresh hosts {name: kind} beside the others, whose lines for known_hosts are given, and wait for them.
+
+    saved: as for up(); of the others the names are kept.
+    """
+    known = {"suite": suite, "hosts": {**others, **wanted},
+             "saved": sorted(saved) + [name for name in planned()["saved"] if name in others]}
     paths.PLAN.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
     def one(pair):
-        line = _create(suite, *pair)
+        line = _create(suite, *pair, saved=saved.get(pair[0]))
         _boot(pair[0])
         return line
 
@@ -150,7 +162,7 @@ def replace(wanted):
         lines = [line for line in paths.KNOWN_HOSTS.read_text(encoding="utf-8").splitlines()
                  if line.split(",", 1)[0] not in wanted]
         others = {name: kind for name, kind in known["hosts"].items() if name not in wanted}
-        _start(known["suite"], wanted, others, lines)
+        _start(known["suite"], wanted, others, lines, {})
 
 
 def remove_all():

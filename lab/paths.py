@@ -17,6 +17,7 @@ HOLDER_LOG = STATE / "logs" / "holder.log"
 LOGS = STATE / "logs"
 TMP = STATE / "tmp"
 SUITES = STATE / "suites"
+SAVED = STATE / "saved"                  # hosts that were saved, see lab.saved
 PODMAN = STATE / "engine"
 HOSTS = STATE / "hosts"                  # the hosts' file systems
 SSH = STATE / "ssh"
@@ -40,7 +41,7 @@ CGROUP = "hub-ha-lab-" + TAG
 
 def make():
     """Create the folders of the lab's state."""
-    for folder in (STATE, LOGS, TMP, SUITES, PODMAN, HOSTS, SSH, PROBE):
+    for folder in (STATE, LOGS, TMP, SUITES, SAVED, PODMAN, HOSTS, SSH, PROBE):
         folder.mkdir(parents=True, exist_ok=True)
     SSH.chmod(0o700)
 

@@ -32,10 +32,14 @@ NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/",
 SHOWN_LINES = 60
 
 
-def run(stage, argv, cwd=ROOT, **environment):
+MODEST = ["nice", "-n", "19"]  # takes what the other worker's stage leaves of the processors
+
+
+def run(stage, argv, cwd=ROOT, modest=False, **environment):
     """Run one command of a stage; its output is added to the stage's log. Raises CalledProcessError.
 
-    environment: variables to set or (None) to leave out. The processor time that it takes is counted for the stage.
+    modest: it may run beside what is measured. environment: variables to set or (None) to leave out.
+    The processor time that it takes is counted for the stage.
     """
     wanted = {**os.environ, "PATH": "%s:%s" % (BIN, os.environ["PATH"]), "PYTHONDONTWRITEBYTECODE": "1",
               "ANSIBLE_FORCE_COLOR": "0", "NO_COLOR": "1", **environment}
@@ -44,8 +48,8 @@ def run(stage, argv, cwd=ROOT, **environment):
         log.write("\n$ %s\n" % " ".join(map(str, argv)))
         log.flush()
         # pylint: disable-next=consider-using-with  # wait4 is what waits for it
-        child = subprocess.Popen(list(map(str, argv)), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log,
-                                 stderr=subprocess.STDOUT)
+        child = subprocess.Popen((MODEST if modest else []) + list(map(str, argv)), cwd=cwd, env=env,
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         _pid, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     HERE.cpu = getattr(HERE, "cpu", 0.0) + used.ru_utime + used.ru_stime
@@ -114,17 +118,17 @@ def copy_collection(stage):
 
 def lint():
     """ansible-lint (production), pycodestyle, and pylint's errors on the lab; on the collection sanity runs pylint."""
-    run("lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"])
-    run("lint", ["pycodestyle", "--max-line-length=120", "lab", "tests", "molecule"])
-    run("lint", ["pylint", "--errors-only", "lab", "tests/run.py"])
-    run("lint", ["antsibull-changelog", "lint"])
+    run("lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"], modest=True)
+    run("lint", ["pycodestyle", "--max-line-length=120", "lab", "tests", "molecule"], modest=True)
+    run("lint", ["pylint", "--errors-only", "lab", "tests/run.py"], modest=True)
+    run("lint", ["antsibull-changelog", "lint"], modest=True)
 
 
 def sanity():
     """ansible-test sanity."""
     folder, home = copy_collection("sanity")
     run("sanity", ["ansible-test", "sanity", "--requirements", "--python", python_version(), "--color", "no"],
-        cwd=folder, HOME=home)
+        cwd=folder, modest=True, HOME=home)
     if 'Running sanity test "validate-modules"' not in (STATE / "sanity.log").read_text(encoding="utf-8"):
         raise subprocess.CalledProcessError(1, "ansible-test sanity: it has tested nothing")
 
@@ -142,17 +146,17 @@ def build():
     target = STATE / "installed"
     shutil.rmtree(target, ignore_errors=True)
     folder, _home = copy_collection("build")
-    run("build", ["ansible-galaxy", "collection", "build", "--force", "--output-path", STATE], cwd=folder)
+    run("build", ["ansible-galaxy", "collection", "build", "--force", "--output-path", STATE], cwd=folder, modest=True)
     artifact = sorted(STATE.glob("cfengine-hub_ha-*.tar.gz"))[-1]
     run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target,
-                  artifact])
+                  artifact], modest=True)
     installed = target / "ansible_collections" / "cfengine" / "hub_ha"
     playbooks = sorted((installed / "playbooks").glob("*-*.yml")) + [installed / "playbooks" / name for name in (
         "backup.yml", "restore.yml", "clients.yml")]
     run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check"] + playbooks,
-        cwd="/", ANSIBLE_COLLECTIONS_PATH=str(target))
+        cwd="/", modest=True, ANSIBLE_COLLECTIONS_PATH=str(target))
     for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):
-        run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/",
+        run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/", modest=True,
             ANSIBLE_COLLECTIONS_PATH=str(target))
 
 
@@ -188,6 +192,7 @@ def scenario(name):
 def second_checkout():
     """A copy of the checkout, with a lab of its own on the same images: a checkout has one lab."""
     folder = STATE / "tree" / "second"
+    (ROOT / ".cache" / "lab" / "saved").mkdir(parents=True, exist_ok=True)
     if folder.exists():
         run("second", [sys.executable, "-m", "lab", "down"], cwd=folder)
         shutil.rmtree(folder)
@@ -197,6 +202,7 @@ def second_checkout():
         shutil.copy2(ROOT / name, target)
     for link, target in ((".cache/venv", ROOT / ".cache" / "venv"),
                          (".cache/lab/suites", ROOT / ".cache" / "lab" / "suites"),
+                         (".cache/lab/saved", ROOT / ".cache" / "lab" / "saved"),
                          (".cache/collections/ansible_collections/cfengine/hub_ha", folder)):
         (folder / link).parent.mkdir(parents=True, exist_ok=True)
         (folder / link).symlink_to(target)
@@ -209,12 +215,14 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Taken in this order by two workers, one for each core, each with a lab of its own: the images first, for all need
-# them; of the scenarios the longest ones first. The one with the strictest limit for how long nobody serves comes after
-# these, alone. (Others time it too; their limits leave room for a neighbour.)
-SHARED_TIME = ("images", "lint", "unit", "sanity", "build", "molecule-fresh", "molecule-bad-input", "molecule-remove",
-               "molecule-enterprise", "molecule-third-hub", "molecule-faults", "molecule-clients",
-               "molecule-interrupted")
+# them. The scenario with the strictest limit for how long nobody serves has only modest stages beside it; everything
+# else waits for its end. (Others time it too; their limits leave room for a neighbour.) Then the longest ones first.
+SHARED_TIME = ("images", "lint", "molecule-default", "sanity", "build", "molecule-remove", "molecule-fresh",
+               "molecule-bad-input", "molecule-clients", "molecule-faults", "molecule-third-hub", "molecule-enterprise",
+               "molecule-interrupted", "unit")
+BESIDE_STRICT = ("images", "lint", "molecule-default", "sanity", "build")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
+STRICT = threading.Event()  # the scenario with the strictest limit has ended, or nobody runs it
 # root: the checkout whose lab this worker uses; cpu: seconds of processor time of the stage that it runs.
 HERE = threading.local()
 BEGAN = time.monotonic()
@@ -223,6 +231,8 @@ TIMES = []  # one entry for each stage that has ended
 
 def one(name):
     """Run one stage; returns its name when it failed, else None."""
+    if name not in BESIDE_STRICT:
+        STRICT.wait()
     (STATE / (name + ".log")).unlink(missing_ok=True)
     print("== %s" % name, flush=True)
     start, HERE.cpu = time.monotonic(), 0.0
@@ -237,6 +247,8 @@ def one(name):
     finally:
         if name == "images":
             IMAGES.set()
+        if name == "molecule-default":
+            STRICT.set()
         TIMES.append({"stage": name, "began_s": round(start - BEGAN), "wall_s": round(time.monotonic() - start),
                       "cpu_s": round(HERE.cpu)})
     print("   %s passed in %.0f s" % (name, time.monotonic() - start), flush=True)
@@ -269,6 +281,8 @@ def main(wanted):
         or [stage for stage in STAGES if stage not in ["molecule-" + name for name in BY_NAME_ONLY]]
     if "images" not in names:
         IMAGES.set()
+    if "molecule-default" not in names:
+        STRICT.set()
     together = queue.SimpleQueue()
     for name in SHARED_TIME:
         if name in names:
