@@ -153,6 +153,7 @@ def test_one_run_at_a_time(tmp_path):
         said = " ".join(done.stdout.split())
         assert done.returncode != 0 and "TASK [Work]" not in said, done.stdout
         assert "hub1: work.yml of " in said and "hub2: work.yml of " in said and "is at work on this pair" in said
+        assert "\\n" not in said, "one line for each hub"
         assert all(path.exists() for path in leases), "it is the other run's still"
     finally:
         os.killpg(first.pid, signal.SIGKILL)
