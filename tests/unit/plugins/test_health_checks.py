@@ -595,7 +595,7 @@ def test_replay_that_postgresql_has_paused_itself():
     found = of_database(standby(replay_paused=True), lower(max_connections=50))
     assert [item[0] for item in found] == ["REPLAY_PAUSED", "SETTINGS_DIFFER"]
     assert "Do not resume it" in found[0][3] and "pg_wal_replay_resume" not in found[0][3]
-    assert "crm_standby --node hub2 --update on; crm_standby --node hub2 --delete" in found[1][3]
+    assert "crm_standby --node hub2 --update on; crm_resource --wait; crm_standby --node hub2 --delete" in found[1][3]
 
 
 def test_roles_that_have_moved_while_the_play_ran():

@@ -513,7 +513,7 @@ def setting_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Probl
         "%s is %s, lower than %s on %s: with it PostgreSQL stops replaying, and ends at a promotion" % (
             name, "unknown" if low is None else low, high, active),
         "psql -X -d postgres -c \"ALTER SYSTEM SET %s = %s\"; then restart it: crm_standby --node %s --update on; "
-        "crm_standby --node %s --delete" % (name, high, node, node))
+        "crm_resource --wait; crm_standby --node %s --delete" % (name, high, node, node))
         for name, low, high in lower_settings(replication, plan)]
     if not replication[active].get("not_lower") and replication[active].get("role") == "primary":
         found.append(Problem("SETTINGS_DIFFER", active,
