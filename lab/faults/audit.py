@@ -260,7 +260,7 @@ class Seen:
     frozen: {hub: spans}.  rows: {hub: sequence numbers of the outside writer, None when they cannot be read}.
     open_rows: the same of the open session.  before: the hub that was active.  end: the state in the end, *settled*
     seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
-    asked), and *after* what the pair was then.  changed: tasks that playbooks changed.
+    asked), and *after* what the pair was then.  changed: tasks that playbooks changed.  load: see Result.
     """
 
     began: float
@@ -278,11 +278,16 @@ class Seen:
     proved: Optional[bool]
     after: Optional[State] = None
     changed: Optional[int] = None
+    load: Optional[float] = None
 
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of one row and what is wrong with them (findings: sentences, none when it is green)."""
+    """Figures of one row and what is wrong with them (findings: sentences, none when it is green).
+
+    load: processes that waited for a processor, of the machine that has all hubs, in the last minute: figures of rows
+    that differ in it do not compare.
+    """
 
     name: str
     gap: Optional[float]
@@ -303,6 +308,7 @@ class Result:
     left: Tuple[str, ...]
     proved: Optional[bool]
     changed: Optional[int] = None
+    load: Optional[float] = None
     findings: Tuple[str, ...] = field(default=())
 
     @property
@@ -354,7 +360,7 @@ def audit(row: Row, seen: Seen, token: float, slack: float = 0.0) -> Result:
         acknowledged=len(acks), moves=sum(promotions(seen.watched.samples[hub]) for hub in hubs),
         settled=seen.settled, rejoined=rejoined(seen.watched, seen.last), before=seen.before,
         active=seen.end.active, state=seen.end.name, why=seen.end.why, left=seen.end.left,
-        proved=seen.proved, changed=seen.changed)
+        proved=seen.proved, changed=seen.changed, load=seen.load)
     return Result(**dict(vars(result), findings=tuple(verdict(result, want, token, seen, where, slack))))
 
 

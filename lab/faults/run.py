@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import time
@@ -73,7 +74,7 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
             if step.do in table.MENDING:
                 mended = last
         end, settled = settle(row, want, watch, last, token, before.active, slack)
-        ended = time.time()
+        ended, load = time.time(), os.getloadavg()[0]
     finally:
         probe.stop()
     proved = pair.proved(folder / "prove.log")
@@ -86,7 +87,7 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
     seen = audit.Seen(
         began=began, ended=ended, mended=mended, last=last, watched=watch.read(), writer=probe.figures_so_far(),
         frozen=watch.spans(), rows=rows, open_rows=open_rows, before=before.active, end=end, settled=settled,
-        proved=proved, after=after, changed=hands.changed)
+        proved=proved, after=after, changed=hands.changed, load=load)
     return audit.audit(row, seen, token, slack)
 
 
@@ -98,13 +99,14 @@ def number(value, form="%.1f") -> str:
 def line(result: audit.Result) -> str:
     """One row of the table."""
     lost = "/".join(number(result.lost.get(name), "%d") for name in pair.HUBS)
-    return "%-30s %5s %5s %7s %6s %9s  %-9s %5s  %-5s" % (
+    return "%-30s %5s %5s %7s %6s %9s  %-9s %5s  %-5s %4s" % (
         result.name, number(result.gap), number(result.back), number(result.overlap), number(result.dead), lost,
-        result.state, number(result.settled), {True: "green", False: "red", None: "-"}[result.proved])
+        result.state, number(result.settled), {True: "green", False: "red", None: "-"}[result.proved],
+        number(result.load, "%.0f"))
 
 
-HEAD = "%-30s %5s %5s %7s %6s %9s  %-9s %5s  %-5s" % (
-    "row", "gap", "back", "overlap", "dead", "lost 1/2", "end", "after", "prove")
+HEAD = "%-30s %5s %5s %7s %6s %9s  %-9s %5s  %-5s %4s" % (
+    "row", "gap", "back", "overlap", "dead", "lost 1/2", "end", "after", "prove", "load")
 
 
 def show(results: List[audit.Result], errors: List[str]) -> None:
