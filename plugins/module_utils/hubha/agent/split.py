@@ -42,4 +42,5 @@ class Split:
                                      timeline=claim.get("timeline"), next_xid=claim.get("next_xid"))
         if len(self.claims) != 2 or self.node not in self.claims:
             return None
-        return winner(*self.claims.values())
+        one, two = self.claims.values()
+        return winner(one, two)
