@@ -277,6 +277,7 @@ def work(stages, root):
 def main(wanted):
     """Run the stages; returns the exit status."""
     STATE.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(STATE / "once", ignore_errors=True)  # of another Ansible or other collections, perhaps
     names = [stage for name in wanted for stage in GROUPS.get(name, [name])] \
         or [stage for stage in STAGES if stage not in ["molecule-" + name for name in BY_NAME_ONLY]]
     if "images" not in names:
