@@ -4,8 +4,8 @@
 modules (Ansible reads and packs each module with its module_utils in each run), and the byte code of the collection's
 plugins (each worker process compiles what it loads). A third of the controller's work in a run that changes nothing.
 
-Environment: ONCE_FOLDER (the folder that keeps both; tests/run.py begins with an empty one). What is kept belongs to one
-state of plugins/ and one Ansible.
+Environment: ONCE_FOLDER (the folder that keeps both; tests/run.py begins with an empty one). What is kept belongs to
+one state of plugins/ and one Ansible.
 """
 
 from __future__ import annotations
