@@ -78,9 +78,25 @@ def test_cut_in_maintenance_mode(tmp_path):
     assert "maintenance-mode" not in hub1.check_output("cibadmin --query --scope crm_config")
 
 
-def test_pair_is_whole():
+def test_a_run_of_another_controller_is_not_followed_without_a_word():
+    """Of the runs above, all on this controller, each next one goes on at once; who works elsewhere cannot be seen."""
+    hub2, lease = get_host("hub2"), "/var/lib/cfengine-hub-ha/run.json"
+    assert not hub2.file(lease).exists, "the last run has given it back"
+    held = {"run": "elsewhere", "who": "root@laptop", "what": "remove-ha.yml", "valid": 3600, "since": time.time(),
+            "renewed": time.time(), "controller": {"host": "laptop", "pid": 1, "started": "1"}}
+    hub2.run_expect([0], "umask 077; echo '%s' >%s" % (json.dumps(held), lease))
     status, output = play()
+    said = " ".join(output.split())
+    assert status == 2 and "hub2: remove-ha.yml of root@laptop is at work on this pair" in said, output[-4000:]
+    assert "-e hub_ha_run_takeover=elsewhere" in said and recap(output) == {"hub1": 0, "hub2": 0}
+    assert not get_host("hub1").file("/var/lib/cfengine-hub-ha/run.json").exists, "taken beside it, and given back"
+    assert hub2.file(lease).exists
+
+
+def test_pair_is_whole():
+    status, output = play("-e", "hub_ha_run_takeover=elsewhere")
     assert status == 0, output[-4000:]
+    assert "this run goes on in its place: by your word" in " ".join(output.split())
     assert recap(output) == {"hub1": 0, "hub2": 0}
 
     lab("writer", "stop")
