@@ -155,6 +155,17 @@ def test_a_new_controller_of_a_standby_or_of_a_hub_alone_changes_nothing(postgre
     assert hub.kinds() == []
 
 
+def test_a_standby_with_a_new_controller_that_is_promoted_later_goes_on():
+    hub = Hub(STANDBY)
+    hub.peer = True
+    hub.pass_time(1)
+    hub.controller = 78
+    hub.pass_time(5)
+    hub.postgres = PRIMARY
+    hub.pass_time(20)
+    assert hub.kinds() == []
+
+
 def test_a_new_controller_after_a_planned_stop_is_no_trouble():
     hub = broken(5, postgres="none", units={"corosync": ENDED, "pacemaker": ENDED}, **everything(GONE))
     hub.break_it(**everything(RUNNING))

@@ -188,9 +188,11 @@ class Guard:
                 and min(seen.silent, seen.now - self.resumed) > self.limits.silent:
             now.append((COROSYNC, SILENT))
         if seen.daemons.get(CONTROLD) == RUNNING and seen.controller not in (0, self.controller):
-            self.replaced = bool(self.controller)
+            # Only what was given away then counts: a hub that becomes the primary later has not lost anything.
+            self.replaced = bool(self.controller) and seen.gives_way
             self.controller = seen.controller
-        if self.replaced and seen.gives_way:
+        self.replaced = self.replaced and seen.gives_way
+        if self.replaced:
             now.append((CONTROLD, REPLACED))
         self.since = dict((key, self.since.get(key, seen.now)) for key in now)
         return self.since

@@ -29,7 +29,7 @@ PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which
 STATE = "/run/cfengine-hub-ha/guard.json"
 STOPPED = "/run/cfengine-hub-ha/stopped"  # the guard has stopped PostgreSQL, and it has not been started since
 PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other hub to take over
-PEER_ABSENT = 3.0  # seconds after which a hub that is not heard of is not waited for
+PEER_ABSENT = 5.0  # seconds after which a hub that is not heard of is not waited for
 SETTLED = 2.0     # seconds that the other hub has for the addresses, once it is the primary
 STACK = 256 * 1024
 CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
@@ -109,6 +109,7 @@ class Channel:
                     told = str(error)
                     log("no connection to corosync: %s" % error, 6)
             self.connected, self.brought = False, None
+            self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
             if group is not None:
                 group.close(leave=self.ending)
             if self.ending:
