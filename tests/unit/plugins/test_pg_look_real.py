@@ -123,8 +123,8 @@ def check_older_version(lab, monkeypatch):
         patch.setattr(lab, "run", old)
         assert lab.remote(lab.a).in_recovery is False and lab.remote(lab.b).in_recovery is True
         lab.a.sql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT pg_reload_conf()")
-        side = wait(lambda: (lambda found: found if found.in_recovery is None else None)(lab.remote(lab.a)))
-        assert "default_transaction_read_only" in side.why
+        wait(lambda: lab.remote(lab.a).in_recovery is None)
+        assert "default_transaction_read_only" in lab.remote(lab.a).why
         assert lab.remote(lab.b).in_recovery is True, "a standby has its own"
     lab.a.sql("ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()")
 
