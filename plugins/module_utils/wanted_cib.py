@@ -18,7 +18,9 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENC
 DATABASE_META = {"resource-stickiness": "1000", "migration-threshold": "1", "failure-timeout": "5s"}
 # An address that is gone is brought up again where it was, before the database has to move for it.
 ADDRESS_META = {"resource-stickiness": "1000", "migration-threshold": "3", "failure-timeout": "60s"}
-# The hub that people can reach is worth more than the one that is active (its score is 1000, and as much for staying).
+# The hub that people can reach is worth more than the one that is active (its score is 1000, and as much for staying). A
+# hub of which that is not known, because its guard has just been started, counts like one that they can reach: "eq 1"
+# moved the role when the passive hub's guard was the first to speak.
 CLIENTS_SCORE = "10000"
 AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 # Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
@@ -62,7 +64,7 @@ def wanted_cib(plan, settings, known):
             {"id": "cfpgsql-not-given-up", "rsc": "mscfpgsql", "score": "-INFINITY",
              "rule": {"attribute": GAVE_UP, "operation": "defined"}},
             {"id": "cfpgsql-with-clients", "rsc": "mscfpgsql", "score": CLIENTS_SCORE,
-             "rule": {"attribute": CLIENTS, "operation": "eq", "value": "1", "role": "Promoted"}}],
+             "rule": {"attribute": CLIENTS, "operation": "ne", "value": "0", "role": "Promoted"}}],
         "properties": properties,
         "absent": gone(addresses + stonith, known),
     }

@@ -82,8 +82,9 @@ def test_beside_a_primary_the_evidence_decides(mine, locked, words):
 
 
 @pytest.mark.parametrize("locked, status, allowed", [
-    (False, "DISCONNECT", True), (True, "LATEST", True), (True, "DISCONNECT", False), (True, "", False)])
-def test_without_a_primary_the_lock_counts_unless_this_hub_was_the_last_one(locked, status, allowed):
+    (False, "DISCONNECT", True), (True, "LATEST", True), (True, "STREAMING|ASYNC", True), (True, "DISCONNECT", False),
+    (True, "", False)])
+def test_without_a_primary_the_lock_counts_where_this_hub_is_known_to_be_behind(locked, status, allowed):
     why = leave.may_start(PAIR, leave.Peer(False), None, locked, lambda: status)
     assert (why is None) == allowed
     if not allowed:

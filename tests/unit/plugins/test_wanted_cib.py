@@ -46,8 +46,8 @@ def test_whole_set():
     assert [(item["rsc"], item["score"], sorted(item["rule"].items())) for item in found["locations"]] == [
         ("mscfpgsql", "-INFINITY", [("attribute", "hub_ha-forked"), ("operation", "defined")]),
         ("mscfpgsql", "-INFINITY", [("attribute", "hub_ha-gave_up"), ("operation", "defined")]),
-        ("mscfpgsql", "10000", [("attribute", "hub_ha-clients"), ("operation", "eq"), ("role", "Promoted"),
-                                ("value", "1")])]
+        ("mscfpgsql", "10000", [("attribute", "hub_ha-clients"), ("operation", "ne"), ("role", "Promoted"),
+                                ("value", "0")])]
     assert found["properties"] == {"stonith-enabled": "false"}
 
 

@@ -122,7 +122,9 @@ def may_start(pair: Pair, peer: Peer, mine: Optional[Side], locked: bool, data_s
         if found.kind is Kind.UNKNOWN and mine.was_primary is False and not locked:
             return None  # it has written nothing of its own: PostgreSQL itself says whether it finds what it needs
         return "the data here may not follow %s: %s; see docs/operate.md, Clone it anew" % (pair.peer, found)
-    if locked and data_status() != "LATEST":
+    # Its own agent or the other hub's says of a hub that is behind: DISCONNECT. One that was promoted and killed before its
+    # agent could say LATEST still has STREAMING; if that were refused too, nobody would ever start.
+    if locked and data_status() in ("DISCONNECT", ""):
         return ("this hub was a primary, and whether its data is the newest is not known: no primary answers (%s). Start the "
                 "other hub first" % (peer.why or ("%s is a standby" % pair.peer if peer.side else "%s is away" % pair.peer)))
     return None
