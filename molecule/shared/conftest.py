@@ -22,7 +22,8 @@ ENTERPRISE = WORK == "/var/cfengine"  # on the lab's stand-in for the vendor's p
 PSQL = WORK + "/bin/psql" if ENTERPRISE else "psql"
 SHARED = "192.168.100.100"
 BEGUN = time.time()  # when the tests began: the upgrade is over
-# Seconds without a write through the shared address: 1.5 x token (3000 ms) + 3 s. More where other hosts share the processors.
+# Seconds without a write through the shared address: 1.5 x token (3000 ms) + 3 s. More where other hosts share the
+# processors.
 POWER_CUT_LIMIT = float(os.environ.get("POWER_CUT_LIMIT", "7.5"))
 
 

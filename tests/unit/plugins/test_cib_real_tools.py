@@ -18,7 +18,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model, wanted_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, Completed, HubError, local_runner, which)
 from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
@@ -695,18 +695,17 @@ def test_a_scheduler_that_says_nothing_is_no_leave(tmp_path):
     ({}, False), ({"hub2": "1"}, False), ({"hub1": "1", "hub2": "1"}, False), ({"hub1": "0", "hub2": "0"}, False),
     ({"hub2": "0"}, False), ({"hub1": "0"}, True), ({"hub1": "0", "hub2": "1"}, True)])
 def test_the_role_moves_only_to_a_hub_that_clients_can_reach(tmp_path, attributes, moves):
-    """Pacemaker's own scheduler, on a pair whose hub1 is promoted: guards that start one after the other move nothing."""
-    from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib  # pylint: disable=import-outside-toplevel
-    rule = '<rule id="r" role="Promoted" score="%s"><expression id="e" attribute="%s" operation="ne" value="0"/></rule>' % (
-        wanted_cib.CLIENTS_SCORE, wanted_cib.CLIENTS)
+    """Pacemaker's own scheduler; hub1 is promoted: guards that start one after the other move nothing."""
+    rule = ('<rule id="r" role="Promoted" score="%s"><expression id="e" attribute="%s" operation="ne" value="0"/>'
+            '</rule>' % (wanted_cib.CLIENTS_SCORE, wanted_cib.CLIENTS))
 
     def state(number, score, rc):
         more = "".join('<nvpair id="c%d" name="%s" value="%s"/>' % (number, wanted_cib.CLIENTS, value)
                        for node, value in attributes.items() if node == "hub%d" % number)
         return ('<node_state id="{0}" uname="hub{0}" in_ccm="true" crmd="online" join="member" expected="member">'
                 '<transient_attributes id="{0}"><instance_attributes id="s{0}"><nvpair id="m{0}" name="master-cfpgsql" '
-                'value="{1}"/>{2}</instance_attributes></transient_attributes><lrm id="{0}"><lrm_resources><lrm_resource '
-                'id="cfpgsql" class="ocf" provider="pacemaker" type="Stateful"><lrm_rsc_op id="o{0}" '
+                'value="{1}"/>{2}</instance_attributes></transient_attributes><lrm id="{0}"><lrm_resources>'
+                '<lrm_resource id="cfpgsql" class="ocf" provider="pacemaker" type="Stateful"><lrm_rsc_op id="o{0}" '
                 'operation_key="cfpgsql_monitor_0" operation="monitor" crm_feature_set="3.16.1" '
                 'transition-key="1:0:7:x" transition-magic="0:{3};1:0:7:x" call-id="5" rc-code="{3}" op-status="0" '
                 'interval="0"/></lrm_resource></lrm_resources></lrm></node_state>').format(number, score, more, rc)
@@ -719,7 +718,8 @@ def test_the_role_moves_only_to_a_hub_that_clients_can_reach(tmp_path, attribute
         '<node id="2" uname="hub2"/></nodes><resources><clone id="mscfpgsql"><meta_attributes id="ma"><nvpair id="m1" '
         'name="promotable" value="true"/><nvpair id="ma2" name="resource-stickiness" value="1000"/></meta_attributes>'
         '<primitive id="cfpgsql" class="ocf" provider="pacemaker" type="Stateful"/></clone></resources><constraints>'
-        '<rsc_location id="l" rsc="mscfpgsql">%s</rsc_location></constraints></configuration><status>%s%s</status></cib>'
+        '<rsc_location id="l" rsc="mscfpgsql">%s</rsc_location></constraints></configuration>'
+        '<status>%s%s</status></cib>'
         % (rule, state(1, 1000, 8), state(2, 100, 0)), encoding="ascii")
     done = subprocess.run(["crm_simulate", "--simulate", "--xml-file", str(path)], check=True, text=True,
                           stdout=subprocess.PIPE, env=dict(os.environ, CIB_shadow_dir=str(tmp_path)))

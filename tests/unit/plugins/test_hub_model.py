@@ -189,7 +189,8 @@ def test_cib_summary_without_one_clear_primary():
     assert hub_model.cib_summary(text.replace('value="HS:async"', 'value="PRI"'))["promoted"] is None
     assert hub_model.cib_summary(text.replace('value="PRI"', 'value="HS:alone"'))["promoted"] is None
     assert hub_model.cib_summary("<cib><configuration/></cib>") == {
-        "cib_nodes": [], "cib_node_list": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {}, "cib_fencing": [],
+        "cib_nodes": [], "cib_node_list": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {},
+        "cib_fencing": [],
         "pgsql_status": {},
         "promoted": None, "maintenance": False}
 

@@ -82,7 +82,8 @@ def test_what_the_kernel_does_not_send_was_not_tried(tmp_path, prepare, reason):
 
 def test_silence_of_a_host_that_is_off_is_silence(tmp_path):
     """A neighbour that does not answer ARP: the question went out."""
-    prepare = ("ip link add wire0 type veth peer name wire1; ip address add 192.0.2.1/24 dev wire0; ip link set wire0 up; "
+    prepare = ("ip link add wire0 type veth peer name wire1; ip address add 192.0.2.1/24 dev wire0; "
+               "ip link set wire0 up; "
                "ip link set wire1 up")
     assert on_another_network(tmp_path, prepare, ["192.0.2.10"], 4.0) == []
 
@@ -141,7 +142,8 @@ def test_an_error_in_a_thread_is_an_error(monkeypatch, run_module, itself):
     result = run_module(hub_reach, tcp_ports=[], udp_ports=[free(socket.SOCK_DGRAM)], timeout=1)
     assert result["failed"] and "cannot say that there are none: filedescriptor out of range" in result["msg"]
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
-    monkeypatch.setattr(ActionBase, "_execute_module", lambda self, module_name, task_vars: {"reached": [], "addresses": []})
+    monkeypatch.setattr(ActionBase, "_execute_module",
+                        lambda self, module_name, task_vars: {"reached": [], "addresses": []})
     made = action.ActionModule.__new__(action.ActionModule)
     made._task = SimpleNamespace(args={"addresses": ["127.0.0.1"], "timeout": 1})
     with pytest.raises(AnsibleActionFail, match="cannot say that there are none: filedescriptor"):

@@ -44,7 +44,8 @@ NOW = lease.Now(1100.0, "hub-boot", 600.0)
     ({"current": None, "last": {"run": "other", "ended": 1050.0}, "read_at": 1051.0}, True, "free"),
     ({"current": None, "last": {"run": "other", "ended": 1050.0}}, True, "free"),
     ({"current": None, "last": {"run": "mine", "ended": 1050.0}, "read_at": 1049.0}, True, "free"),
-    ({"current": replace(OTHER, run="mine"), "last": {"run": "other", "ended": 1050.0}, "read_at": 1049.0}, True, "mine"),
+    ({"current": replace(OTHER, run="mine"), "last": {"run": "other", "ended": 1050.0}, "read_at": 1049.0}, True,
+     "mine"),
 ])
 def test_who_gets_it(change, held, why):
     given = dict({"current": OTHER, "last": {}, "me": ME, "now": NOW}, **change)
@@ -65,7 +66,8 @@ def test_whether_the_holder_lives(theirs, started, alive):
 
 def test_another_process_is_another_run():
     assert lease.run_id(HERE) == lease.run_id(dict(reversed(list(HERE.items()))))
-    assert len({lease.run_id(dict(HERE, **change)) for change in ({}, {"pid": 1}, {"started": "1"}, {"boot": "b"})}) == 4
+    changes = ({}, {"pid": 1}, {"started": "1"}, {"boot": "b"})
+    assert len({lease.run_id(dict(HERE, **change)) for change in changes}) == 4
 
 
 def test_taken_renewed_and_given_back(tmp_path):
@@ -131,7 +133,8 @@ def test_of_many_at_once_one_gets_it(tmp_path):
 def test_what_is_said(alive, words):
     problem = lease.refusal("hub1", lease.Verdict(False, "held", OTHER), 300.0, alive)
     assert problem.code == "RUN_HELD" and words in problem.remedy
-    assert "remove-ha.yml of root@control is at work on this pair (run other, last heard of 5 min ago)" in problem.problem
+    assert "remove-ha.yml of root@control is at work on this pair (run other, last heard of 5 min ago)" \
+        in problem.problem
     assert lease.refusal("hub1", lease.Verdict(False, "changed"), 0.0, None).code == "RUN_CHANGED"
     assert lease.taken_text(lease.Verdict(True, "free"), 0.0) == ""
     assert "its process is gone" in lease.taken_text(lease.Verdict(True, "dead", OTHER), 0.0)

@@ -73,7 +73,8 @@ COPY = Side("hub1", SYSTEM, state="in archive recovery", timeline=None, min_reco
 
 
 @pytest.mark.parametrize("mine, locked, words", [
-    (MINE, False, None), (MINE, True, None), (FORKED, False, "may not follow hub2"), (FORKED, True, "may not follow hub2"),
+    (MINE, False, None), (MINE, True, None), (FORKED, False, "may not follow hub2"),
+    (FORKED, True, "may not follow hub2"),
     (UNCLEAR, False, "a segment is missing"), (COPY, True, "may not follow hub2"), (COPY, False, None),
     (Side("hub1", "1", state="shut down", timeline=1), False, "belongs to database system 1")])
 def test_beside_a_primary_the_evidence_decides(mine, locked, words):

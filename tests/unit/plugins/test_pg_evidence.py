@@ -190,7 +190,7 @@ def taken(name, next_xid, timeline):
 ])
 def test_winner(one, two, name, why):
     found = winner(one, two)
-    assert {found} == {winner(*pair) for pair in itertools.permutations((one, two))}, "both hubs come to the same answer"
+    assert {found} == {winner(*pair) for pair in itertools.permutations((one, two))}, "both hubs decide alike"
     assert found.name == name and found.loser in ("hub1", "hub2") and found.loser != name
     assert why in found.why
 

@@ -519,7 +519,9 @@ CASES = [
     case("own data, standby of another", "hub2", "a database of its own", "aside", own_data("standby")),
     case("already a primary of the same data", "hub2", "primary on both hubs: hub1 (system %s, 120.0 MB)"
          % pair.SYSTEM, "decide which hub", second_primary),
-    case("former primary", "hub2", "holds rows that hub1 lacks is not known: both are on timeline 1, and both have written", "save it, then move", former_primary),
+    case("former primary", "hub2",
+         "holds rows that hub1 lacks is not known: both are on timeline 1, and both have written", "save it, then move",
+         former_primary),
     case("passive silent", "hub2", "a PostgreSQL runs here (pid 812) and does not answer", "stop it", hub2(silent)),
     case("files in the way", "hub2", DATA + " holds files that are no database", "move them away",
          hub2(lambda info: info["postgres"].update(state="foreign"))),
@@ -989,7 +991,8 @@ def test_addresses_that_end_by_themselves_are_nobodys():
     def seen(last):
         """As `ip -j addr` of Linux with privacy extensions."""
         return hub_model.addresses([{"ifname": "eth0", "addr_info": [
-            {"family": "inet6", "local": "2001:db8::%s%d" % (text, last), "prefixlen": 64, "scope": "global", mark: True}
+            {"family": "inet6", "local": "2001:db8::%s%d" % (text, last), "prefixlen": 64, "scope": "global",
+             mark: True}
             for text, mark in (("aa", "temporary"), ("dead:", "deprecated"), ("", "mngtmpaddr"))]}])
 
     infos = {"hub1": {"addresses": seen(10)}, "hub2": {"addresses": seen(11)}}
@@ -1269,7 +1272,7 @@ def test_drift_is_mended_by_the_same_file():
 
 
 def test_a_backends_crash_is_mended_in_place():
-    """Pairs made before had it off: a failover for what PostgreSQL mends in a second, and an outage where a hub is alone."""
+    """Pairs made before had it off: a failover for what PostgreSQL mends in a second, an outage of a lone hub."""
     before = dict(INCLUDE, restart_after_crash="off")
     found = wanted(after(before, pair.stock_settings(DATA)))
     assert found["include"]["restart_after_crash"] == "on" and found["restart"] == []

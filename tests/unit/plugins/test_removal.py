@@ -491,7 +491,8 @@ def test_a_switchover_that_has_lost_nothing():
 
 
 @pytest.mark.parametrize("old, new, words", [
-    ({}, {"history": [{"timeline": 1, "lsn": "0/5000028"}]}, "hub2 left timeline 1 at 0/5000028, hub1 has a checkpoint"),
+    ({}, {"history": [{"timeline": 1, "lsn": "0/5000028"}]},
+     "hub2 left timeline 1 at 0/5000028, hub1 has a checkpoint"),
     ({}, {"timeline": 3, "history": [{"timeline": 2, "lsn": "0/50000A0"}]}, "they have no past in common"),
     ({}, {"history": []}, "the history of timeline 2 of hub2 is not known"),
     ({}, {"system_identifier": pair.OTHER_SYSTEM}, "belongs to database system"),

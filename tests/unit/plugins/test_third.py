@@ -129,7 +129,8 @@ def test_pair_is_left_alone_while_the_third_hub_is_active():
     (lambda info: info["postgres"].update(state="foreign"), "holds files that are no database"),
     (lambda info: info["postgres"].update(state="unreachable", error="boom"), "does not answer: boom"),
     (lambda info: info.update(packager_interrupted=True), "a package installation was cut off"),
-    (lambda info: info["postgres"].update(state="stopped"), "may have rows that the pair lacks: both are on timeline 1"),
+    (lambda info: info["postgres"].update(state="stopped"),
+     "may have rows that the pair lacks: both are on timeline 1"),
 ])
 def test_refused(change, words):
     info = standby()

@@ -66,7 +66,8 @@ def fixture_fresh(single):
     single.postgres("hub1", "stopped", state="shut down in recovery", min_recovery_lsn="0/5000000")
     single.hub("hub1")["postgres"]["standby_signal"] = True
     single.hub("hub2")["postgres"]["side"] = Side(
-        system_identifier=pair.SYSTEM, state="in production", backup_label=True, timeline=1, position=0x4000000).to_dict()
+        system_identifier=pair.SYSTEM, state="in production", backup_label=True, timeline=1,
+        position=0x4000000).to_dict()
     return single
 
 
@@ -161,8 +162,8 @@ def test_a_peer_of_which_more_than_a_clone_was_known(single, state):
     ("hub2", {"control": {"state": "shut down", "timeline": 2, "system_identifier": pair.SYSTEM},
               "history": [{"timeline": 1, "lsn": "0/4000000"}]},
      "hub2 was a primary after hub1 was, or has rows that it lacks (hub2 was promoted to timeline 2"),
-    ("hub2", {"backup_label": False}, "whether hub2 holds newer data than hub1 is not known (both are on timeline 1, and "
-                                      "both have written"),
+    ("hub2", {"backup_label": False},
+     "whether hub2 holds newer data than hub1 is not known (both are on timeline 1, and both have written"),
     ("hub2", {"control": {}}, "whether hub2 holds newer data than hub1 is not known (the system identifier of hub2")])
 def test_a_single_hub_that_must_not_be_started(single, host, values, words):
     single.hub(host)["postgres"].update(values)
