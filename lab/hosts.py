@@ -42,11 +42,11 @@ def plan(text, kinds=images.KINDS):
 
 
 def planned():
-    """What was started last: {"suite": ..., "hosts": {name: kind}, "saved": [those that lie on what was saved]}."""
+    """What was started last: {"suite": ..., "hosts": {name: kind}}."""
     try:
         return json.loads(paths.PLAN.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"suite": None, "hosts": {}, "saved": []}
+        return {"suite": None, "hosts": {}}
 
 
 def ssh_key():
@@ -67,8 +67,12 @@ def _create(suite, host, kind, saved=None):
     saved: the folder (Path) with what it had written when it was saved; it goes on from there.
     """
     network.plug_in(host)
-    root = layers.mount(([saved] if saved else []) + images.chain(suite, kind), paths.HOSTS / host / "disk",
-                        paths.HOSTS / host)
+    disk = paths.HOSTS / host / "disk"
+    if saved:
+        # No layer: a folder of one cannot be renamed (EXDEV), and PostgreSQL renames that of a slot to drop it.
+        disk.parent.mkdir(parents=True, exist_ok=True)
+        run(["cp", "-a", "--reflink=auto", str(saved), str(disk)], timeout=600)
+    root = layers.mount(images.chain(suite, kind), disk, paths.HOSTS / host)
     key = root / "etc/ssh/ssh_host_ed25519_key"
     if not key.exists():
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host, "-f", str(key)])
@@ -123,10 +127,9 @@ def up(suite, wanted, saved=None):
 def _start(suite, wanted, others, lines, saved):
     """Start fresh hosts {name: kind} beside the others, whose lines for known_hosts are given, and wait for them.
 
-    saved: as for up(); of the others the names are kept.
+    saved: as for up().
     """
-    known = {"suite": suite, "hosts": {**others, **wanted},
-             "saved": sorted(saved) + [name for name in planned()["saved"] if name in others]}
+    known = {"suite": suite, "hosts": {**others, **wanted}}
     paths.PLAN.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
     def one(pair):

@@ -2,9 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Hosts that were made with much work, kept for other starts: `lab save NAME`, then `lab up --from NAME`.
 
-All hosts are stopped in good order, the hub that takes writes as the last one, and what each has written becomes a
-read-only layer. Hosts that are started from it lie on top of that layer: same names, addresses, host keys and data, a
-fraction of the time. What is saved belongs to one state of the checkout (everything that may have had a part in it) and
+All hosts are stopped in good order, the hub that takes writes as the last one, and what each has written is kept. Hosts
+that are started from it get a copy: same names, addresses, host keys and data, a fraction of the time. What is saved belongs to one state of the checkout (everything that may have had a part in it) and
 counts for no other one. Another checkout's lab may use it too (second lab of `make test`), with a key of its own.
 """
 
@@ -103,8 +102,6 @@ def save(name):
         raise LabError("There are no hosts to save. Start some: python3 -m lab up")
     for host in plan["hosts"]:
         podman.need(host)
-    if plan["saved"]:
-        raise LabError("%s stand on what was saved, and cannot be saved again." % " and ".join(plan["saved"]))
     primary, standbys, shared = serving()
     known = {"state": state(), "suite": plan["suite"], "hosts": plan["hosts"],
              "recipes": recipes(plan["suite"], plan["hosts"]), "primary": primary, "standbys": standbys,
