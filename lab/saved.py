@@ -3,8 +3,9 @@
 """Hosts that were made with much work, kept for other starts: `lab save NAME`, then `lab up --from NAME`.
 
 All hosts are stopped in good order, the hub that takes writes as the last one, and what each has written is kept. Hosts
-that are started from it get a copy: same names, addresses, host keys and data, a fraction of the time. What is saved belongs to one state of the checkout (everything that may have had a part in it) and
-counts for no other one. Another checkout's lab may use it too (second lab of `make test`), with a key of its own.
+that are started from it get a copy: same names, addresses, host keys and data, a fraction of the time. What is saved
+belongs to one state of the checkout (everything that may have had a part in it) and counts for no other one. Another
+checkout's lab may use it too (second lab of `make test`), with an SSH key of its own.
 """
 
 from __future__ import annotations
