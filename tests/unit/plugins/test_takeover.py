@@ -150,6 +150,7 @@ def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_pa
     inner.write_text("#!/bin/sh\necho inner $1\n", encoding="ascii")
     inner.chmod(0o755)
     guard = Path(lab.directory("hub_ha")) / "third_hub"
+    Path(lab.directory("data"), "postgresql.conf").touch()
     environment = dict(os.environ, OCF_ROOT=str(tmp_path), OCF_RESKEY_pgdata=lab.root + "/data", OCF_RESKEY_pgdba=OWNER,
                        OCF_RESKEY_psql=lab.bin + "/psql")
 

@@ -29,8 +29,8 @@ def question(owner: str, data_dir: str, bin_dir: str, port: int, socket_dir: Opt
     exists: path -> bool.
     """
     words = ["-p", str(port), "-U", owner, "postgres"] + (["-h", socket_dir] if socket_dir else []) + ["-U", owner]
-    line = "cd %s; %s %s -X %s -Atc \"%s\"" % (shlex.quote(data_dir), CLEAN, shlex.quote(bin_dir + "/psql"),
-                                            " ".join(shlex.quote(word) for word in words), SQL)
+    line = "cd %s; %s %s -X %s -Atc \"%s\"" % (
+        shlex.quote(data_dir), CLEAN, shlex.quote(bin_dir + "/psql"), " ".join(shlex.quote(word) for word in words), SQL)
     return ["runuser" if exists(RUNUSER) else "su", owner, "-c", line]
 
 

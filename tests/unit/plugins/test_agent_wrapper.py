@@ -1,0 +1,119 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The resource agent's wrapper, with a stand-in for the distribution's agent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+WRAPPER = Path(__file__).resolve().parents[3] / "roles/resources/files/pgsql"
+
+
+class Agent:
+    """The wrapper in a folder of its own. data: its data directory."""
+
+    def __init__(self, root):
+        self.root, self.data = root, root / "data"
+        (root / "resource.d/heartbeat").mkdir(parents=True)
+        self.program("resource.d/heartbeat/pgsql", 'echo "inner $1 patience=$HUB_HA_PATIENCE"')
+        self.data.mkdir()
+        (self.data / "postgresql.conf").touch()
+        (root / "bin").mkdir()
+        self.program("bin/crm_node", "echo hub1")
+        self.program("bin/cibadmin", 'echo "$@" >"%s/cibadmin"' % root)
+
+    def program(self, name, text):
+        """A shell program."""
+        path = self.root / name
+        path.write_text("#!/bin/sh\n%s\n" % text, encoding="ascii")
+        path.chmod(0o755)
+
+    def __call__(self, action, **more):
+        env = {"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root),
+               "OCF_RESKEY_pgdata": str(self.data), "OCF_RESOURCE_INSTANCE": "cfpgsql:0",
+               "OCF_RESKEY_CRM_meta_timeout": "4000", **more}
+        return subprocess.run(["sh", str(WRAPPER), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+
+    def postmaster(self, ignores=False):
+        """A process that stands for one."""
+        child = subprocess.Popen(  # pylint: disable=consider-using-with
+            ["sh", "-c", "%ssleep 60 & wait; wait" % ("trap '' TERM INT QUIT; " if ignores else "")], cwd=self.data)
+        (self.data / "postmaster.pid").write_text("%d\n" % child.pid, encoding="ascii")
+        return child
+
+
+@pytest.fixture(name="agent")
+def fixture_agent(tmp_path):
+    """An Agent."""
+    return Agent(tmp_path)
+
+
+@pytest.mark.parametrize("action, code", [("stop", 0), ("demote", 0), ("notify", 0), ("monitor", 7), ("start", 1)])
+def test_where_there_is_no_database_nothing_fails_to_stop(agent, action, code):
+    """A stop that fails blocks, and pacemaker then demotes the hub that serves."""
+    (agent.data / "postgresql.conf").unlink()
+    done = agent(action)
+    assert done.returncode == code and done.stdout == ""
+    if action == "start":
+        assert "ocf-exit-reason:there is no database in %s" % agent.data in done.stderr
+
+
+def test_a_monitor_waits_for_a_server_that_recovers_and_a_probe_does_not(agent):
+    assert agent("monitor", OCF_RESKEY_CRM_meta_interval="3000").stdout == "inner monitor patience=40\n"
+    assert agent("monitor", OCF_RESKEY_CRM_meta_interval="0").stdout == "inner monitor patience=\n"
+
+
+def test_notifications_that_mean_nothing_here_are_answered_at_once(agent):
+    assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="pre").stdout == ""
+    assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="post").stdout == "", "no server runs that it could ask"
+    child = agent.postmaster()
+    try:
+        assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="post").stdout.startswith("inner notify")
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_stopped_database_leaves_no_monitor_behind(agent):
+    assert agent("stop").returncode == 0
+    said = (agent.root / "cibadmin").read_text()
+    for word in ("--delete-all", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'"):
+        assert word in said
+    agent.program("resource.d/heartbeat/pgsql", "exit 1")
+    (agent.root / "cibadmin").unlink()
+    assert agent("stop").returncode == 1 and not (agent.root / "cibadmin").exists()
+
+
+@pytest.mark.parametrize("action", ["stop", "demote"])
+def test_a_postmaster_that_was_stopped_obeys_sigkill_only(agent, action):
+    child = agent.postmaster()
+    child.send_signal(signal.SIGSTOP)
+    while Path("/proc/%d/stat" % child.pid).read_text().split(") ")[1][0] != "T":
+        time.sleep(0.01)
+    agent(action)
+    assert child.wait(5) == -signal.SIGKILL
+
+
+def test_one_that_does_not_obey_is_killed_after_half_the_time(agent):
+    child = agent.postmaster(ignores=True)
+    agent.program("resource.d/heartbeat/pgsql", "while kill -0 %d 2>/dev/null; do case $(cut -d ')' -f 2 /proc/%d/stat)"
+                  " in ' Z'*) exit 0 ;; esac; sleep 0.1; done" % ((child.pid,) * 2))
+    began = time.monotonic()
+    assert agent("stop").returncode == 0
+    assert child.wait(5) == -signal.SIGKILL and 1.5 < time.monotonic() - began < 10
+
+
+def test_a_process_that_has_the_number_of_an_old_postmaster_is_left_alone(agent, tmp_path):
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as other:
+        (agent.data / "postmaster.pid").write_text("%d\n" % other.pid, encoding="ascii")
+        other.send_signal(signal.SIGSTOP)
+        agent("stop")
+        assert other.poll() is None
+        other.kill()
