@@ -15,7 +15,7 @@ description:
   - The same sources always make the same file, so its digest says whether it is there already. It is put in place by
     one rename; a program that runs goes on with what it has loaded.
 author:
-  - cfengine.hub_ha authors
+  - cfengine.hub_ha authors (@cfengine)
 options:
   state:
     description: Whether it is to be there.

@@ -155,7 +155,8 @@ def main():
     here = lease.Lease(params["directory"], now())
     try:
         if params["state"] == "absent":
-            module.exit_json(**dict(result, why="given" if here.give(params["run"]) else "none"))
+            result["why"] = "given" if here.give(params["run"]) else "none"
+            module.exit_json(**result)
         verdict = here.take(lease.Holder(params["run"], params["who"], params["what"], params["valid"],
                                          params["controller"]),
                             params["read_at"], params["dead"], params["takeover"])

@@ -110,6 +110,6 @@ def forked_text(found: Mapping[str, Any]) -> str:
     words = ["timeline=%s" % found["timeline"], "fork=%s" % found["fork"]]
     for name, key in (("commits", "commits"), ("bytes", "bytes"), ("last", "last_commit")):
         if found.get(key) is not None:
-            words.append("%s=%s%s" % (name, str(found[key]).replace(" ", "T", 1).split(" ")[0],
+            words.append("%s=%s%s" % (name, str(found[key]).replace(" ", "T", 1).partition(" ")[0],
                                       "" if key != "commits" or found.get("complete") else "+"))
     return " ".join(words)

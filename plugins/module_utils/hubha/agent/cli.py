@@ -8,6 +8,7 @@ import importlib
 import sys
 from typing import Dict, List, Optional, Tuple
 
+from ..core import say
 from ..core.run import HubError
 
 # Sub-command: module of this package, its function (argv, version) -> exit status, and one line of help. A module is
@@ -33,17 +34,17 @@ def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""
     if name in ("version", "--version"):
-        print(version)
+        say.out(version)
         return 0
     if name in ("-h", "--help", "help"):
-        print(usage())
+        say.out(usage())
         return 0
     if name not in COMMANDS:
-        print(usage(), file=sys.stderr)
+        say.err(usage())
         return 2
     module = importlib.import_module(COMMANDS[name][0], __package__)
     try:
         return getattr(module, COMMANDS[name][1])(arguments[1:], version)
     except HubError as error:
-        print("hub-ha %s: %s" % (name, error.message), file=sys.stderr)
+        say.err("hub-ha %s: %s" % (name, error.message))
         return 1

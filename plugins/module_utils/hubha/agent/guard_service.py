@@ -9,11 +9,11 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ..core import say
 from ..pair import model
 from ..pg.evidence import Winner
 from . import attributes as tell
@@ -37,7 +37,7 @@ CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
 
 def log(text: str, level: int = 5) -> None:
     """A line for the journal; level as in syslog: 3 error, 4 warning, 5 notice, 6 information."""
-    print("<%d>%s" % (level, text), file=sys.stderr, flush=True)
+    say.err("<%d>%s" % (level, text))
 
 
 def notify(text: str) -> None:
@@ -451,14 +451,13 @@ class Service:
 def main(argv: List[str], version: str) -> int:
     """`hub-ha guard`. Without a pair file there is nothing to guard, and it waits for one."""
     if argv:
-        print("hub-ha guard takes no arguments", file=sys.stderr)
+        say.err("hub-ha guard takes no arguments")
         return 2
     threading.stack_size(STACK)
     pair = model.load()
     if pair is None:
         log("there is no %s: nothing to guard" % model.PATH)
         notify("READY=1")
-        signal.signal(signal.SIGTERM, lambda *dummy: sys.exit(0))
         while pair is None:
             notify("WATCHDOG=1")
             time.sleep(2)

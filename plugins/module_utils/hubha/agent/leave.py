@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence
 
+from ..core import say
 from ..core.run import CommandTimeout, HubError, local_runner
 from ..pair.model import Pair, load
 from ..pg import conninfo, look
@@ -163,12 +163,12 @@ class Notes:
                 json.dump(list(times), stream)
             os.rename(self.path + ".new", self.path)
         except OSError as error:
-            print("hub-ha: the crash could not be noted: %s" % error, file=sys.stderr)
+            say.err("hub-ha: the crash could not be noted: %s" % error)
 
 
 def refuse(text: str) -> int:
     """Tell pacemaker; returns the exit status."""
-    print("ocf-exit-reason:" + text, file=sys.stderr)
+    say.err("ocf-exit-reason:" + text)
     return 1
 
 
@@ -215,8 +215,8 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
             local_runner(["attrd_updater", "-N", pair.node, "-n", GAVE_UP, "-U", text.replace(" ", "_")], timeout=10)
             return refuse("%s: it is not started any more. Look into its log, then: hub-ha retry" % text)
     if locked:
-        print("hub-ha: PGSQL.lock is removed: the data here may follow" if peer.primary
-              else "hub-ha: PGSQL.lock is removed: this hub was the last primary", file=sys.stderr)
+        say.err("hub-ha: PGSQL.lock is removed: %s" % (
+            "the data here may follow" if peer.primary else "nobody says of this hub that it is behind"))
         os.unlink(lock)
     if os.path.exists(STOPPED):
         os.unlink(STOPPED)
@@ -228,5 +228,5 @@ def retry_main(_argv: Sequence[str], _version: str) -> int:
     pair = this_pair()
     Notes().write([])
     local_runner(["attrd_updater", "-N", pair.node, "-n", GAVE_UP, "-D"], timeout=10)
-    print("pacemaker starts PostgreSQL again; look: crm_mon -1A")
+    say.out("pacemaker starts PostgreSQL again; look: crm_mon -1A")
     return 0

@@ -42,5 +42,5 @@ class Split:
                                      timeline=claim.get("timeline"), next_xid=claim.get("next_xid"))
         if len(self.claims) != 2 or self.node not in self.claims:
             return None
-        one, two = self.claims.values()
-        return winner(one, two)
+        sides = list(self.claims.values())
+        return winner(sides[0], sides[1])

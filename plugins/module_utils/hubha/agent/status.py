@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from typing import Any, Dict, List
 
+from ..core import say
 from .guard_service import STATE
 
 FRESH = 5.0  # seconds; the guard writes every 2
@@ -49,8 +49,8 @@ def text(found: Dict[str, Any]) -> str:
 def main(argv: List[str], dummy_version: str) -> int:
     """Exit status 0 when the guard runs, 3 when not, 2 for wrong usage."""
     if argv not in ([], ["--json"]):
-        print("usage: hub-ha status [--json]", file=sys.stderr)
+        say.err("usage: hub-ha status [--json]")
         return 2
     found = read()
-    print(json.dumps(found, sort_keys=True) if argv else text(found))
+    say.out(json.dumps(found, sort_keys=True) if argv else text(found))
     return 0 if found["running"] else 3

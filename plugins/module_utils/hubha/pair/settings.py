@@ -10,8 +10,9 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..core.problem import Problem
 
-# Paths on each hub, which may be called otherwise on each.
-PER_HUB = ("hub_ha_tls_certificate", "hub_ha_tls_key", "hub_ha_tls_ca")
+# Paths on each hub, which may be called otherwise on each, and where each has its package from.
+TLS = ("hub_ha_tls_certificate", "hub_ha_tls_key", "hub_ha_tls_ca")
+PER_HUB = TLS + ("hub_ha_package_source", "hub_ha_package_checksum")
 SECRET = re.compile(r"password|secret|^hub_ha_fencing$")
 ONCE = ("set it once, for the group hubs: both hubs of a pair are configured from the same value; one that is set for a "
         "single hub alone belongs to no pair")
@@ -68,7 +69,7 @@ def settings(given: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mappi
     hosts, problems, values = list(given), [], {}
     common: Dict[str, Any] = {}
     own: Dict[str, Dict[str, Any]] = dict((host, {}) for host in hosts)
-    differing = any(given[host].get(name) != given[hosts[0]].get(name) for name in PER_HUB for host in hosts)
+    differing = any(given[host].get(name) != given[hosts[0]].get(name) for name in TLS for host in hosts)
     for name in sorted(set(options) | set(name for host in hosts for name in given[host])):
         where = [host for host in hosts if name in given[host]]
         option = options.get(name)
@@ -85,7 +86,7 @@ def settings(given: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mappi
                 values[name] = value if fine else empty(option)
         for host in where:
             # Of one certificate: told apart as a whole, or not at all.
-            if same and not (name in PER_HUB and differing):
+            if same and not (name in TLS and differing):
                 common[name] = given[host][name]
             else:
                 own[host][name] = given[host][name]

@@ -1,0 +1,18 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a program on the hub tells its caller. Modules of Ansible never use it: their answer is JSON."""
+
+from __future__ import annotations
+
+import sys
+
+
+def out(text: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def err(text: str) -> None:
+    """A line on standard error, at once."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
