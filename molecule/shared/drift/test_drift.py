@@ -51,7 +51,7 @@ def test_drift_is_shown_and_mended(hub1, hub2):
         assert not hub.file(COROSYNC).contains("Ansible")
     before = [running(hub) for hub in (hub1, hub2)]
     started = starts(hub1)
-    hub1.run_expect([0], "sed -i 's/token: 1000/token: 3000/' %s" % COROSYNC)
+    hub1.run_expect([0], "sed -i 's/token: 3000/token: 2000/' %s" % COROSYNC)
     hub1.run_expect([0], "cibadmin --modify --xml-text "
                          "'<nvpair id=\"cfvirtip-meta_attributes-migration-threshold\" value=\"5\"/>'")
     hub1.run_expect([0], "cibadmin --modify --xml-text '<rsc_order id=\"promote-then-cfengine\" kind=\"Optional\"/>'")
@@ -67,12 +67,12 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     announced = recap(checked)
     assert announced["hub1"] > 0
     text = "\n".join(diffs(checked))
-    for part in ("-    token: 3000", "+    token: 1000", "migration-threshold=5", "kind=Optional",
+    for part in ("-    token: 2000", "+    token: 3000", "migration-threshold=5", "kind=Optional",
                  "+hostssl replication hub_ha_repl 192.168.100.11/32 scram-sha-256", '"sha": "0000'):
         assert part in text, part
     assert "one restart of PostgreSQL, for max_replication_slots" in checked
     assert "Restart in place, as a real run will do it" in checked
-    assert hub1.file(COROSYNC).contains("token: 3000"), "check mode has changed something"
+    assert hub1.file(COROSYNC).contains("token: 2000"), "check mode has changed something"
     assert sql(hub1, "SHOW max_replication_slots") == ["10"]
 
     status, real = play("--diff")
@@ -85,7 +85,7 @@ def test_drift_is_shown_and_mended(hub1, hub2):
     status, output = play("--check", "--diff")
     assert (status, changed_tasks(output), diffs(output)) == (0, [], [])
     assert recap(output) == {"hub1": 0, "hub2": 0}
-    assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 1000")
+    assert hub1.check_output("corosync-cmapctl -g runtime.config.totem.token").endswith("= 3000")
     assert "hub_ha_repl 192.168.100.11/32" in hub1.file(HBA).content_string
     assert sql(hub1, "SHOW max_replication_slots") == ["12"]
     assert not hub1.file(WORK + "/state/pg/hub_ha/maintenance").exists

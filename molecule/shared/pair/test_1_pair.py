@@ -108,8 +108,9 @@ def test_cib(hub1):
 def test_only_our_resources_stay_and_leave_as_we_want(hub1):
     """Every other resource of the cluster has pacemaker's own defaults."""
     assert cib(hub1).find("configuration/rsc_defaults//nvpair") is None
-    for resource in ("cfvirtip", "cfpgsql"):
-        for name, value in (("resource-stickiness", "INFINITY"), ("migration-threshold", "1")):
+    for resource, threshold, forgotten in (("cfvirtip", "3", "60s"), ("cfpgsql", "1", "5s")):
+        for name, value in (("resource-stickiness", "1000"), ("migration-threshold", threshold),
+                            ("failure-timeout", forgotten)):
             assert hub1.check_output("crm_resource --resource %s --meta --get-parameter %s" % (resource, name)) == value
 
 
