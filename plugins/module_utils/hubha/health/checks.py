@@ -266,7 +266,7 @@ def started_on(cluster: Facts, resource: str) -> List[str]:
 
 
 def failed_standby(cluster: Facts, plan: Plan) -> bool:
-    """True when the passive hub's database failed to start and does not run: pacemaker will not try again by itself."""
+    """True when the passive hub's database failed to start and does not run: a cleanup lets pacemaker try at once."""
     node = plan["nodes"][plan["passive"]]
     failed = any(item["resource"] == DATABASE[0] and item["node"] == node for item in cluster.get("failures") or [])
     return failed and node not in started_on(cluster, DATABASE[0])
@@ -446,7 +446,7 @@ def sender_problems(primary: Facts, plan: Plan, max_lag_mb: int) -> List[Problem
         lag = senders[0].get("lag_bytes")
         if not senders[0].get("ssl"):
             found.append(Problem("REPL_NOT_ENCRYPTED", passive, "replication is not encrypted",
-                                 "set hub_ha_sslmode to require or verify-ca, then: " + UPGRADE))
+                                 "set hub_ha_sslmode to verify-ca or verify-full, then: " + UPGRADE))
         if lag is None:
             found.append(Problem(
                 "REPL_LAG", passive, "how far %s is behind is not known: it has replayed nothing yet" % passive,

@@ -52,7 +52,7 @@ class Pair:
     addresses: Tuple[SharedAddress, ...]
     client_addresses: Tuple[str, ...] = ()
     reference_addresses: Tuple[str, ...] = ()
-    token_ms: int = 1000
+    token_ms: int = 3000
     schema: int = field(default=SCHEMA)
 
     def to_dict(self) -> Dict[str, Any]:
