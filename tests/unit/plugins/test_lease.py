@@ -46,6 +46,18 @@ NOW = lease.Now(1100.0, "hub-boot", 600.0)
     ({"current": None, "last": {"run": "mine", "ended": 1050.0}, "read_at": 1049.0}, True, "free"),
     ({"current": replace(OTHER, run="mine"), "last": {"run": "other", "ended": 1050.0}, "read_at": 1049.0}, True,
      "mine"),
+    # The clock was ahead when that run ended, and has been set back since: within one boot it is known how long ago
+    # that was; after a boot, or by a file without it, an end in the future tells nothing.
+    ({"current": None, "last": {"run": "other", "ended": 5000.0}, "read_at": 1099.0}, True, "free"),
+    ({"current": None, "last": {"run": "other", "ended": 5000.0, "boot": "last-boot", "up": 9e9}, "read_at": 1099.0},
+     True, "free"),
+    ({"current": None, "last": {"run": "other", "ended": 5000.0, "boot": "hub-boot", "up": 500.0}, "read_at": 1001.0},
+     True, "free"),
+    ({"current": None, "last": {"run": "other", "ended": 5000.0, "boot": "hub-boot", "up": 500.0}, "read_at": 999.0},
+     False, "changed"),
+    # It was behind, and has been set forward: the end is as fresh as it is.
+    ({"current": None, "last": {"run": "other", "ended": 10.0, "boot": "hub-boot", "up": 500.0}, "read_at": 999.0},
+     False, "changed"),
 ])
 def test_who_gets_it(change, held, why):
     given = dict({"current": OTHER, "last": {}, "me": ME, "now": NOW}, **change)
@@ -85,6 +97,14 @@ def test_taken_renewed_and_given_back(tmp_path):
     assert sorted(os.listdir(here.directory)) == ["last-run.json", "run.lock"]
     assert later.take(replace(ME, run="third"), read_at=1199.0).why == "changed"
     assert later.take(replace(ME, run="third"), read_at=1201.0).why == "free"
+
+
+@pytest.mark.parametrize("back", [lease.Now(1100.0, "hub-boot", 700.0), lease.Now(1100.0, "next-boot", 7.0)])
+def test_a_clock_that_was_ahead_locks_nobody_out(tmp_path, back):
+    ahead = lease.Lease(str(tmp_path), lease.Now(5000.0, "hub-boot", 600.0))
+    ahead.take(OTHER)
+    assert ahead.give("other")
+    assert lease.Lease(str(tmp_path), back).take(ME, read_at=1099.0).why == "free"
 
 
 def test_taken_over_it_is_the_new_runs(tmp_path):

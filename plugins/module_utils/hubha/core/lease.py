@@ -83,6 +83,14 @@ class Now:
         """Seconds since the last renewal; a clock that was set meanwhile does not count within one boot."""
         return self.up - holder.up if holder.boot and holder.boot == self.boot else self.wall - holder.renewed
 
+    def since_end(self, last: Dict[str, Any]) -> Optional[float]:
+        """Seconds since a run has given its lease back; None when none has, or when only a clock that has been set back
+        could tell. last: {"run", "ended", "boot", "up"}, the last two not in files of before."""
+        if last.get("boot") and last.get("boot") == self.boot and "up" in last:
+            return self.up - last["up"]
+        age = self.wall - last["ended"] if "ended" in last else -1.0
+        return age if age >= 0 else None
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -100,12 +108,13 @@ def decide(current: Optional[Holder], last: Dict[str, Any], me: Holder, now: Now
            dead: str = "", word: str = "") -> Verdict:
     """Who has the lease now; see the rules above.
 
-    current: who has it. last: {"run", "ended"} of the run that gave it back last, or {}. read_at: when *me* has begun
-    to read this hub, by its clock. dead: run id whose process is known to be gone. word: the operator's, a run id.
+    current: who has it. last: of the run that gave it back last (see Now.since_end), or {}. read_at: when *me* began to
+    read this hub, by its clock. dead: run id whose process is known to be gone. word: the operator's, a run id.
     """
     if current is not None and current.run == me.run:
         return Verdict(True, "mine", current)
-    if read_at is not None and last.get("run") != me.run and read_at < last.get("ended", 0):
+    ended = now.since_end(last)
+    if read_at is not None and last.get("run") != me.run and ended is not None and now.wall - read_at > ended:
         return Verdict(False, "changed", None)
     if current is None:
         return Verdict(True, "free")
@@ -200,7 +209,7 @@ class Lease:
             current = self._current()
             if current is None or current.run != run:
                 return False
-            self._write(LAST, {"run": run, "ended": self.now.wall})
+            self._write(LAST, {"run": run, "ended": self.now.wall, "boot": self.now.boot, "up": self.now.up})
             os.unlink(os.path.join(self.directory, HELD))
             self._sync()
             return True
