@@ -128,6 +128,80 @@ def test_a_server_that_is_not_ready_ends_by_itself(lab, monkeypatch, quick):
     assert os.listdir(lab.places) == []
 
 
+@pytest.fixture(name="root_file")
+def fixture_root_file(lab):
+    """A file that only root may read."""
+    path = lab.root + "/of-root"
+    with open(path, "w", encoding="utf-8") as handle:
+        handle.write("secret of root\n")
+    os.chmod(path, 0o600)
+    yield path
+    os.unlink(path)
+
+
+def server_of(lab, data_dir=None):
+    config = lab.primary.data + "/postgresql.conf"
+    return trial.Server(data_dir or lab.primary.data, lab.bin, OWNER, config, 15, {}, 1 << 20)
+
+
+@pytest.mark.parametrize("name", ["postgresql.conf", "postgresql.auto.conf"])
+def test_a_link_of_the_databases_user_leads_root_nowhere(lab, quick, root_file, name):
+    """Whoever is that user may do what he likes in his directory, also while it is being filled."""
+    before = os.stat(root_file)
+
+    def run(argv, **options):
+        done = quick(argv, **options)
+        if lab.bin + "/initdb" in argv:
+            data = argv[argv.index("-D") + 1]
+            inner = os.path.dirname(data)
+            outer = os.stat(os.path.dirname(inner))
+            assert (outer.st_uid, outer.st_mode & 0o777) == (0, 0o711), "only root may put another one in its place"
+            assert os.stat(inner).st_mode & 0o777 == 0o700
+            lab.owner("ln", "-sf", root_file, data + "/" + name)
+        return done
+    outcome = trial.Trial(run, server_of(lab), trial.read_machine(settings_trial.read_text), [lab.places]).go()
+    after = os.stat(root_file)
+    with open(root_file, encoding="utf-8") as handle:
+        assert handle.read() == "secret of root\n"
+    assert (after.st_uid, after.st_mode, after.st_mtime_ns) == (before.st_uid, before.st_mode, before.st_mtime_ns)
+    assert outcome.started is None and "ermission denied" in outcome.reason, outcome
+    assert os.listdir(lab.places) == []
+
+
+def test_what_only_root_may_read_is_not_copied_for_the_databases_user(lab, quick, root_file):
+    data_dir = lab.directory("linked")
+    lab.owner("ln", "-s", root_file, data_dir + "/postgresql.auto.conf")
+    seen = []
+
+    def run(argv, **options):
+        for path in (os.path.join(here, name) for here, dummy, names in os.walk(lab.places) for name in names):
+            with open(path, "rb") as handle:
+                seen.append(b"secret of root" in handle.read())
+        return quick(argv, **options)
+    memory_here = trial.read_machine(settings_trial.read_text)
+    outcome = trial.Trial(run, server_of(lab, data_dir), memory_here, [lab.places]).go()
+    assert seen and not any(seen)
+    assert outcome.started is None and "ermission denied" in outcome.reason, outcome
+
+
+def test_the_removal_follows_no_link(lab, quick):
+    kept = lab.directory("kept")
+    os.chown(kept, 0, 0)
+    with open(kept + "/file", "w", encoding="utf-8") as handle:
+        handle.write("stays\n")
+
+    def run(argv, **options):
+        done = quick(argv, **options)
+        if lab.bin + "/initdb" in argv:
+            data = argv[argv.index("-D") + 1]
+            lab.owner("ln", "-s", kept, data + "/link")
+            lab.owner("mv", data, data + ".away")
+            lab.owner("ln", "-s", kept, data)
+        return done
+    trial.Trial(run, server_of(lab), trial.read_machine(settings_trial.read_text), [lab.places]).go()
+    assert os.listdir(lab.places) == [] and os.listdir(kept) == ["file"]
+
+
 def test_what_a_trial_left_long_ago_is_removed(lab):
     for name, age in ((trial.PREFIX + "old", 9999), (trial.PREFIX + "new", 1), ("other", 9999)):
         os.makedirs("%s/%s/data" % (lab.places, name))

@@ -4,6 +4,9 @@
 
 The scratch database has its own directory, socket and log, listens on no network, archives and replicates nothing, and ends
 by itself after a minute, whatever becomes of who started it. What it reads of the live server is its configuration.
+
+All within that directory is read and written as the database's user, never as root: whoever is that user could lay a
+link there that leads root elsewhere. The directory lies in one of root's, so that only root can take its place.
 """
 
 from __future__ import annotations
@@ -43,6 +46,9 @@ wait "$child"
 [ $? -ne 124 ] || exit 124
 exit 1
 """
+# $1 is written from standard input; $2 as $1, where there is one (ALTER SYSTEM may never have been used).
+WRITE, COPY = 'umask 077; cat >"$1"', 'umask 077; [ ! -e "$1" ] || cat -- "$1" >"$2"'
+INNER = "own"
 # Of the running server alone, and none of what is to be found out.
 QUIET = {"external_pid_file": "", "listen_addresses": "", "port": "65431", "logging_collector": "off",
          "log_destination": "stderr", "log_line_prefix": "", "log_min_messages": "warning", "lc_messages": "C", "ssl": "off",
@@ -137,7 +143,7 @@ class Trial:
 
     def __init__(self, run: Callable[..., Any], server: Server, where: Machine, places: Sequence[str]) -> None:
         self.run, self.server, self.where, self.places = run, server, where, places
-        self.root = ""
+        self.root = ""  # the owner's directory, in one of root's
 
     def go(self) -> Outcome:
         """Makes, starts, stops and removes the scratch database."""
@@ -147,28 +153,26 @@ class Trial:
             return Outcome(None, "none of %s has %d MB free for a scratch database" % (
                 ", ".join(self.places), room // MB))
         clear(path)
-        self.root = tempfile.mkdtemp(prefix=PREFIX, dir=path)
+        outer = tempfile.mkdtemp(prefix=PREFIX, dir=path)
+        self.root = os.path.join(outer, INNER)
         try:
-            entry = pwd.getpwnam(self.server.owner)
-            os.chown(self.root, entry.pw_uid, entry.pw_gid)
-            return self.attempt(entry)
+            give_inner(outer, pwd.getpwnam(self.server.owner))
+            return self.attempt()
         except (HubError, OSError, KeyError) as error:
             return Outcome(None, str(error))
         finally:
-            shutil.rmtree(self.root, ignore_errors=True)
+            shutil.rmtree(outer, ignore_errors=True)  # by file descriptors: it removes links and follows none
 
-    def attempt(self, entry: pwd.struct_passwd) -> Outcome:
+    def attempt(self) -> Outcome:
         """The trial in self.root, which belongs to the database's user."""
         data = self.root + "/data"
         self.as_owner([self.server.bin_dir + "/initdb", "-D", data, "-A", "trust", "-N", "-E", "UTF8", "--locale=C",
                        "--wal-segsize=%d" % (self.server.segment // MB)], check=True)
-        self.write(data + "/postgresql.conf", "include %s\n" % quoted(self.server.config_file) + "".join(
-            "%s = %s\n" % (name, quoted(value)) for name, value in sorted(self.server.settings.items())), entry)
-        try:
-            with open(self.server.data_dir + "/postgresql.auto.conf", encoding="utf-8", errors="surrogateescape") as handle:
-                self.write(data + "/postgresql.auto.conf", handle.read(), entry)
-        except FileNotFoundError:
-            pass  # ALTER SYSTEM was never used there
+        self.as_owner(["sh", "-c", WRITE, "trial", data + "/postgresql.conf"], check=True,
+                      stdin="include %s\n" % quoted(self.server.config_file) + "".join(
+                          "%s = %s\n" % (name, quoted(value)) for name, value in sorted(self.server.settings.items())))
+        self.as_owner(["sh", "-c", COPY, "trial", self.server.data_dir + "/postgresql.auto.conf",
+                       data + "/postgresql.auto.conf"], check=True)
         own = {"data_directory": data, "hba_file": data + "/pg_hba.conf", "ident_file": data + "/pg_ident.conf"}
         quiet = dict(own, **dict(QUIET, unix_socket_directories=self.root))
         # The first looks at each value in the files, the second at the libraries too.
@@ -205,17 +209,21 @@ class Trial:
             raise HubError("it was not ready within %d s" % LIMIT)
         return done
 
-    def as_owner(self, argv: List[str], check: bool = False) -> Any:
+    def as_owner(self, argv: List[str], check: bool = False, stdin: Optional[str] = None) -> Any:
         """Runs argv as the database's user, with nothing of the environment."""
-        return self.run(["runuser", "-u", self.server.owner, "--"] + CLEAN + argv, timeout=LIMIT + 10, check=check)
+        return self.run(["runuser", "-u", self.server.owner, "--"] + CLEAN + argv, stdin=stdin, timeout=LIMIT + 10,
+                        check=check)
 
-    @staticmethod
-    def write(path: str, text: str, entry: pwd.struct_passwd) -> None:
-        """A file that only the owner can read."""
-        with open(path, "w", encoding="utf-8", errors="surrogateescape") as handle:
-            os.fchmod(handle.fileno(), 0o600)
-            os.fchown(handle.fileno(), entry.pw_uid, entry.pw_gid)
-            handle.write(text)
+
+def give_inner(outer: str, entry: pwd.struct_passwd) -> None:
+    """Makes the owner's directory INNER in *outer*, which stays root's and lets the owner pass. Raises OSError."""
+    handle = os.open(outer, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.mkdir(INNER, 0o700, dir_fd=handle)
+        os.chown(INNER, entry.pw_uid, entry.pw_gid, dir_fd=handle, follow_symlinks=False)
+        os.fchmod(handle, 0o711)
+    finally:
+        os.close(handle)
 
 
 def options(settings: Mapping[str, str]) -> List[str]:
