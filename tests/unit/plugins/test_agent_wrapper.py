@@ -37,7 +37,7 @@ class Agent:
     def __call__(self, action, **more):
         env = {"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root),
                "OCF_RESKEY_pgdata": str(self.data), "OCF_RESOURCE_INSTANCE": "cfpgsql:0",
-               "OCF_RESKEY_CRM_meta_timeout": "4000", **more}
+               "OCF_RESKEY_CRM_meta_timeout": "4000", "OCF_RESKEY_master_ip": "127.0.0.1", **more}
         return subprocess.run(["sh", str(WRAPPER), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
 
@@ -86,9 +86,29 @@ def test_a_stopped_database_leaves_no_monitor_behind(agent):
     said = (agent.root / "cibadmin").read_text()
     for word in ("--delete-all", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'"):
         assert word in said
-    agent.program("resource.d/heartbeat/pgsql", "exit 1")
-    (agent.root / "cibadmin").unlink()
-    assert agent("stop").returncode == 1 and not (agent.root / "cibadmin").exists()
+
+
+def test_a_failure_is_one_of_this_hub_alone(agent):
+    """"Not configured" is fatal on every hub: the passive one's next start would stop the active one."""
+    agent.program("resource.d/heartbeat/pgsql", "exit 6")
+    assert [agent(action).returncode for action in ("start", "promote", "stop", "demote")] == [1, 1, 0, 0]
+    agent.program("resource.d/heartbeat/pgsql", "exit 5")
+    assert agent("start").returncode == 1
+
+
+def test_without_its_file_nothing_is_started_and_everything_stops(agent):
+    assert agent("monitor", OCF_RESKEY_master_ip="").stdout.startswith("inner monitor")
+    assert agent("stop", OCF_RESKEY_master_ip="").stdout.startswith("inner stop")
+    for action in ("start", "promote"):
+        done = agent(action, OCF_RESKEY_master_ip="")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "ocf-exit-reason:/etc/cfengine-hub-ha/agent.conf" in done.stderr
+
+
+def test_a_server_that_still_runs_was_not_stopped(agent):
+    child = agent.postmaster()
+    assert agent("stop").returncode == 0
+    assert child.wait(5) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("action", ["stop", "demote"])

@@ -33,18 +33,36 @@ class Clock:
         self.now += seconds
 
 
-def promote(*answers):
-    """(what may_promote says, seconds it took); the last answer is repeated."""
+def promote(*answers, unpromoted=False):
+    """(what may_promote says, seconds it took); the last answer is repeated. A look at silence takes its time."""
     clock, left = Clock(), list(answers)
-    why = leave.may_promote(PAIR, lambda: left.pop(0) if len(left) > 1 else left[0], clock, clock.pause)
-    return why, clock.now
+
+    def ask():
+        peer = left.pop(0) if len(left) > 1 else left[0]
+        clock.now += leave.ANSWERS if peer.here and peer.side is None and not peer.why else 0
+        return peer
+
+    return leave.may_promote(PAIR, ask, unpromoted, clock, clock.pause), clock.now
 
 
-@pytest.mark.parametrize("peer", [
-    leave.Peer(False), leave.Peer(True, STANDBY), leave.Peer(True, None, "")],
-    ids=["away", "a standby", "frozen"])
+@pytest.mark.parametrize("peer", [leave.Peer(False), leave.Peer(True, STANDBY)], ids=["away", "a standby"])
 def test_promoted_at_once_where_nobody_takes_writes(peer):
     assert promote(peer) == (None, 0.0)
+
+
+def test_one_that_says_nothing_for_a_while_is_frozen():
+    """A machine that is short of processor time is slow, and so is the look: one silence proves nothing."""
+    why, seconds = promote(leave.Peer(True, None, ""))
+    assert why is None and leave.SILENCE <= seconds < leave.PATIENCE
+    why, _seconds = promote(leave.Peer(True, None, ""), leave.Peer(True, PRIMARY))
+    assert "takes writes" in why
+
+
+@pytest.mark.parametrize("peer, refused", [
+    (leave.Peer(True, None, "FATAL: password authentication failed"), False), (leave.Peer(True, PRIMARY), True)])
+def test_pacemakers_word_counts_where_the_server_cannot_be_asked(peer, refused):
+    why, seconds = promote(peer, unpromoted=True)
+    assert bool(why) == refused and (refused or seconds == 0)
 
 
 def test_promoted_when_the_other_one_ends():
@@ -133,6 +151,16 @@ def test_a_frozen_server_says_nothing_and_one_that_refuses_us_is_there():
                              "port": server.getsockname()[1]})
         found = leave.ask_peer(pair, frozen)
         assert found.here and found.side is None and found.why == ""
+        turns = []
+
+        def slow(argv, **more):
+            turns.append(argv)
+            if len(turns) > 1:
+                raise CommandTimeout(argv, 1)
+            return Completed(list(argv), 0, "7441234567890123456|2|0/1388|\n170000\noff\noff\n", "")
+
+        found = leave.ask_peer(pair, slow)
+        assert found.here and found.side is None and found.why, "one that has answered is not frozen"
         found = leave.ask_peer(pair, refusing)
         assert found.here and found.side is None and "no pg_hba.conf entry" in found.why
     assert leave.ask_peer(pair, frozen) == leave.Peer(False)

@@ -152,7 +152,7 @@ def test_agent_promotes_nothing_beside_a_third_hub_that_takes_writes(lab, tmp_pa
     guard = Path(lab.directory("hub_ha")) / "third_hub"
     Path(lab.directory("data"), "postgresql.conf").touch()
     environment = dict(os.environ, OCF_ROOT=str(tmp_path), OCF_RESKEY_pgdata=lab.root + "/data", OCF_RESKEY_pgdba=OWNER,
-                       OCF_RESKEY_psql=lab.bin + "/psql")
+                       OCF_RESKEY_psql=lab.bin + "/psql", OCF_RESKEY_master_ip="127.0.0.2")
 
     def promote(action="promote"):
         return subprocess.run(["sh", str(ROLES / "resources/files/pgsql"), action], env=environment, text=True,

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the resource agent asks before it starts or promotes this hub's database: hub-ha may-start, may-promote, retry.
 
-A refusal is the exit status 1 and a line "ocf-exit-reason:..." on standard error, which pacemaker shows.
+A refusal is the exit status REFUSED and a line "ocf-exit-reason:..." on standard error, which pacemaker shows. Any other
+status says that nothing could be found out (no pair file, an error of this program): then the agent goes by its own means.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from ..pg.evidence import Kind, Side, relation
 
 WHO = "hub_ha_leave"  # by which the other hub's server knows who asks
 TAKES = 0.4     # seconds until a host of one's own network that takes no connection counts as away
-ANSWERS = 1.5   # seconds until a server that takes connections and answers none counts as frozen
+ANSWERS = 1.5   # seconds that a server has to answer one look
+SILENCE = 3.0   # seconds without any answer, over two looks at least, until one that takes connections counts as frozen
 PATIENCE = 8.0  # seconds that a promotion waits for the other server to end: its guard stops it within 3
 CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
+REFUSED = 3
 STATE = "/run/cfengine-hub-ha"
 STOPPED = STATE + "/stopped"  # there when the guard was it that stopped the server at once
 GAVE_UP = "hub_ha-gave_up"
@@ -69,36 +72,50 @@ def ask_peer(pair: Pair, run: Callable = local_runner, timeout: float = ANSWERS,
     if not hosts:
         return Peer(False)
     silent: List[bool] = []
+    answered: List[bool] = []
 
     def watched(argv, **more):
         try:
-            return run(argv, **more)
+            done = run(argv, **more)
         except CommandTimeout:
             silent.append(True)
             raise
+        answered.append(True)
+        return done
 
     words = conninfo.standby(hosts, pair.port, pair.replication_user, WHO, conninfo.options(pair.ha_dir, pair.sslmode))
     side = look.remote_side(watched, pair.bin_dir, pair.db_user, words, pair.peer, timeout)
     if not isinstance(side, look.NoAnswer):
         return Peer(True, side)
-    return Peer(True, None, "" if silent else side.why)
+    return Peer(True, None, "" if silent and not answered else side.why or "it answered once and then no more")
 
 
-def may_promote(pair: Pair, ask: Callable[[], Peer], clock: Callable[[], float] = time.monotonic,
-                pause: Callable[[float], None] = time.sleep) -> Optional[str]:
+def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
+                clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep) -> Optional[str]:
     """Why this hub must not be promoted now, or None.
 
     Not while the other hub's server takes writes, or answers something that leaves that open: whoever promotes then makes
     two primaries. It is waited for (its cluster daemons may be dead, and its guard is stopping it). A server that says
-    nothing at all is frozen or gone.
+    nothing at all for SILENCE, in look after look, is frozen or gone. unpromoted: pacemaker, which is in touch with that
+    hub, has its server as a standby; believed where the server itself cannot be asked (a password or a certificate that is
+    wrong), or nobody would ever serve.
     """
-    deadline = clock() + PATIENCE
+    deadline, quiet = clock() + PATIENCE, None
     while True:
+        began = clock()
         peer = ask()
-        if not peer.here or (peer.side is None and not peer.why):
+        if not peer.here:
             return None
         if peer.side is not None and peer.side.in_recovery:
             return None
+        if unpromoted and not peer.primary:
+            return None
+        if peer.side is None and not peer.why:
+            if quiet is not None and clock() - quiet >= SILENCE:
+                return None
+            quiet = began if quiet is None else quiet
+        else:
+            quiet = None
         if clock() >= deadline:
             break
         pause(0.3)
@@ -169,7 +186,7 @@ class Notes:
 def refuse(text: str) -> int:
     """Tell pacemaker; returns the exit status."""
     say.err("ocf-exit-reason:" + text)
-    return 1
+    return REFUSED
 
 
 def this_pair() -> Pair:
@@ -183,7 +200,8 @@ def this_pair() -> Pair:
 def promote_main(_argv: Sequence[str], _version: str) -> int:
     """hub-ha may-promote"""
     pair = this_pair()
-    why = may_promote(pair, lambda: ask_peer(pair))
+    unpromoted = os.environ.get("OCF_RESKEY_CRM_meta_notify_slave_uname", "").lower().split()
+    why = may_promote(pair, lambda: ask_peer(pair), pair.peer.lower() in unpromoted)
     return refuse(why) if why else 0
 
 

@@ -98,8 +98,6 @@ def problems(given: Mapping[str, Any]) -> List[Problem]:
         wrong("addresses is %r, where a list of {id, ip, prefix} is wanted" % (shared,))
     if given.get("node") and given.get("node") == given.get("peer"):
         wrong("node and peer are both %s" % given["node"])
-    for name in sorted(set(given) - set(item.name for item in fields(Pair))):
-        wrong("it names %s, which is not known" % name)
     return found
 
 
@@ -108,7 +106,8 @@ def from_dict(given: Mapping[str, Any]) -> Pair:
     bad = problems(given)
     if bad:
         raise HubError("; ".join(str(item) for item in bad), problems=[item.to_dict() for item in bad])
-    values = dict(given)
+    names = [item.name for item in fields(Pair)]
+    values = dict((name, value) for name, value in given.items() if name in names)  # a later version may say more
     for name in ("peer_addresses", "client_addresses", "reference_addresses"):
         values[name] = tuple(values[name])
     values["addresses"] = tuple(SharedAddress(item["id"], item["ip"], item.get(
