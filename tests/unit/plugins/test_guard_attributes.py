@@ -72,6 +72,19 @@ def test_only_differences_are_told_and_a_new_attrd_is_told_all():
     assert len(found.due(8)) == 2, "transient attributes are gone with pacemaker"
 
 
+def test_what_is_told_can_be_looked_at_while_others_tell():
+    found = tell.Attributes()
+    found.want("hub1", tell.CLIENTS, "1")
+    found.due(7)
+    found.done(("hub1", tell.CLIENTS), "1")
+    for dummy in found.now():
+        found.due(8)
+    assert found.now() == {}
+    found.forget("hub1", tell.CLIENTS)
+    found.done(("hub1", tell.CLIENTS), "1")
+    assert found.now() == {}, "forgotten while it was told"
+
+
 def test_program():
     assert tell.command(("hub1", "a"), "x y") == ["attrd_updater", "-N", "hub1", "-n", "a", "-U", "x y"]
     assert tell.command(("hub1", "a"), None)[-1] == "-D"

@@ -7,22 +7,26 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import cpg, guard_service, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import say
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
 
 class Database:
-    """A server that answers with what it is told; None: it does not answer."""
+    """A server that answers with what it is told; None: it does not answer. busy: how often it does not answer before."""
 
-    def __init__(self, answer, still=PRIMARY):
-        self.answer, self.still = answer, still
+    def __init__(self, answer, still=PRIMARY, busy=0):
+        self.answer, self.still, self.busy = answer, still, busy
 
     def claim(self):
-        return self.answer
+        self.busy -= 1
+        return self.answer if self.busy < 0 else None
 
     def role(self):
         return self.still
@@ -31,7 +35,10 @@ class Database:
 def channel(node, role, answer=None, still=PRIMARY):
     pair = model.Pair(node, "hub2" if node == "hub1" else "hub1", "c", "/d", "/b", "u", 5432, None, "/h", "/t", "r",
                       "verify-ca", ("192.0.2.1",), ())
-    made = guard_service.Channel(pair, Database(answer, still), lambda: 100.0)
+    now = [100.0]
+    made = guard_service.Channel(pair, Database(answer, still), lambda: now[0],
+                                 lambda seconds: now.__setitem__(0, now[0] + seconds))
+    made.now = now
     made.role, made.nodeid = role, int(node[-1])
     return made
 
@@ -67,6 +74,89 @@ def test_two_primaries_meet_and_agree(one, two, wins):
     meet(*pair)
     talk(pair)
     assert [item.verdict.name for item in pair] == [wins, wins]
+
+
+@pytest.mark.parametrize("asked_first", [0, 1])
+def test_a_busy_primary_is_asked_again_and_nobody_decides_before(asked_first):
+    pair = [channel("hub1", PRIMARY, {"timeline": 1, "next_xid": 99999}),
+            channel("hub2", PRIMARY, {"timeline": 2, "next_xid": 740})]
+    pair[0].server.busy = 5
+    meet(*pair)
+    talk([pair[asked_first], pair[1 - asked_first]])
+    assert [item.verdict.name for item in pair] == ["hub1", "hub1"]
+    assert 102.0 < pair[0].now[0] < 105.0
+
+
+def test_a_primary_that_never_answers_has_ten_seconds():
+    mine = channel("hub1", PRIMARY, None)
+    mine.peer = {"role": PRIMARY}
+    assert mine.own_claim() == {"timeline": None, "next_xid": None} and mine.now[0] == 110.0
+    mine.server.answer = {"timeline": 1, "next_xid": 7}
+    assert mine.own_claim()["next_xid"] is None, "with pauses"
+    mine.now[0] = 112.0
+    assert mine.own_claim() == {"timeline": 1, "next_xid": 7}
+
+
+def test_a_question_that_nobody_can_ask_is_asked_later(monkeypatch):
+    def full(*dummy):
+        raise RuntimeError("can't start new thread")
+    mine = channel("hub1", PRIMARY, {"timeline": 1, "next_xid": 7})
+    mine.peer = {"role": PRIMARY}
+    with monkeypatch.context() as patched:
+        patched.setattr(guard_service, "worker", full)
+        assert mine.own_claim() is None
+    mine.now[0] += 1.0
+    assert mine.own_claim() == {"timeline": 1, "next_xid": 7}
+
+
+def test_what_was_brought_is_old_when_the_conversation_fails(monkeypatch):
+    class Group:
+        nodeid = 1
+
+        def __init__(self, *dummy):
+            pass
+
+        def send(self, data):
+            mine.delivered(1, data)
+            raise RuntimeError("not foreseen")
+
+        def close(self, leave=False):
+            pass
+    mine = channel("hub1", PRIMARY)
+    monkeypatch.setattr(cpg, "library", lambda: None)
+    monkeypatch.setattr(cpg, "Group", Group)
+    with pytest.raises(RuntimeError):
+        mine.run()
+    assert mine.brought is None and not mine.connected and mine.peer == {}
+
+
+def test_a_thread_that_fails_ends_the_process(monkeypatch):
+    ended, told = [], []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(say, "err", told.append)
+    guard_service.guarded(lambda: 1 / 0)
+    assert ended == [1] and "ZeroDivisionError" in told[0] and "\n" not in told[0]
+
+
+def test_a_process_whose_thread_fails_is_gone_though_others_go_on():
+    text = "import time; from %s import worker; worker(lambda: 1 / 0); time.sleep(30)" % guard_service.__name__
+    done = subprocess.run([sys.executable, "-c", text], stderr=subprocess.PIPE, check=False, timeout=20,
+                          env=dict(os.environ, PYTHONPATH=os.pathsep.join(item for item in sys.path if item)))
+    assert done.returncode == 1 and b"<3>the guard ends" in done.stderr and b"ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize("stream", [None, "closed", "broken"])
+def test_nobody_who_listens_is_no_error(stream, monkeypatch):
+    if stream == "closed":
+        stream = open(os.devnull, "w", encoding="utf-8")
+        stream.close()
+    elif stream == "broken":
+        class Broken:
+            def write(self, text):
+                raise BrokenPipeError(32, text)
+        stream = Broken()
+    monkeypatch.setattr(sys, "stderr", stream)
+    say.err("nobody hears this")
 
 
 def test_a_pair_in_order_says_nothing():

@@ -51,6 +51,18 @@ def test_the_first_claim_counts_for_both():
     assert split.heard(message("hub2", next_xid=2000)).name == "hub2"
 
 
+def test_a_known_claim_takes_the_place_of_an_unknown_one_until_it_is_decided():
+    for node in ("hub1", "hub2"):
+        split = Split(node)
+        split.heard(message("hub1", timeline=None, next_xid=None))
+        split.heard(message("hub1", next_xid=9000))
+        assert split.heard(message("hub2", timeline=2)).name == "hub1"
+        split = Split(node)
+        split.heard(message("hub1", timeline=None, next_xid=None))
+        assert split.heard(message("hub2", timeline=2)).name == "hub2"
+        assert split.heard(message("hub1", next_xid=9000)).name == "hub2", "or both stop"
+
+
 def test_who_is_no_primary_any_more_claims_nothing():
     split = Split("hub2")
     split.heard(message("hub1", next_xid=9000))

@@ -9,6 +9,7 @@ hub_ha-clients: 1 when clients can reach this hub, 0 when not. hub_ha-guard: "ru
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
@@ -52,29 +53,40 @@ class Attributes:
     wanted: Dict[Key, Optional[str]] = field(default_factory=dict)
     told: Dict[Key, Any] = field(default_factory=dict)
     daemon: int = 0
+    lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)  # several threads want, one tells
 
     def want(self, node: str, name: str, value: Optional[str]) -> None:
         """Set it, or delete it, as soon as pacemaker takes it."""
-        self.wanted[(node, name)] = value
+        with self.lock:
+            self.wanted[(node, name)] = value
 
     def forget(self, node: str, name: str) -> None:
         """It is somebody else's from now on."""
-        self.wanted.pop((node, name), None)
-        self.told.pop((node, name), None)
+        with self.lock:
+            self.wanted.pop((node, name), None)
+            self.told.pop((node, name), None)
 
     def due(self, daemon: int) -> List[Tuple[Key, Optional[str]]]:
         """What is to be told. daemon: process id of pacemaker-attrd, 0 without; a new one knows nothing of before."""
-        if daemon != self.daemon:
-            self.daemon = daemon
-            self.told.clear()
-        if not daemon:
-            return []
-        return [(key, value) for key, value in sorted(self.wanted.items(), key=lambda item: item[0])
-                if self.told.get(key, UNSET) != value]
+        with self.lock:
+            if daemon != self.daemon:
+                self.daemon = daemon
+                self.told.clear()
+            if not daemon:
+                return []
+            return [(key, value) for key, value in sorted(self.wanted.items(), key=lambda item: item[0])
+                    if self.told.get(key, UNSET) != value]
 
     def done(self, key: Key, value: Optional[str]) -> None:
-        """Pacemaker has taken it."""
-        self.told[key] = value
+        """Pacemaker has taken it. What was forgotten meanwhile stays so."""
+        with self.lock:
+            if key in self.wanted:
+                self.told[key] = value
+
+    def now(self) -> Dict[Key, Any]:
+        """What pacemaker has taken, a copy."""
+        with self.lock:
+            return dict(self.told)
 
 
 def command(key: Key, value: Optional[str]) -> List[str]:

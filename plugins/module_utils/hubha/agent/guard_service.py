@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..core import say
@@ -30,6 +31,8 @@ STATE = "/run/cfengine-hub-ha/guard.json"
 STOPPED = "/run/cfengine-hub-ha/stopped"  # the guard has stopped PostgreSQL, and it has not been started since
 PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other hub to take over
 PEER_ABSENT = 5.0  # seconds after which a hub that is not heard of is not waited for
+CLAIM_TIME = 10.0  # seconds that a busy primary beside another one has to say what it has taken
+CLAIM_PAUSE = 0.5  # seconds between two questions
 SETTLED = 2.0     # seconds that the other hub has for the addresses, once it is the primary
 STACK = 256 * 1024
 CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
@@ -61,9 +64,28 @@ def lock_memory() -> bool:
         return False
 
 
+def die(why: str) -> None:
+    """End the process, whatever other threads do; systemd starts it anew, and it goes on where it was.
+
+    A guard of which a part has ended sees what was true before, and would act on it for ever.
+    """
+    try:
+        log("the guard ends, to be started anew: %s" % why, 3)
+    finally:
+        os._exit(1)
+
+
+def guarded(target: Callable[..., Any], *arguments: Any) -> None:
+    """Run it; the process ends with it when it fails."""
+    try:
+        target(*arguments)
+    except BaseException:
+        die(" | ".join(line.strip() for line in traceback.format_exc().splitlines()[-4:]))
+
+
 def worker(target: Callable[..., Any], *arguments: Any) -> threading.Thread:
-    """A thread that does not keep the process alive."""
-    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    """A thread that does not keep the process alive, and does not fail alone. RuntimeError when there can be none."""
+    thread = threading.Thread(target=guarded, args=(target,) + arguments, daemon=True)
     thread.start()
     return thread
 
@@ -75,8 +97,9 @@ class Channel:
     peer_absent_since, peer_guard (True, False, None: not known), peer (its newest message).
     """
 
-    def __init__(self, pair: model.Pair, server: host.Server, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pair, self.server, self.clock = pair, server, clock
+    def __init__(self, pair: model.Pair, server: host.Server, clock: Callable[[], float] = time.monotonic,
+                 sleep: Callable[[float], None] = time.sleep) -> None:
+        self.pair, self.server, self.clock, self.sleep = pair, server, clock, sleep
         self.brought: Optional[float] = None
         self.connected = False
         self.peer_absent_since: Optional[float] = None
@@ -88,6 +111,8 @@ class Channel:
         self.claim: Optional[Dict[str, Any]] = None
         self.asked = 0   # number of the newest question
         self.asking = 0  # number of the one that is not answered yet, 0: none
+        self.both_since: Optional[float] = None  # when both hubs were first seen as primaries
+        self.ask_next = 0.0
         self.epoch = 0   # number of changes of the membership
         self.nodeid = 0
         self.ending = False
@@ -108,8 +133,9 @@ class Channel:
                 if str(error) != told:
                     told = str(error)
                     log("no connection to corosync: %s" % error, 6)
-            self.connected, self.brought = False, None
-            self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
+            finally:
+                self.connected, self.brought = False, None
+                self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
             if group is not None:
                 group.close(leave=self.ending)
             if self.ending:
@@ -132,26 +158,47 @@ class Channel:
             if now - asked >= 1.0:
                 asked = now
                 self.presence(group.members(PACEMAKER_GROUP))
-            group.wait(0.05 if self.asking else HEARTBEAT / 2)
+            group.wait(0.05 if self.asking and self.claim is None else HEARTBEAT / 2)
 
     def own_claim(self) -> Optional[Dict[str, Any]]:
         """What this hub's database has, once both hubs say that they are primaries; asked anew each time they do."""
         both = self.role == decide.PRIMARY and self.peer.get("role") == decide.PRIMARY
+        now = self.clock()
         if not both:
-            self.claim, self.asking = None, 0
-        elif self.asking == 0 and self.claim is None:
+            self.claim, self.asking, self.both_since, self.ask_next = None, 0, None, 0.0
+            return None
+        self.both_since = now if self.both_since is None else self.both_since
+        if self.asking == 0 and now >= self.ask_next and (self.claim is None or self.claim["next_xid"] is None):
             self.asking = self.asked = self.asked + 1
-            worker(self.ask, self.asked)
+            try:
+                worker(self.ask, self.asked)
+            except RuntimeError as error:
+                self.asking, self.ask_next = 0, now + CLAIM_PAUSE
+                log("the database cannot be asked what it has taken: %s" % error, 3)
+                if now - self.both_since >= CLAIM_TIME:
+                    self.claim = {"timeline": None, "next_xid": None}
         return self.claim
 
     def ask(self, number: int) -> None:
-        """A thread: ask the own database. One that does not answer claims nothing; one that is gone is no primary."""
-        found = self.server.claim()
-        if found is None:
-            self.role = self.server.role()
-            found = {"timeline": None, "next_xid": None} if self.role == decide.PRIMARY else None
-        if number == self.asking:
-            self.claim, self.asking = found, 0
+        """A thread: ask the own database. One that is gone is no primary, and claims nothing.
+
+        A busy one may not answer at once, and it is the one that has taken most: until it has had CLAIM_TIME nothing is
+        claimed, so nobody decides. Then it is not known what it has, and it is asked on all the same.
+        """
+        while number == self.asking:
+            found = self.server.claim()
+            if found is None:
+                role = self.server.role()
+                if role == decide.PRIMARY:
+                    if self.clock() - (self.both_since or 0.0) < CLAIM_TIME:
+                        self.sleep(CLAIM_PAUSE)
+                        continue
+                    found = {"timeline": None, "next_xid": None}
+                elif number == self.asking:
+                    self.role = role
+            if number == self.asking:
+                self.ask_next = self.clock() + 4 * CLAIM_PAUSE
+                self.claim, self.asking = found, 0
 
     @property
     def peer_here(self) -> bool:
@@ -200,7 +247,7 @@ class Channel:
             self.peer_absent_since = None
         self.split.changed()
         self.verdict = None
-        self.claim, self.asking = None, 0
+        self.claim, self.asking, self.both_since, self.ask_next = None, 0, None, 0.0
         self.epoch += 1
 
 
@@ -270,7 +317,10 @@ class Service:
         if action.kind == decide.LOOK:
             if (self.looking is None or not self.looking.is_alive()) and (
                     self.looked is None or time.monotonic() - self.looked.began > 0.3):
-                self.looking = worker(self.look_now)
+                try:
+                    self.looking = worker(self.look_now)
+                except RuntimeError as error:  # nobody is asked then, and the guard judges without an answer
+                    log("systemd cannot be asked: %s" % error, 3)
             return
         text = action.reason
         if action.kind == decide.STOP_POSTGRES:
@@ -283,7 +333,10 @@ class Service:
         elif action.kind == decide.RESTART:
             text = "%s: %s again" % (action.reason, "corosync and pacemaker" if action.corosync else "pacemaker")
             self.restarting = "running"
-            worker(self.restart, action)
+            try:
+                worker(self.restart, action)
+            except RuntimeError as error:
+                self.restarting, text = "failed", "%s: not possible now: %s" % (text, error)
         log(text, 6 if action.kind == decide.LOG else 4)
         self.done = (self.done + [{"time": time.time(), "action": action.kind, "text": text}])[-20:]
 
@@ -410,7 +463,7 @@ class Service:
                     "corosync": {"connected": self.channel.connected, "silent": seen.silent},
                     "peer": {"node": self.pair.peer, "guard": self.channel.peer_guard, "message": self.channel.peer,
                              "absent": None if seen.peer_absent_since is None else seen.now - seen.peer_absent_since},
-                    "attributes": dict(("%s %s" % key, value) for key, value in self.attributes.told.items()),
+                    "attributes": dict(("%s %s" % key, value) for key, value in self.attributes.now().items()),
                     "done": self.done}, stream)
             os.replace(STATE + ".new", STATE)
         except OSError:
@@ -424,12 +477,9 @@ class Service:
         """Until SIGTERM."""
         signal.signal(signal.SIGTERM, self.end)
         threading.stack_size(CHANNEL_STACK)
-        worker(self.channel.run)
+        threads = [worker(self.channel.run)]
         threading.stack_size(STACK)
-        worker(self.watch_server)
-        worker(self.tell)
-        worker(self.watch_link)
-        worker(self.watch_fork)
+        threads += [worker(item) for item in (self.watch_server, self.tell, self.watch_link, self.watch_fork)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)
@@ -440,6 +490,8 @@ class Service:
             if began - pinged >= 1.0:
                 notify("WATCHDOG=1")
                 pinged = began
+            if not all(thread.is_alive() for thread in threads):
+                die("a thread is gone")
             self.turn()
             time.sleep(max(0.02, PERIOD - (time.monotonic() - began)))
         notify("STOPPING=1")
@@ -449,7 +501,7 @@ class Service:
 
 
 def main(argv: List[str], version: str) -> int:
-    """`hub-ha guard`. Without a pair file there is nothing to guard, and it waits for one."""
+    """`hub-ha guard`. Without a pair file there is nothing to guard, and it waits for one. Its threads end with it."""
     if argv:
         say.err("hub-ha guard takes no arguments")
         return 2
@@ -462,4 +514,8 @@ def main(argv: List[str], version: str) -> int:
             notify("WATCHDOG=1")
             time.sleep(2)
             pair = model.load()
-    return Service(pair, version).run()
+    try:
+        return Service(pair, version).run()
+    except Exception:
+        die(" | ".join(line.strip() for line in traceback.format_exc().splitlines()[-4:]))
+        raise

@@ -30,14 +30,17 @@ class Split:
     def heard(self, message: Mapping[str, Any]) -> Optional[Winner]:
         """A message of either hub, in the order of delivery. Which one goes on, once both have claimed.
 
-        message: {"node", "role", "claim": {"timeline", "next_xid"} or None}. The first claim of each hub counts.
+        message: {"node", "role", "claim": {"timeline", "next_xid"} or None}. The first claim of each hub counts, but one that
+        is known takes the place of one that is not (next_xid None) as long as the other hub has not claimed. After that
+        it is decided, and a hub may have stopped for it: what is heard then must not stop the other one too.
         """
         node = str(message.get("node"))
         if message.get("role") != PRIMARY:
             self.claims.pop(node, None)
             return None
         claim = message.get("claim")
-        if isinstance(claim, dict) and node not in self.claims:
+        if isinstance(claim, dict) and (node not in self.claims or (
+                len(self.claims) == 1 and self.claims[node].next_xid is None)):
             self.claims[node] = Side(name=node, running=True, in_recovery=False,
                                      timeline=claim.get("timeline"), next_xid=claim.get("next_xid"))
         if len(self.claims) != 2 or self.node not in self.claims:

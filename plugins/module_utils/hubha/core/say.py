@@ -13,6 +13,9 @@ def out(text: str) -> None:
 
 
 def err(text: str) -> None:
-    """A line on standard error, at once."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """A line on standard error, at once. Nobody who listens is no error: what is told must not end who tells it."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # a broken pipe, a closed stream, none at all
+        pass
