@@ -279,6 +279,13 @@ def test_alone_the_database_goes_on():
     assert hub.kinds() == [RESTART] and hub.actions[-1].alone and hub.actions[-1].corosync and not hub.actions[-1].wait
 
 
+@pytest.mark.parametrize("postgres", [STANDBY, "none"])
+def test_a_hub_alone_that_serves_nothing_gets_no_quorum_by_itself(postgres):
+    hub = broken(postgres=postgres, absent=900.0, corosync=GONE)
+    assert hub.kinds() == [DROP_ADDRESSES, RESTART] and not hub.actions[-1].alone and hub.actions[-1].corosync
+    assert not [action for action in hub.actions if "the database goes on" in action.reason]
+
+
 def test_a_hub_that_the_other_one_has_just_left_is_not_alone():
     hub = broken(absent=1000.5, corosync=GONE)
     assert STOP_POSTGRES in hub.kinds() and hub.actions[-1].wait
@@ -296,6 +303,67 @@ def test_its_own_standstill_begins_the_measuring_anew():
     hub.daemons[COROSYNC] = RUNNING
     hub.pass_time(20)
     assert hub.kinds() == []
+
+
+def late(hub, period, seconds):
+    for dummy in range(int(seconds / period)):
+        hub.step(period)
+
+
+@pytest.mark.parametrize("period", [1.1, 3.0])
+@pytest.mark.parametrize("states", [{"corosync": GONE}, {"pacemakerd": GONE}, {"pacemaker_based": GONE},
+                                    {"corosync": STOPPED}])
+def test_a_loop_that_is_always_late_acts_all_the_same(states, period):
+    hub = Hub()
+    hub.break_it(**states)
+    late(hub, period, 10 * period)
+    assert hub.kinds()[:3] == [STOP_POSTGRES, DROP_ADDRESSES, RESTART]
+    assert hub.when(STOP_POSTGRES)[0] <= 3 * period + 0.1, "seen, forgiven, acted upon"
+    assert len([action for action in hub.actions if "stood still" in action.reason]) == 1
+
+
+def test_a_loop_that_is_always_late_and_a_corosync_that_delivers_nothing():
+    hub = Hub()
+    hub.fault, hub.stuck = hub.now, True
+    late(hub, 1.1, 12)
+    assert hub.kinds()[:1] == [STOP_POSTGRES]
+
+
+def test_a_loop_that_is_always_late_and_a_hub_in_order():
+    hub = Hub()
+    late(hub, 1.1, 120)
+    assert hub.kinds() == []
+
+
+def test_two_standstills_in_a_row_are_no_silence():
+    """After each of them the membership is made anew."""
+    hub = Hub()
+    hub.stuck = True
+    hub.step(30.0)
+    hub.step(0.2)
+    hub.step(30.0)
+    hub.pass_time(2)
+    hub.stuck = False
+    hub.pass_time(20)
+    assert hub.kinds() == []
+
+
+def test_a_single_standstill_begins_anew_for_what_was_wrong_before():
+    hub = Hub()
+    hub.break_it(pacemakerd=GONE)
+    hub.pass_time(0.4)
+    hub.step(10.0)
+    hub.pass_time(1.6)
+    assert hub.kinds() == []
+    hub.pass_time(1.0)
+    assert STOP_POSTGRES in hub.kinds()
+
+
+def test_a_late_loop_tries_again_too():
+    hub = broken(1, corosync=GONE)
+    hub.restart = "failed"
+    late(hub, 1.1, 20)
+    assert hub.kinds().count(RESTART) == 2
 
 
 def test_silence_of_a_standstill_is_not_counted():

@@ -19,7 +19,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import 
 
 
 class Database:
-    """A server that answers with what it is told; None: it does not answer. busy: how often it does not answer before."""
+    """A server that answers with what it is told; None: it does not answer. busy: how often it does not before."""
 
     def __init__(self, answer, still=PRIMARY, busy=0):
         self.answer, self.still, self.busy = answer, still, busy

@@ -37,7 +37,7 @@ class Limits:
 
     corosync does not come back by itself. systemd starts a killed pacemakerd again after 1 s, and that one takes its
     children over; pacemakerd starts a killed child at once. gap: of the guard's own loop, after which it begins to
-    measure anew. alone: how long the other hub must have been away before a fault. look: how long an answer about the
+    measure anew, once for each trouble. alone: how long the other hub must have been away before a fault. look: how long an answer about the
     units is waited for. settle: what daemons that were started have to be there in full.
     """
 
@@ -141,6 +141,8 @@ class Guard:
     reason: str = ""
     expected: set = field(default_factory=set)
     since: Dict[Tuple[str, str], float] = field(default_factory=dict)
+    forgiven: Dict[Tuple[str, str], float] = field(default_factory=dict)  # since when, before a late turn was forgiven
+    late: bool = False  # the last turn was
     killed: Dict[str, float] = field(default_factory=dict)
     last: Optional[float] = None
     resumed: float = 0.0
@@ -159,19 +161,43 @@ class Guard:
 
     def step(self, seen: Observation) -> List[Action]:
         """What is to be done now, in this order."""
-        gap = 0.0 if self.last is None else seen.now - self.last
-        first = self.last is None
-        self.last = seen.now
-        if first or gap > self.limits.gap:
-            # What was measured before says nothing: this process, or the whole machine, stood still.
-            self.since.clear()
-            self.resumed = seen.now
-            if not first:
-                return [Action(LOG, "stood still for %.1f s; measuring begins anew" % gap)]
+        before, self.last = self.last, seen.now
+        if before is None:
+            before = self.resumed = seen.now
+        gap, was_late = seen.now - before, self.late
+        self.late = gap > self.limits.gap
         if seen.daemons.get(PACEMAKERD) == RUNNING:
             self.armed = True
         self.expected.update(name for name in DAEMONS if seen.daemons.get(name) in (RUNNING, TRACED))
-        return self.recover(seen) if self.phase == "recover" else self.watch(seen)
+        told = []
+        if self.late and not was_late:
+            told.append(Action(LOG, "stood still for %.1f s; measuring begins anew" % gap))
+        if self.phase == "recover":
+            if self.late and before < self.next_try < seen.now:
+                self.next_try = seen.now  # so that somebody is asked before the next try
+            return told + self.recover(seen)
+        if self.late and not self.measure_anew(seen, gap):
+            return told + ([Action(LOOK)] if self.troubles(seen) else [])
+        return told + self.watch(seen)
+
+    def measure_anew(self, seen: Observation, gap: float) -> bool:
+        """A late turn: this process, or the whole machine, stood still, and what was measured before says nothing.
+
+        That is forgiven once for each trouble: of a loop whose turns are all late, nothing else could ever be too long.
+        True when there is a trouble that was forgiven before and still is there; its time counts from its beginning.
+        """
+        if seen.silent is None or seen.now - seen.silent > self.resumed:
+            self.resumed = seen.now
+        else:  # nothing was brought since the last late turn: this one counts as the longest that is not late
+            self.resumed += gap - self.limits.gap
+        now, found = set(self.wrong(seen)), False
+        for key in list(self.since):
+            if key in self.forgiven:
+                self.since[key] = self.forgiven[key]
+                found = found or key in now
+            else:
+                self.forgiven[key], self.since[key] = self.since[key], seen.now
+        return found
 
     def note(self, text: str) -> List[Action]:
         """The same text is logged once."""
@@ -180,8 +206,13 @@ class Guard:
         self.noted = text
         return [Action(LOG, text)]
 
-    def troubles(self, seen: Observation) -> Dict[Tuple[str, str], float]:
-        """{(daemon, state): since when} of everything that is wrong now."""
+    def forget_times(self) -> None:
+        """Whatever is wrong is wrong from now on."""
+        self.since.clear()
+        self.forgiven.clear()
+
+    def wrong(self, seen: Observation) -> List[Tuple[str, str]]:
+        """[(daemon, state)] of everything that is wrong now."""
         now = [(name, seen.daemons.get(name, GONE)) for name in DAEMONS
                if name in self.expected and seen.daemons.get(name, GONE) in (STOPPED, GONE)]
         if seen.daemons.get(COROSYNC) == RUNNING and seen.silent is not None \
@@ -194,7 +225,12 @@ class Guard:
         self.replaced = self.replaced and seen.gives_way
         if self.replaced:
             now.append((CONTROLD, REPLACED))
-        self.since = dict((key, self.since.get(key, seen.now)) for key in now)
+        return now
+
+    def troubles(self, seen: Observation) -> Dict[Tuple[str, str], float]:
+        """{(daemon, state): since when} of everything that is wrong now."""
+        self.since = dict((key, self.since.get(key, seen.now)) for key in self.wrong(seen))
+        self.forgiven = dict((key, since) for key, since in self.forgiven.items() if key in self.since)
         return self.since
 
     def limit(self, name: str, state: str, gives_way: bool) -> float:
@@ -229,6 +265,7 @@ class Guard:
                 for name in mild:
                     self.killed[name] = seen.now
                     self.since.pop((name, STOPPED), None)
+                    self.forgiven.pop((name, STOPPED), None)
                 actions.append(Action(KILL, "%s is stopped; pacemakerd starts it anew" % ", ".join(mild), tuple(mild)))
             return actions
         if not overdue:
@@ -263,7 +300,9 @@ class Guard:
                 return [Action(STOP_POSTGRES, "pacemaker was stopped and has left a primary running"),
                         Action(DROP_ADDRESSES)]
             return self.note("%s; stopped by systemd: nothing is done" % what)
-        self.alone = seen.peer_absent_since is not None and began - seen.peer_absent_since >= self.limits.alone
+        # Only a primary's daemons get a quorum by themselves: a hub that serves nothing has not shown that it may.
+        self.alone = (seen.postgres == PRIMARY and seen.peer_absent_since is not None
+                      and began - seen.peer_absent_since >= self.limits.alone)
         return self.fail_stop(seen, what, COROSYNC in [name for name, dummy in overdue])
 
     @staticmethod
@@ -286,7 +325,7 @@ class Guard:
         """Nothing is expected to run until pacemaker is seen again."""
         self.armed = False
         self.expected.clear()
-        self.since.clear()
+        self.forget_times()
         self.killed.clear()
         self.phase = "watch"
         self.controller, self.replaced = 0, False
@@ -312,7 +351,7 @@ class Guard:
         """wait: the other hub is about to take over, and pacemaker here comes after that."""
         self.tries += 1
         self.waits = True
-        self.since.clear()
+        self.forget_times()
         self.killed.clear()
         return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone, wait=wait)]
 
@@ -330,7 +369,7 @@ class Guard:
             took = seen.now - self.began
             self.phase, self.noted = "watch", ""
             self.controller, self.replaced = seen.controller, False
-            self.since.clear()
+            self.forget_times()
             self.resumed = seen.now
             return [Action(LOG, "the cluster's daemons are back %.1f s after the guard has stopped them" % took)]
         if seen.now < self.next_try:

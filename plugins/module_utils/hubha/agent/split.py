@@ -30,9 +30,9 @@ class Split:
     def heard(self, message: Mapping[str, Any]) -> Optional[Winner]:
         """A message of either hub, in the order of delivery. Which one goes on, once both have claimed.
 
-        message: {"node", "role", "claim": {"timeline", "next_xid"} or None}. The first claim of each hub counts, but one that
-        is known takes the place of one that is not (next_xid None) as long as the other hub has not claimed. After that
-        it is decided, and a hub may have stopped for it: what is heard then must not stop the other one too.
+        message: {"node", "role", "claim": {"timeline", "next_xid"} or None}. The first claim of each hub counts, but
+        one that is known takes the place of one that is not (next_xid None) as long as the other hub has not claimed.
+        After that it is decided, and a hub may have stopped for it: what is heard then must not stop the other one too.
         """
         node = str(message.get("node"))
         if message.get("role") != PRIMARY:
