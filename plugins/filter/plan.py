@@ -233,6 +233,11 @@ def guard_problems(units):
     return [item.to_dict() for item in checks.guard_problems(units)]
 
 
+def file_problems(files):
+    """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in checks.file_problems(files)]
+
+
 def may_pass(problems):
     """See module_utils/hubha/health/checks.py."""
     return checks.may_pass(problems)
@@ -428,4 +433,4 @@ class FilterModule:
                 "cib_without_parameters": cib_without_parameters, "cib_kept": cib_kept,
                 "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture,
-                "guard_problems": guard_problems, "may_pass": may_pass, "problems_text": problems_text}
+                "guard_problems": guard_problems, "file_problems": file_problems, "may_pass": may_pass, "problems_text": problems_text}

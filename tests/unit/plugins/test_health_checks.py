@@ -493,6 +493,18 @@ def test_guard():
         assert "systemctl start cfengine-hub-ha-guard.service" in found[0].remedy
 
 
+def test_files_of_the_pair():
+    whole = [{"path": checks.PAIR_FILE, "size": 900}, {"path": checks.AGENT_CONF, "size": 200}]
+    assert checks.file_problems({}) == [] and checks.file_problems({"hub1": whole, "hub2": whole}) == []
+    for there, codes in ((whole[:1], ["AGENT_CONF"]), (whole[1:], ["PAIR_FILE"]), ([], ["PAIR_FILE", "AGENT_CONF"]),
+                         ([dict(whole[0], size=0), whole[1]], ["PAIR_FILE"])):
+        found = checks.file_problems({"hub1": whole, "hub2": there})
+        assert [(item.code, item.host) for item in found] == [(code, "hub2") for code in codes]
+        assert all(item.problem.startswith("/etc/cfengine-hub-ha/") and item.remedy.endswith("upgrade-to-ha.yml")
+                   for item in found)
+    assert not checks.PASSING & {"PAIR_FILE", "AGENT_CONF"}, "waiting brings none of them"
+
+
 # --- the database ---------------------------------------------------------------------------------------------------
 
 def primary(**values):

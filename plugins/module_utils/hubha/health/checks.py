@@ -9,6 +9,7 @@ list of Problem, empty when all is well. What is not known is not well.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -22,6 +23,7 @@ Facts = Mapping[str, Any]
 DATABASE = ("cfpgsql", "mscfpgsql")
 GROUP = "cfengine"
 GUARD = "cfengine-hub-ha-guard.service"
+PAIR_FILE, AGENT_CONF = "/etc/cfengine-hub-ha/pair.json", "/etc/cfengine-hub-ha/agent.conf"
 FORKED, GAVE_UP = "hub_ha-forked", "hub_ha-gave_up"
 UPGRADE = "ansible-playbook -i INVENTORY playbooks/upgrade-to-ha.yml"
 STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemaker corosync. Which one that is: '
@@ -387,6 +389,22 @@ def guard_problems(units: Mapping[str, Optional[Mapping[str, Any]]]) -> List[Pro
                     % (GUARD, (unit or {}).get("active") or "in an unknown state"),
                     "systemctl reset-failed %s; systemctl start %s; journalctl -u %s" % (GUARD, GUARD, GUARD))
             for host, unit in units.items() if (unit or {}).get("active") != "active"]
+
+
+def file_problems(files: Mapping[str, Iterable[Mapping[str, Any]]]) -> List[Problem]:
+    """Every hub knows what it must of the pair. files: {host: [{"path", "size" (bytes)}] of what is there}."""
+    found = []
+    for host, there in files.items():
+        paths = [os.path.basename(item["path"]) for item in there if item.get("size")]
+        if os.path.basename(PAIR_FILE) not in paths:
+            found.append(Problem(
+                "PAIR_FILE", host, "%s is missing or empty: without it the guard has nothing to guard, and hub-ha no say "
+                "in who may start or be promoted" % PAIR_FILE, "on the controller: " + UPGRADE))
+        if os.path.basename(AGENT_CONF) not in paths:
+            found.append(Problem(
+                "AGENT_CONF", host, "%s is missing or empty: without it this hub's database can neither be started nor "
+                "follow the other one" % AGENT_CONF, "on the controller: " + UPGRADE))
+    return found
 
 
 # --- the database ---------------------------------------------------------------------------------------------------
