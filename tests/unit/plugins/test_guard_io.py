@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -140,13 +141,115 @@ def test_a_stale_file_of_a_pid_is_no_server(lab, server):
     os.unlink(server.data + "/postmaster.pid")
 
 
+def test_a_shell_in_the_data_directory_is_no_server(lab, server):
+    shell = subprocess.Popen(["sleep", "600"], cwd=server.data)
+    try:
+        text = host.Server(pair_of(server.data, lab.bin), host.Processes()).stop()
+        assert text.startswith("PostgreSQL is stopped") and shell.poll() is None
+        assert "does not run" in host.Server(pair_of(server.data, lab.bin), host.Processes()).stop()
+    finally:
+        shell.kill()
+        shell.wait()
+
+
+class Table:
+    """Processes of the test's own: {pid: (name, state, parent, start)}; signals end them, or not."""
+
+    def __init__(self, table, inside, immortal=()):
+        self.table, self.cwd, self.immortal, self.sent = dict(table), inside, immortal, []
+
+    def inside(self, dummy):
+        return [pid for pid in self.cwd if pid in self.table]
+
+    def stat(self, pid):
+        return self.table.get(pid)
+
+    def program(self, dummy):
+        return ""
+
+    def signal(self, pid, number):
+        self.sent.append(pid)
+        if pid not in self.immortal:
+            self.table.pop(pid, None)
+            for child, row in list(self.table.items()):
+                if row[2] == pid:
+                    self.table[child] = (row[0], row[1], 1, row[3])
+
+
+SERVER = {10: ("postgres", "S", 1, 5), 11: ("postgres", "S", 10, 6), 12: ("sh", "S", 11, 7), 13: ("cp", "S", 12, 8),
+          20: ("bash", "S", 19, 3), 21: ("vi", "S", 20, 4), 19: ("sshd", "S", 1, 2)}
+
+
+def test_what_the_server_has_started_ends_with_it_and_nothing_else(monkeypatch):
+    table = Table(SERVER, [10, 11, 12, 13, 20, 21])
+    monkeypatch.setattr(host, "send", table.signal)
+    text = host.Server(pair_of("/nowhere"), table).stop(sleep=lambda seconds: None)
+    assert "is stopped" in text and sorted(table.table) == [19, 20, 21] and set(table.sent) == {10, 11, 12, 13}
+
+
+def test_a_server_that_survives_is_told_of(monkeypatch):
+    table = Table({**SERVER, 11: ("postgres", "D", 10, 6)}, [10, 11, 12, 13, 20], immortal=[11])
+    monkeypatch.setattr(host, "send", table.signal)
+    text = host.Server(pair_of("/nowhere"), table).stop(sleep=lambda seconds: None)
+    assert "NOT stopped" in text and "postgres 11 in state D" in text and "bash" not in text
+
+
+class Addresses:
+    """`ip` of a hub: {interface: addresses}. answers: for how many questions it tells what is there."""
+
+    def __init__(self, here, answers=99, stuck=False):
+        self.here, self.answers, self.stuck, self.asked = here, answers, stuck, []
+
+    def __call__(self, argv, timeout):
+        if argv == ["ip", "-j", "address"]:
+            self.answers -= 1
+            found = [{"ifname": name, "addr_info": [{"local": item, "prefixlen": 24} for item in items]}
+                     for name, items in self.here.items()]
+            return subprocess.CompletedProcess(argv, 0, json.dumps(found), "") if self.answers >= 0 else None
+        address, name = argv[3].partition("/")[0], argv[5]
+        self.asked.append((argv[3], name))
+        if self.stuck or address not in self.here[name]:
+            return subprocess.CompletedProcess(argv, 2, "", "RTNETLINK answers: Cannot assign requested address")
+        self.here[name].remove(address)
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+
 def test_addresses_that_are_not_here(monkeypatch):
-    asked = []
-    monkeypatch.setattr(host, "interfaces", lambda: [{"ifname": "eth0", "addr_info": [
-        {"local": "192.0.2.1", "prefixlen": 24}, {"local": "192.0.2.10", "prefixlen": 24}]}])
-    monkeypatch.setattr(host, "run", lambda argv, timeout: asked.append(argv))
-    assert host.drop_addresses(pair_of("/nowhere")) == ["192.0.2.1"]
-    assert asked == [["ip", "address", "del", "192.0.2.1/24", "dev", "eth0"]]
+    hub = Addresses({"eth0": ["192.0.2.1", "192.0.2.10"]})
+    monkeypatch.setattr(host, "run", hub)
+    found = host.drop_addresses(pair_of("/nowhere"))
+    assert (found.taken, found.left, found.text) == (("192.0.2.1",), (), "addresses taken off: 192.0.2.1")
+    assert hub.asked == [("192.0.2.1/24", "eth0")] and hub.here == {"eth0": ["192.0.2.10"]}
+    assert "none was here" in host.drop_addresses(pair_of("/nowhere")).text
+
+
+def test_an_address_that_stays_is_told_of(monkeypatch):
+    monkeypatch.setattr(host, "run", Addresses({"eth0": ["192.0.2.1"]}, stuck=True))
+    found = host.drop_addresses(pair_of("/nowhere"))
+    assert (found.taken, found.left) == ((), ("192.0.2.1",)) and "STILL HERE: 192.0.2.1" in found.text
+
+
+def test_an_ip_that_does_not_answer_is_no_proof(monkeypatch, tmp_path):
+    for name in ("eth0", "eth1", "lo"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(host, "run", lambda argv, timeout: None)
+    found = host.drop_addresses(pair_of("/nowhere"), net=str(tmp_path))
+    assert found.left is None and "192.0.2.1 is still here is not known" in found.text
+    hub = Addresses({"eth0": [], "eth1": ["192.0.2.1"]}, answers=0)
+    monkeypatch.setattr(host, "run", hub)
+    found = host.drop_addresses(pair_of("/nowhere"), net=str(tmp_path))
+    assert (found.taken, found.left) == (("192.0.2.1",), ()) and hub.here["eth1"] == []
+    assert host.drop_addresses(pair_of("/nowhere"), net=str(tmp_path)).left is None
+    assert host.drop_addresses(pair_of("/nowhere"), lambda: False, net=str(tmp_path)).taken == ()
+
+
+def test_addresses_are_not_tried_for_ever(monkeypatch):
+    now = [0.0]
+
+    def slow(argv, timeout):
+        now[0] += timeout
+    monkeypatch.setattr(host, "run", slow)
+    assert host.drop_addresses(pair_of("/nowhere"), clock=lambda: now[0]).left is None and now[0] <= 5.0
 
 
 def test_units(monkeypatch):

@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import cpg, guard_service, status
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import (
+    cpg, guard, guard_io, guard_service, status)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import say
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
@@ -215,6 +216,39 @@ def test_own_message_that_comes_back():
     mine.delivered(2, b"\xff garbage")
     mine.delivered(2, b"[]")
     assert mine.peer["role"] == STANDBY
+
+
+def test_addresses_that_may_be_here_are_tried_again_until_pacemaker_runs(monkeypatch):
+    answers = [guard_io.Dropped((), None, ("192.0.2.1",))] * 3 + [guard_io.Dropped(("192.0.2.1",), ())]
+    asked, states = [], dict((name, guard.GONE) for name in guard.DAEMONS)
+    service = guard_service.Service(channel("hub1", PRIMARY).pair, "1")
+    monkeypatch.setattr(guard_io, "drop_addresses", lambda pair, *more: asked.append(more) or answers[len(asked) - 1])
+    monkeypatch.setattr(service.daemons, "read", lambda: states)
+    service.guard.phase = "recover"
+    service.perform(guard.Action(guard.DROP_ADDRESSES))
+    assert service.held and "not known" in service.done[-1]["text"]
+    states[guard.PACEMAKERD] = guard.RUNNING
+    service.watch_addresses()
+    assert len(asked) == 1, "what pacemaker has started is not taken away"
+    states[guard.PACEMAKERD] = guard.GONE
+    for dummy in range(6):
+        service.watch_addresses()
+    assert len(asked) == 4 and not service.held and asked[-1] == (service.may_drop,)
+
+
+def test_threads_that_cannot_be_started(monkeypatch):
+    """Nobody is asked then, and what was to be started is tried again."""
+    def full(*dummy):
+        raise RuntimeError("can't start new thread")
+    service = guard_service.Service(channel("hub1", PRIMARY).pair, "1")
+    monkeypatch.setattr(guard_service, "worker", full)
+    service.perform(guard.Action(guard.LOOK))
+    service.perform(guard.Action(guard.RESTART, "corosync is gone"))
+    assert service.restarting == "failed" and "not possible now" in service.done[-1]["text"]
+    service.held, service.guard.phase = True, "recover"
+    monkeypatch.setattr(service.daemons, "read", lambda: dict((name, guard.GONE) for name in guard.DAEMONS))
+    service.watch_addresses()
+    assert service.held
 
 
 def test_status_believes_what_is_fresh(tmp_path):

@@ -37,8 +37,8 @@ class Limits:
 
     corosync does not come back by itself. systemd starts a killed pacemakerd again after 1 s, and that one takes its
     children over; pacemakerd starts a killed child at once. gap: of the guard's own loop, after which it begins to
-    measure anew, once for each trouble. alone: how long the other hub must have been away before a fault. look: how long an answer about the
-    units is waited for. settle: what daemons that were started have to be there in full.
+    measure anew, once for each trouble. alone: how long the other hub must have been away before a fault. look: how
+    long an answer about the units is waited for. settle: what daemons that were started have to be there in full.
     """
 
     corosync_gone: float = 0.4

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..core.run import SBIN, which
@@ -19,6 +20,9 @@ from ..pair.model import Pair
 from . import guard as decide
 
 COMM = dict((name[:15], name) for name in decide.DAEMONS)  # the kernel cuts a process's name there
+SERVER_NAMES = ("postgres", "postmaster")
+NET = "/sys/class/net"
+DROP_TIME = 2.0  # seconds after which no more addresses are tried to be taken off in one go
 QUIT_TIME = 0.5  # seconds that PostgreSQL has after SIGQUIT
 CIB = "/var/lib/pacemaker/cib/cib.xml"
 CLAIM = """SELECT pg_is_in_recovery(),
@@ -60,6 +64,13 @@ class Processes:
         name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
         return name, rest[0], int(rest[1]), int(rest[19])
 
+    def program(self, pid: int) -> str:
+        """Name of the file that it runs, "" when that is not known."""
+        try:
+            return os.path.basename(os.readlink("%s/%d/exe" % (self.proc, pid))).replace(" (deleted)", "")
+        except OSError:
+            return ""
+
     def pids(self) -> Iterable[int]:
         """Of everything that runs."""
         return [int(name) for name in os.listdir(self.proc) if name.isdigit()]
@@ -80,7 +91,7 @@ class Processes:
         return dict((name, sorted(items)) for name, items in found.items())
 
     def inside(self, directory: str) -> List[int]:
-        """Processes whose working directory it is: all of a PostgreSQL server have its data directory."""
+        """Processes whose working directory it is: a PostgreSQL server's have its data directory, and a shell may."""
         found = []
         for pid in self.pids():
             try:
@@ -146,7 +157,7 @@ def send(pid: int, number: int) -> None:
 
 
 class Server:
-    """This hub's PostgreSQL, and no other: the processes whose working directory is its data directory."""
+    """This hub's PostgreSQL, and no other."""
 
     def __init__(self, pair: Pair, processes: Processes) -> None:
         self.pair, self.processes = pair, processes
@@ -180,6 +191,25 @@ class Server:
         """Those that are no zombies."""
         return [pid for pid in pids if (self.processes.stat(pid) or ("", "Z"))[1] not in "ZX"]
 
+    def own(self, directory: str) -> List[int]:
+        """The server's processes: PostgreSQL's in its data directory, and what was started by one and is there too.
+
+        An administrator's shell in that directory is none. No disk is read.
+        """
+        inside = self.alive(self.processes.inside(directory))
+        found = [pid for pid in inside if (self.processes.stat(pid) or ("",))[0] in SERVER_NAMES
+                 or self.processes.program(pid) in SERVER_NAMES]
+        servers = set(found)
+        for pid in [pid for pid in inside if pid not in servers]:
+            above = pid
+            for dummy in range(32):
+                above = (self.processes.stat(above) or ("", "", 0))[2]
+                if above in servers or above <= 1:
+                    break
+            if above in servers:
+                found.append(pid)
+        return found
+
     def stop(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> str:
         """Stop the server at once, in 0.5 s and a little; what was done, for the log.
 
@@ -187,7 +217,9 @@ class Server:
         second, and a server that somebody has stopped with a signal, is killed, sessions too.
         """
         directory, began = os.path.realpath(self.pair.data_dir), clock()
-        pids = self.alive(self.processes.inside(directory))
+        pids = self.own(directory)
+        # Of its children those that are reparented when it ends are still its own.
+        known = dict((pid, (self.processes.stat(pid) or ("", "", 0, -1))[3]) for pid in pids)
         servers = [pid for pid in pids if (self.processes.stat(pid) or ("", "", 0))[2] not in pids]
         if not pids:
             return "PostgreSQL does not run"
@@ -199,13 +231,19 @@ class Server:
                 sleep(0.02)
         killed = 0
         for dummy in range(50):  # the postmaster first, or it starts new children
-            left = self.alive(self.processes.inside(directory))
+            left = self.own(directory)
+            left += [pid for pid in self.alive(known) if pid not in left
+                     and (self.processes.stat(pid) or ("", "", 0, -2))[3] == known[pid]]
             if not left:
                 break
             for pid in [pid for pid in servers if pid in left] + [pid for pid in left if pid not in servers]:
                 send(pid, signal.SIGKILL)
                 killed += 1
             sleep(0.02)
+        else:
+            return "PostgreSQL is NOT stopped after %.2f s: %s" % (clock() - began, ", ".join(
+                "%s %d in state %s" % (stat[0], pid, stat[1])
+                for pid, stat in ((pid, self.processes.stat(pid) or ("process", "?")) for pid in left)))
         return "PostgreSQL is stopped after %.2f s%s" % (clock() - began, ", %d processes by SIGKILL" % killed
                                                          if killed else "")
 
@@ -225,32 +263,85 @@ class Server:
         return {"timeline": int(words[1]), "next_xid": int(words[2])}
 
 
-def interfaces() -> List[dict]:
-    """`ip -j address`; an empty list when it does not answer."""
+def addresses() -> Optional[List[dict]]:
+    """`ip -j address`; None when it does not answer."""
     done = run(["ip", "-j", "address"], 1.0)
     try:
-        return json.loads(done.stdout) if done is not None and done.returncode == 0 else []
+        return json.loads(done.stdout) if done is not None and done.returncode == 0 else None
     except ValueError:
-        return []
+        return None
+
+
+def interfaces() -> List[dict]:
+    """`ip -j address`; an empty list when it does not answer."""
+    return addresses() or []
 
 
 def answers(address: str) -> bool:
-    """Whether an address answers one ping within a second. What cannot be tried, for want of the program, moves nothing."""
+    """Whether an address answers one ping within a second. What cannot be tried, for want of ping, moves nothing."""
     if which("ping") is None:
         return True
     done = run(["ping", "-n", "-q", "-c", "1", "-W", "1", address], 2.0)
     return done is not None and done.returncode == 0
 
 
-def drop_addresses(pair: Pair) -> List[str]:
-    """Take the shared addresses off this hub's interfaces; those that were there."""
-    shared, found = [item.ip for item in pair.addresses], []
-    for item in interfaces():
-        for info in item.get("addr_info") or []:
-            if info.get("local") in shared:
-                run(["ip", "address", "del", "%s/%s" % (info["local"], info["prefixlen"]), "dev", item["ifname"]], 1.0)
-                found.append(info["local"])
-    return found
+@dataclass(frozen=True)
+class Dropped:
+    """taken: shared addresses that were taken off. left: those that are still here, None when that is not known."""
+
+    taken: Tuple[str, ...]
+    left: Optional[Tuple[str, ...]]
+    shared: Tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For the log."""
+        taken = "addresses taken off: %s" % (", ".join(self.taken) or "none")
+        if self.left is None:
+            return "%s; whether %s is still here is not known: `ip address` does not answer" % (
+                taken, ", ".join(item for item in self.shared if item not in self.taken))
+        if self.left:
+            return "%s; STILL HERE: %s" % (taken, ", ".join(self.left))
+        return taken if self.taken else "addresses taken off: none was here"
+
+
+def shared_here(pair: Pair) -> Optional[List[Tuple[str, int, str]]]:
+    """[(address, prefix, interface)] of the shared addresses that this hub has; None when `ip` does not answer."""
+    found = addresses()
+    shared = [item.ip for item in pair.addresses]
+    return None if found is None else [
+        (info["local"], info["prefixlen"], item["ifname"]) for item in found for info in item.get("addr_info") or []
+        if info.get("local") in shared]
+
+
+def drop_addresses(pair: Pair, go_on: Callable[[], bool] = lambda: True,
+                   clock: Callable[[], float] = time.monotonic, net: str = NET) -> Dropped:
+    """Take the shared addresses off this hub's interfaces, and look whether they are gone. Takes 4 s at most.
+
+    Where `ip` does not tell what is here, each address is tried on each interface. go_on: asked before each.
+    """
+    began, here, taken = clock(), shared_here(pair), []
+    shared = tuple(item.ip for item in pair.addresses)
+    if here is None:
+        try:
+            names = sorted(name for name in os.listdir(net) if name != "lo")
+        except OSError:
+            names = []
+        tries = [(item.ip, item.prefix, name) for item in pair.addresses for name in names]
+    else:
+        tries = here
+    for address, prefix, name in tries:
+        if clock() - began > DROP_TIME or not go_on():
+            break
+        done = run(["ip", "address", "del", "%s/%s" % (address, prefix), "dev", name], 1.0)
+        if done is not None and done.returncode == 0 and address not in taken:
+            taken.append(address)
+    after = here if not tries else shared_here(pair)
+    if after is not None:
+        left: Optional[Tuple[str, ...]] = tuple(address for address, dummy, dummy_name in after)
+    else:
+        left = () if set(taken) == set(shared) else None
+    return Dropped(tuple(taken), left, shared)
 
 
 def units() -> Optional[Dict[str, decide.Unit]]:

@@ -265,6 +265,8 @@ class Service:
         self.looked: Optional[decide.Look] = None
         self.looking: Optional[threading.Thread] = None
         self.restarting = ""
+        self.held = False  # whether an address that was to be taken off may still be here
+        self.dropping: Optional[threading.Thread] = None
         self.done: List[Dict[str, Any]] = []
         self.ending = False
         self.written: Tuple[Any, ...] = ()
@@ -327,7 +329,8 @@ class Service:
             text = "%s: %s" % (action.reason, self.server.stop())
             self.note_stop()
         elif action.kind == decide.DROP_ADDRESSES:
-            text = "addresses taken off: %s" % (", ".join(host.drop_addresses(self.pair)) or "none was here")
+            dropped = host.drop_addresses(self.pair)
+            self.held, text = dropped.left != (), dropped.text
         elif action.kind == decide.KILL:
             self.daemons.kill(action.names)
         elif action.kind == decide.RESTART:
@@ -339,6 +342,27 @@ class Service:
                 self.restarting, text = "failed", "%s: not possible now: %s" % (text, error)
         log(text, 6 if action.kind == decide.LOG else 4)
         self.done = (self.done + [{"time": time.time(), "action": action.kind, "text": text}])[-20:]
+
+    def may_drop(self) -> bool:
+        """Whether addresses here are nobody's: as soon as a pacemaker runs again they are its business."""
+        return self.guard.phase == "recover" and self.daemons.read()[decide.PACEMAKERD] != decide.RUNNING
+
+    def drop_again(self) -> None:
+        """A thread: an address that could not be taken off, or may be here, is tried again."""
+        dropped = host.drop_addresses(self.pair, self.may_drop)
+        if dropped.left == () or dropped.taken:
+            log(dropped.text, 4)
+        self.held = dropped.left != ()
+
+    def watch_addresses(self) -> None:
+        """Once more in each turn, while it may be here and the daemons are not back; never two at a time."""
+        if self.guard.phase != "recover":
+            self.held = False
+        if self.held and self.may_drop() and (self.dropping is None or not self.dropping.is_alive()):
+            try:
+                self.dropping = worker(self.drop_again)
+            except RuntimeError:
+                pass  # in the next turn
 
     @staticmethod
     def note_stop() -> None:
@@ -367,6 +391,7 @@ class Service:
         if verdict is not None and self.guard.phase == "watch":
             self.channel.verdict = None
             self.judge(seen, verdict)
+        self.watch_addresses()
         self.watch_guard(seen.now)
         self.write(seen)
 
