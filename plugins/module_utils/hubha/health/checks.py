@@ -398,8 +398,8 @@ def file_problems(files: Mapping[str, Iterable[Mapping[str, Any]]]) -> List[Prob
         paths = [os.path.basename(item["path"]) for item in there if item.get("size")]
         if os.path.basename(PAIR_FILE) not in paths:
             found.append(Problem(
-                "PAIR_FILE", host, "%s is missing or empty: without it the guard has nothing to guard, and hub-ha no say "
-                "in who may start or be promoted" % PAIR_FILE, "on the controller: " + UPGRADE))
+                "PAIR_FILE", host, "%s is missing or empty: without it the guard has nothing to guard, and hub-ha no "
+                "say in who may start or be promoted" % PAIR_FILE, "on the controller: " + UPGRADE))
         if os.path.basename(AGENT_CONF) not in paths:
             found.append(Problem(
                 "AGENT_CONF", host, "%s is missing or empty: without it this hub's database can neither be started nor "
