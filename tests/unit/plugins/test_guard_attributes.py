@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import attributes as tell
@@ -31,6 +33,81 @@ def damped(pattern, step=0.5):
     ([(True, 60), (False, 4)] + [(True, 10), (False, 1)] * 5, [True] + [False] * 11)])
 def test_falls_quickly_and_rises_slowly(pattern, wanted):
     assert damped(pattern) == wanted
+
+
+class Hub:
+    """The loop of one guard's look at its link, in steps of 50 ms; a ping that nobody answers lasts 1 s."""
+
+    def __init__(self, chance, references, outage, delay):
+        self.references, self.outage, self.delay = references, outage, delay
+        self.damper, self.word, self.good, self.value = tell.Damper(), tell.Word(), None, True
+        self.next, self.began, self.sends, self.says = chance.uniform(0, 2), None, chance.uniform(0, .5), []
+
+    def step(self, now, other):
+        cut = self.outage is not None and self.outage[0] <= now < self.outage[1]
+        if self.began is None and now >= self.next:
+            self.began, self.seen = now, not cut
+            self.next = now + (0.0 if self.seen else float(self.references))
+        if self.began is not None and now >= self.next:
+            self.good = self.seen
+            self.value = self.damper.see(now, self.good, self.word.stood(self.began, now))
+            self.began, self.next = None, now + (2.0 if self.references else 0.5)
+        if now >= self.sends:
+            self.sends = now + 0.5
+            self.says.append((now + self.delay, self.good))
+        while other.says and other.says[0][0] <= now:
+            self.word.hear(now, other.says.pop(0)[1])
+
+
+def moves(chance, references, first, second, end=100.0, delay=0.3):
+    """When the role moves (seconds): from the first hub, and from then on from whichever has it."""
+    hubs = [Hub(chance, references, first, delay), Hub(chance, references, second, delay)]
+    active, found = 0, []
+    for tick in range(int(end / 0.05)):
+        now = tick * 0.05
+        for hub, other in (hubs, hubs[::-1]):
+            hub.step(now, other)
+        if not hubs[active].value and hubs[1 - active].value:
+            active = 1 - active
+            found.append(now)
+    return found
+
+
+@pytest.mark.parametrize("references", [0, 1, 2, 3])
+def test_what_cuts_off_both_hubs_moves_nothing(references):
+    chance = random.Random(1)
+    for dummy in range(40):
+        assert moves(chance, references, (20, 50), (20, 50)) == []
+
+
+@pytest.mark.parametrize("references", [0, 1, 3])
+def test_what_cuts_off_one_hub_moves_the_role_once(references):
+    chance = random.Random(2)
+    for dummy in range(20):
+        found = moves(chance, references, (20, 50), None)
+        assert len(found) == 1 and 22.9 <= found[0] <= 24 + 3 * max(2, references)
+
+
+def test_a_hub_that_comes_back_first_takes_the_role():
+    found = moves(random.Random(3), 0, (20, 90), (20, 40), 80)
+    assert len(found) == 1 and 40 <= found[0] <= 45
+
+
+def test_word_of_the_other_hub():
+    word = tell.Word()
+    assert not word.stood(100.0, 100.0), "a hub that is alone keeps what it has"
+    word.hear(100.0, True)
+    word.hear(103.0, True)
+    assert not word.stood(102.9, 103.1) and word.stood(103.0, 103.1)
+    assert not word.stood(106.0, 106.1), "it has not been heard of since"
+    for value in (None, False, 1, "true"):
+        word.hear(110.0, True)
+        word.hear(113.0, True)
+        word.hear(113.1, value)
+        assert not word.stood(113.2, 113.2)
+    word.hear(114.0, True)
+    word.forget()
+    assert not word.stood(120.0, 115.0)
 
 
 @pytest.mark.parametrize("cable, references, answering, wanted", [

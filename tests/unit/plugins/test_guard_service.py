@@ -207,6 +207,18 @@ def test_presence_of_the_other_hub():
     assert mine.peer_guard is False
 
 
+def test_the_other_hubs_link_by_its_messages():
+    mine = channel("hub1", PRIMARY)
+    for dummy in range(8):
+        mine.delivered(2, b'{"node": "hub2", "role": "standby", "claim": null, "clients": true}')
+        mine.now[0] += 0.5
+    assert mine.word.stood(103.5, 103.5)
+    mine.delivered(1, b'{"node": "hub1", "role": "primary", "claim": null, "clients": false}')
+    assert mine.word.stood(103.5, 103.5), "the own one says nothing of the other"
+    mine.changed([(1, 1)], [(2, 1, cpg.NODEDOWN)], [])
+    assert not mine.word.stood(103.5, 103.5)
+
+
 def test_own_message_that_comes_back():
     mine = channel("hub1", PRIMARY)
     mine.delivered(2, b'{"node": "hub2", "role": "standby", "claim": null}')

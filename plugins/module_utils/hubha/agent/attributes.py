@@ -3,7 +3,8 @@
 """What the guard tells pacemaker of this hub: transient node attributes, on which rules of the CIB look.
 
 hub_ha-forked: this hub's data has what the primary lacks, and what; undefined when it may follow.
-hub_ha-clients: 1 when clients can reach this hub, 0 when not. hub_ha-guard: "running", or "gone", set by the other hub.
+hub_ha-clients: 1 when clients can reach this hub, 0 when they can reach the other one only.
+hub_ha-guard: "running", or "gone", set by the other hub.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 FORKED, CLIENTS, GUARD = "hub_ha-forked", "hub_ha-clients", "hub_ha-guard"
 BAD_FOR, GOOD_FOR = 3.0, 20.0  # seconds
+FRESH = 2.0  # seconds after which what the other hub has said counts no more
 UNSET = object()
 
 Key = Tuple[str, str]  # node, name
@@ -33,17 +35,46 @@ class Damper:
     since: float = 0.0
     last: Optional[bool] = None
 
-    def see(self, now: float, good: bool) -> bool:
-        """The damped value after one look. The first good look counts at once."""
+    def see(self, now: float, good: bool, may_fall: bool = True) -> bool:
+        """The damped value after one look. may_fall: whether the other hub could serve instead (Word.stood)."""
         if good != self.last:
             self.last, self.since = good, now
         if self.value is None:
             self.value = True
         if good and not self.value and now - self.since >= self.good_for:
             self.value = True
-        if not good and self.value and now - self.since >= self.bad_for:
+        if not good and may_fall and self.value and now - self.since >= self.bad_for:
             self.value = False
         return self.value
+
+
+@dataclass
+class Word:
+    """What the other hub says of its own link, look by look. since: it has said that it is good since then."""
+
+    since: Optional[float] = None
+    heard: float = 0.0
+
+    def hear(self, now: float, good: Any) -> None:
+        """A message has come. Anything but True is no word for it: an older guard says nothing of that."""
+        self.heard = now
+        if good is not True:
+            self.since = None
+        elif self.since is None:
+            self.since = now
+
+    def forget(self) -> None:
+        """The other hub is gone, or was stopped."""
+        self.since = None
+
+    def stood(self, began: float, now: float) -> bool:
+        """Whether the other hub could be reached all the time that this one could not.
+
+        What cuts off both hubs is seen by one before the other: if the first one gave the role away then, it would move
+        for nothing. began: of this hub's look, since a look may last as long as there are addresses to try.
+        """
+        since = self.since  # another thread may forget it
+        return since is not None and now - self.heard <= FRESH and began - since >= BAD_FOR
 
 
 @dataclass

@@ -106,6 +106,8 @@ class Channel:
         self.peer_guard: Optional[bool] = None
         self.peer: Dict[str, Any] = {}
         self.split = Split(pair.node)
+        self.clients: Optional[bool] = None  # whether the last look at this hub's own link was good
+        self.word = tell.Word()
         self.verdict: Optional[Winner] = None
         self.role = decide.NO_SERVER
         self.claim: Optional[Dict[str, Any]] = None
@@ -136,6 +138,7 @@ class Channel:
             finally:
                 self.connected, self.brought = False, None
                 self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
+                self.word.forget()
             if group is not None:
                 group.close(leave=self.ending)
             if self.ending:
@@ -150,9 +153,10 @@ class Channel:
         while not self.ending:
             now = self.clock()
             claim = self.own_claim()
-            state = (self.epoch, self.role, claim)
+            clients = self.clients
+            state = (self.epoch, self.role, claim, clients)
             if now - sent >= HEARTBEAT or state != told:
-                message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim}
+                message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim, "clients": clients}
                 if group.send(json.dumps(message).encode()):
                     sent, told = now, state
             if now - asked >= 1.0:
@@ -227,6 +231,7 @@ class Channel:
             return
         if nodeid != self.nodeid:
             self.peer = message
+            self.word.hear(self.clock(), message.get("clients"))
         found = self.split.heard(message)
         if found is not None:
             self.verdict = found
@@ -240,6 +245,7 @@ class Channel:
                     cpg.NODEDOWN: "the hub has left the cluster", cpg.PROCDOWN: "it has died",
                     cpg.LEAVE: "it was stopped"}.get(reason, "reason %d" % reason)), 4)
                 self.peer = {}
+                self.word.forget()
         if [item for item in joined if item[0] != self.nodeid]:
             log("the guard of %s is there" % self.pair.peer, 6)
         self.peer_guard = bool(others)
@@ -425,15 +431,19 @@ class Service:
             time.sleep(0.5)
 
     def watch_link(self) -> None:
-        """A thread: can clients reach this hub?"""
+        """A thread: can clients reach this hub? The other hub is told at once, and asked before the value falls."""
         damper, names, looked = tell.Damper(), [], 0.0
         while True:
             now = time.monotonic()
             if now - looked >= 30.0 or not looked:
                 found = tell.interfaces_of(host.interfaces(), self.pair.client_addresses)
                 names, looked = found or names, now
+            began = time.monotonic()
             good = tell.reachable(names, self.pair.reference_addresses, tell.carrier, host.answers)
-            self.attributes.want(self.pair.node, tell.CLIENTS, "1" if damper.see(time.monotonic(), good) else "0")
+            self.channel.clients = good
+            now = time.monotonic()
+            value = damper.see(now, good, self.channel.word.stood(began, now))
+            self.attributes.want(self.pair.node, tell.CLIENTS, "1" if value else "0")
             time.sleep(2.0 if self.pair.reference_addresses else 0.5)
 
     def watch_fork(self) -> None:
