@@ -63,6 +63,17 @@ def test_a_known_claim_takes_the_place_of_an_unknown_one_until_it_is_decided():
         assert split.heard(message("hub1", next_xid=9000)).name == "hub2", "or both stop"
 
 
+def test_unknown_and_known_claims_in_any_order_are_decided_once_and_alike():
+    sent = [message(node, timeline=None, next_xid=None) for node in ("hub1", "hub2")]
+    sent += [message("hub1", next_xid=9000), message("hub2", timeline=2)]
+    for order in itertools.permutations(sent):
+        answers = []
+        for node in ("hub1", "hub2"):
+            split = Split(node)
+            answers.append([found.name if found else None for found in map(split.heard, order)])
+        assert answers[0] == answers[1] and len(set(answers[0]) - {None}) == 1
+
+
 def test_who_is_no_primary_any_more_claims_nothing():
     split = Split("hub2")
     split.heard(message("hub1", next_xid=9000))

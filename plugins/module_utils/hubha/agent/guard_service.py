@@ -189,12 +189,14 @@ class Channel:
         A busy one may not answer at once, and it is the one that has taken most: until it has had CLAIM_TIME nothing is
         claimed, so nobody decides. Then it is not known what it has, and it is asked on all the same.
         """
+        since = self.both_since
+        since = self.clock() if since is None else since
         while number == self.asking:
             found = self.server.claim()
             if found is None:
                 role = self.server.role()
                 if role == decide.PRIMARY:
-                    if self.clock() - (self.both_since or 0.0) < CLAIM_TIME:
+                    if self.clock() - since < CLAIM_TIME:
                         self.sleep(CLAIM_PAUSE)
                         continue
                     found = {"timeline": None, "next_xid": None}
