@@ -61,6 +61,11 @@ def question(lab, **changes):
                                       "port": lab.primary.port, "socket_dir": lab.primary.home}, **changes))
 
 
+def role(lab):
+    """The role that the agent asks as."""
+    lab.primary.sql("DROP ROLE IF EXISTS %s; CREATE ROLE %s SUPERUSER LOGIN" % (OWNER, OWNER))
+
+
 def test_the_agents_question_needs_a_role_of_the_owners_name(lab):
     lab.primary.sql("DROP ROLE IF EXISTS %s" % OWNER)
     asked = agent_sql.ask(runner.local_runner, question(lab))
@@ -68,7 +73,7 @@ def test_the_agents_question_needs_a_role_of_the_owners_name(lab):
     assert asked["command"].startswith("runuser %s -c 'cd " % OWNER)
     again = subprocess.run(["sh", "-c", asked["command"]], check=False, encoding="utf-8", stderr=subprocess.PIPE)
     assert "does not exist" in again.stderr, "a person can repeat it"
-    lab.primary.sql("CREATE ROLE %s SUPERUSER LOGIN" % OWNER)
+    role(lab)
     asked = agent_sql.ask(runner.local_runner, question(lab))
     assert asked["answer"] == "f" and agent_sql.problem(asked) is None
 
@@ -76,11 +81,13 @@ def test_the_agents_question_needs_a_role_of_the_owners_name(lab):
 def test_a_psqlrc_of_the_person_who_runs_it_is_not_read(lab, monkeypatch):
     monkeypatch.setenv("PSQLRC", lab.root + "/psqlrc")
     monkeypatch.setenv("PGHOST", "192.0.2.1")
+    role(lab)
     assert agent_sql.ask(runner.local_runner, question(lab))["answer"] == "f"
 
 
 def test_a_password_or_a_strange_socket_is_no_answer(lab):
     path = lab.primary.data + "/pg_hba.conf"
+    role(lab)
     with open(path, encoding="utf-8") as handle:
         before = handle.read()
     try:
