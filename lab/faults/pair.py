@@ -362,6 +362,7 @@ class Healer:
     def heal(self) -> str:
         """Returns how: "whole by itself", "cleaned up", "cloned anew". Raises LabError when nothing helped."""
         self.undo()
+        self.forget_crashes()
         for name in HUBS:
             if has_small_disk(name) and self.watch.newest()[name].state == "primary":
                 small_disk(name, False)
@@ -383,6 +384,12 @@ class Healer:
             raise LabError("The pair is %s after a new clone: %s" % (found.name, found.why))
         self.clean_up()
         return "cloned anew"
+
+    def forget_crashes(self) -> None:
+        """A row begins as the first one does: a third crash within ten minutes would be given up, as it must be."""
+        for name, state in states().items():
+            if state == "running":
+                podman.execute(name, ["hub-ha", "retry"], check=False, timeout=30)
 
     def clean_up(self) -> None:
         """Forget failed actions, once some hub's cluster answers."""

@@ -22,6 +22,10 @@ ADDRESS_META = {"resource-stickiness": "1000", "migration-threshold": "3", "fail
 # hub of which that is not known, because its guard has just been started, counts like one that they can reach: "eq 1"
 # moved the role when the passive hub's guard was the first to speak.
 CLIENTS_SCORE = "10000"
+# Between the monitors, whose interval is the operator's, pacemaker looks whether the postmaster is still there at all. That
+# costs a few milliseconds, and a failover of a killed one begins seconds earlier. Intervals that nobody would choose, for
+# pacemaker tells operations apart by name and interval.
+LOOKS = {"Promoted": "1001ms", None: "2003ms"}
 AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 # Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
@@ -131,6 +135,9 @@ def database(plan, settings, nodes):
                        "role": "Promoted", "on_fail": "restart"})
     operations.append({"name": "monitor", "interval": settings["monitor_standby"], "timeout": "30s",
                        "on_fail": "restart"})
+    for role, interval in LOOKS.items():
+        operations.append(dict({"name": "monitor", "interval": interval, "timeout": "30s", "on_fail": "restart",
+                                "attributes": {"look": "process"}}, **({"role": role} if role else {})))
     return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": dict(DATABASE_META),
             "operations": operations}
 

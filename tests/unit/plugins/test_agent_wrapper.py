@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -70,15 +71,101 @@ def test_a_monitor_waits_for_a_server_that_recovers_and_a_probe_does_not(agent):
     assert agent("monitor", OCF_RESKEY_CRM_meta_interval="0").stdout == "inner monitor patience=\n"
 
 
-def test_notifications_that_mean_nothing_here_are_answered_at_once(agent):
-    assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="pre").stdout == ""
-    assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="post").stdout == "", "no server runs that it could ask"
+def look(agent):
+    """The monitor that asks no database."""
+    done = agent("monitor", OCF_RESKEY_look="process", OCF_RESKEY_CRM_meta_interval="1001")
+    assert done.stdout == "", "the distribution's agent is not asked"
+    return done
+
+
+def state(child):
+    """A process's state, as /proc has it."""
+    return Path("/proc/%d/stat" % child.pid).read_text().split(") ")[1][0]
+
+
+def test_a_look_says_what_the_postmaster_is(agent):
     child = agent.postmaster()
     try:
-        assert agent("notify", OCF_RESKEY_CRM_meta_notify_type="post").stdout.startswith("inner notify")
+        assert look(agent).returncode == 8, "a primary"
+        (agent.data / "standby.signal").touch()
+        assert look(agent).returncode == 0, "a standby"
     finally:
         child.kill()
         child.wait()
+    gone = look(agent)
+    assert gone.returncode == 7 and "ocf-exit-reason:no postmaster runs in" in gone.stderr
+
+
+def test_a_look_at_a_postmaster_that_is_stopped_for_long_fails(agent):
+    child = agent.postmaster()
+    try:
+        child.send_signal(signal.SIGSTOP)
+        while state(child) != "T":
+            time.sleep(0.01)
+        began = time.monotonic()
+        done = look(agent)
+        assert (done.returncode, "SIGSTOP" in done.stderr) == (1, True) and time.monotonic() - began > 2.5
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_look_at_one_that_goes_on_in_time_is_well(agent):
+    child = agent.postmaster()
+    try:
+        child.send_signal(signal.SIGSTOP)
+        while state(child) != "T":
+            time.sleep(0.01)
+        threading.Timer(1.0, child.send_signal, [signal.SIGCONT]).start()
+        assert look(agent).returncode == 8
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_notifications_that_mean_nothing_here_are_answered_at_once(agent):
+    def notify(kind, operation, **more):
+        return agent("notify", OCF_RESKEY_CRM_meta_notify_type=kind, OCF_RESKEY_CRM_meta_notify_operation=operation,
+                     **more).stdout
+
+    primary = {"OCF_RESKEY_CRM_meta_notify_master_uname": "Hub1", "OCF_RESKEY_CRM_meta_on_node": "hub1"}
+    assert notify("pre", "promote") == ""
+    assert notify("post", "promote") == "", "no server runs that it could ask"
+    child = agent.postmaster()
+    try:
+        assert notify("post", "promote").startswith("inner notify")
+        assert notify("post", "demote") == ""
+        assert notify("post", "start", **primary).startswith("inner notify"), "the primary looks at its standbys"
+        assert notify("post", "stop", **dict(primary, OCF_RESKEY_CRM_meta_on_node="")).startswith("inner notify")
+        assert notify("post", "start", **dict(primary, OCF_RESKEY_CRM_meta_on_node="hub2")) == ""
+        assert notify("post", "stop", **dict(primary, OCF_RESKEY_CRM_meta_notify_master_uname=" ")) == ""
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_dead_primary_is_demoted_at_once_and_stopped_by_the_agent(agent):
+    """The agent sets the same attributes in both; between them everybody waits."""
+    done = agent("demote")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert agent("stop").stdout.startswith("inner stop")
+
+
+@pytest.mark.parametrize("action", ["stop", "demote"])
+def test_sessions_that_a_dead_postmaster_has_left_end_with_it(agent, action):
+    """They would finish their statement and acknowledge it. What is no server's process is somebody's shell."""
+    (agent.root / "bin/postgres").symlink_to("/usr/bin/sleep")
+    with subprocess.Popen([str(agent.root / "bin/postgres"), "60"], cwd=agent.data) as session, \
+            subprocess.Popen(["sleep", "60"], cwd=agent.data) as shell:
+        try:
+            while Path("/proc/%d/comm" % session.pid).read_text() != "postgres\n":
+                time.sleep(0.01)
+            assert agent(action).returncode == 0
+            assert session.wait(5) == -signal.SIGKILL
+            assert shell.poll() is None
+        finally:
+            session.kill()
+            shell.kill()
 
 
 def test_a_stopped_database_leaves_no_monitor_behind(agent):
@@ -115,7 +202,7 @@ def test_a_server_that_still_runs_was_not_stopped(agent):
 def test_a_postmaster_that_was_stopped_obeys_sigkill_only(agent, action):
     child = agent.postmaster()
     child.send_signal(signal.SIGSTOP)
-    while Path("/proc/%d/stat" % child.pid).read_text().split(") ")[1][0] != "T":
+    while state(child) != "T":
         time.sleep(0.01)
     agent(action)
     assert child.wait(5) == -signal.SIGKILL

@@ -93,8 +93,10 @@ def test_how_the_hubs_reach_each_other_is_no_parameter_of_the_database(changes):
 
 def test_monitors_have_different_intervals_and_the_given_timeouts():
     operations = primitive(make(), "cfpgsql")["operations"]
-    monitors = dict((item.get("role"), item["interval"]) for item in operations if item["name"] == "monitor")
-    assert monitors == {"Promoted": "3s", None: "4s"}, "pacemaker tells operations apart by name and interval"
+    monitors = dict(((item.get("role"), item.get("attributes", {}).get("look")), item["interval"])
+                    for item in operations if item["name"] == "monitor")
+    assert monitors == {("Promoted", None): "3s", (None, None): "4s", ("Promoted", "process"): "1001ms",
+                        (None, "process"): "2003ms"}, "pacemaker tells operations apart by name and interval"
     timeouts = dict((item["name"], item["timeout"]) for item in operations if item["name"] != "monitor")
     assert timeouts == {"start": "300s", "stop": "120s", "promote": "120s", "demote": "120s", "notify": "90s"}
 
