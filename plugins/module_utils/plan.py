@@ -406,14 +406,27 @@ def check_databases(infos, active, passive, report):
     if names:
         report.fail(active, "synchronous_standby_names is set (%s)" % names,
                     "remove it: the resource agent refuses to start while it is set in postgresql.conf")
-    if infos[active]["layout_found"] and not infos[active]["cfengine"]["am_policy_hub"]:
-        report.fail(active, "this CFEngine host is not a policy hub",
-                    "bootstrap it to itself first: cf-agent -B ADDRESS")
+    check_policy_hub(infos, active, passive, report)
     error = infos[active]["cfengine"].get("def_json_error")
     if error:
         report.fail(active, "%s is not what CFEngine reads: %s" % (infos[active]["layout"]["def_json"], error),
                     "correct the file; it is merged with what high availability needs, not replaced")
     check_passive_database(infos, active, passive, report)
+
+
+def check_policy_hub(infos, active, passive, report):
+    """The hub whose database is the primary has the policy and the keys, or the other one must serve again."""
+    if not infos[active]["layout_found"] or infos[active]["cfengine"]["am_policy_hub"]:
+        return
+    if infos[active]["cluster"]["has_database"] and infos[passive]["cfengine"]["am_policy_hub"]:
+        report.add(Problem(
+            "HUB_UNFINISHED", active, "its database is the primary, and it is no policy hub yet: a run was cut off before it "
+            "got policy and keys from %s, and a failover came after that" % passive,
+            "give the role back to %s. On %s: crm_standby --node $(crm_node --name) --update on; when crm_mon -1 shows the "
+            "other hub as promoted: crm_standby --node $(crm_node --name) --delete. Then run this again" % (passive, active)))
+    else:
+        report.fail(active, "this CFEngine host is not a policy hub",
+                    "bootstrap it to itself first: cf-agent -B ADDRESS")
 
 
 def packaged_database(passive, active):
@@ -1010,7 +1023,7 @@ def check_acl(infos, active, report):
     """Role hub sets acl in def.json, and then a list in the policy itself counts no more."""
     info = infos[active]
     acl, own = info["cfengine"].get("acl_in_policy"), info["cfengine"].get("policy_server")
-    if acl and acl != ["%s/16" % own]:
+    if acl and acl != ["%s/16" % own] and info["cfengine"].get("am_policy_hub"):
         report.fail(active, "the policy itself sets acl (%s), which ends as soon as def.json sets it" % ", ".join(acl),
                     "put that list into def.json, as \"vars\": {\"acl\": [...]}; it is added to, not replaced")
 

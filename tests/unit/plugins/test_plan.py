@@ -1327,3 +1327,14 @@ def test_filters_are_the_models():
     assert found["cluster_problems"](pair.cluster_state(), the_plan) == []
     assert found["replication_problems"](pair.replication_state(), the_plan, 64) == []
     assert "ACTIVE" in found["pair_picture"](pair.cluster_state(), the_plan, pair.replication_state())
+
+
+def test_a_primary_that_is_no_policy_hub_yet_gives_the_role_back():
+    """A run that was cut off before role hub, and a failover before it was repeated."""
+    results = pair.running_pair("hub2")
+    assert plan.make_plan(results, pair.settings())["failures"] == []
+    results["hub2"]["hub"]["cfengine"].update(am_policy_hub=False, policy_server=None, acl_in_policy=["10.0.0.0/8"])
+    failures = plan.make_plan(results, pair.settings())["failures"]
+    assert [item["host"] for item in failures] == ["hub2"]
+    said = json.dumps(failures[0])
+    assert "HUB_UNFINISHED" in said and "policy and keys from hub1" in said and "On hub2: crm_standby" in said
