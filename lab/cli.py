@@ -123,6 +123,7 @@ def parser():
     sub.add_argument("--list", action="store_true", help="show the rows and their steps")
     sub.add_argument("--json", metavar="FILE", help="write all figures to a file")
     sub.add_argument("--build", action="store_true", help="build a fresh pair first")
+    sub.add_argument("--heal", action="store_true", help="do no fault; make the pair whole, whatever happened to it")
     sub.add_argument("--slack", type=float, default=0.0, metavar="SECONDS",
                      help="added to limits of time without writes, where another lab shares the processors")
     sub.add_argument("--stop", action="store_true", help="leave the pair as the first red row left it")

@@ -189,6 +189,20 @@ def run_rows(rows: List[table.Row], seed: int, json_file: Optional[str] = None, 
     return 1 if errors or left_out or any(not one.green for one in results) else 0
 
 
+def heal() -> int:
+    """The pair is made whole; a forked hub gets a new copy. Returns the exit status; LabError when it cannot be."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    watch = Watch(LOGS / "heal.log")
+    try:
+        for name in pair.HUBS:
+            watch.tell("hub", name, pair.first_process(name))
+        time.sleep(0.5)
+        say("     %s" % pair.Healer(watch).heal())
+    finally:
+        watch.close()
+    return 0
+
+
 def command(options) -> int:
     """``lab faults``."""
     rows = table.select(options.rows)
@@ -201,5 +215,7 @@ def command(options) -> int:
     if options.build:
         pair.build()
     pair.states()
+    if options.heal:
+        return heal()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10000)
     return run_rows(rows, seed, options.json, options.stop, options.slack)
