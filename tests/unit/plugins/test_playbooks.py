@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,14 @@ def test_the_connection_is_pipelined(play):
 def test_the_strategy_is_the_plays_own(play):
     """An operator's ansible.cfg may say free; run_once and facts of other hosts need all hosts at the same task."""
     assert play["strategy"] == "linear"
+
+
+def test_lists_keep_their_order():
+    """Ansible's filters of sets give any order, another one in each run: of units to start, of names in a message."""
+    files = [path for place in ("playbooks", "roles") for path in (PLAYBOOKS[0].parents[1] / place).rglob("*")
+             if path.suffix in (".yml", ".j2")]
+    assert files and [(path.name, found.group()) for path in files for found in re.finditer(
+        r"\|\s*(difference|intersect|union|symmetric_difference)\b.*", path.read_text(encoding="utf-8"))] == []
 
 
 def test_so_secrets_do_not_go_through_files_of_the_controller(tmp_path):
