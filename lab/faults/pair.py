@@ -327,12 +327,14 @@ def now(watch: Watch) -> audit.State:
     return audit.state(last, views)
 
 
-def wait_for_state(watch: Watch, wanted, seconds: float) -> audit.State:
-    """Wait until the pair is in one of these states; returns the last one seen."""
-    deadline = time.monotonic() + seconds
+def wait_for_state(watch: Watch, wanted, seconds: float, held: float = 0.0) -> audit.State:
+    """Wait until the pair is in one of these states, and has been for *held* seconds; returns the last one seen."""
+    deadline, since = time.monotonic() + seconds, None
     while True:
         found = now(watch)
-        if found.name in wanted or time.monotonic() > deadline:
+        at = time.monotonic()
+        since = (since or at) if found.name in wanted else None
+        if (since and at - since >= held) or at > deadline:
             return found
         time.sleep(0.5)
 

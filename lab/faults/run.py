@@ -59,7 +59,8 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
         raise LabError(why)
     if any(step.do == "fill" for step in row.steps):
         pair.small_disk(before.active, True)
-        before = pair.wait_for_state(watch, ("whole",), 60)
+        # A standby that has lost its primary looks for it every five seconds, and may not be promoted until then.
+        before = pair.wait_for_state(watch, ("whole",), 60, held=8.0)
     open_writer = "open-%d" % time.time()
     writer = probe.start()
     try:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import conninfo
 
 
-def conninfo_options(ha_dir, sslmode):
-    """See conninfo.options."""
-    return conninfo.options(ha_dir, sslmode)
+def streaming_options(ha_dir, sslmode, major):
+    """See conninfo.streaming."""
+    return conninfo.streaming(ha_dir, sslmode, int(major or 0))
 
 
 def standby_conninfo(addresses, port, user, node, more):
@@ -21,4 +21,4 @@ class FilterModule:
     """What Ansible looks for."""
 
     def filters(self):
-        return {"conninfo_options": conninfo_options, "standby_conninfo": standby_conninfo}
+        return {"streaming_options": streaming_options, "standby_conninfo": standby_conninfo}

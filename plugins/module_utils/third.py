@@ -17,6 +17,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_mo
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.conninfo import primary_only
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
@@ -351,8 +352,7 @@ def conninfo(plan, host, sslmode, user, sources=None):
              ("application_name", plan["nodes"].get(host, third["name"])),
              ("passfile", plan["layout"]["ha_dir"] + "/pgpass"), ("sslmode", sslmode),
              ("sslrootcert", plan["layout"]["ha_dir"] + "/root.crt"),
-             # libpq knows `primary` from version 14 on; for 13 this is the same unless somebody forbids writes.
-             ("target_session_attrs", "primary" if (plan["pg_major"] or 0) >= 14 else "read-write"),
+             ("target_session_attrs", primary_only(plan["pg_major"] or 0)),
              # The walreceiver heeds no connect_timeout: a silent host is given up by the kernel after this many ms.
              ("tcp_user_timeout", 5000), ("keepalives_idle", 5), ("keepalives_interval", 3), ("keepalives_count", 3)]
     return " ".join("%s=%s" % pair_ for pair_ in names)

@@ -15,6 +15,14 @@ def test_the_network_of_the_replication_comes_first():
     assert conninfo.ordered(NETWORKS, None, "hub2") == ["192.168.100.11", "192.168.10.11"]
 
 
+def test_a_standby_streams_from_a_primary_only():
+    """Two standbys that stream from each other: the promotion of the one that has more waits for the other one."""
+    text = conninfo.streaming("/ha", "require", 17)
+    assert text == conninfo.options("/ha", "require") + " target_session_attrs=primary"
+    assert conninfo.streaming("/ha", "require", 13).endswith(" target_session_attrs=read-write")
+    assert "target_session_attrs" not in conninfo.options("/ha", "require"), "a question is for any hub"
+
+
 def test_a_standby_knows_all_addresses_and_no_password():
     text = conninfo.standby(["192.168.10.11", "192.168.100.11"], 5432, "hub_ha_repl", "hub1",
                             conninfo.options("/var/ha", "verify-ca"))

@@ -25,6 +25,23 @@ def options(ha_dir: str, sslmode: str) -> str:
             "keepalives_interval=5 keepalives_count=5" % (ha_dir, sslmode, ha_dir))
 
 
+def primary_only(major: int) -> str:
+    """The word with which libpq takes a primary and no standby. major: PostgreSQL's; libpq knows "primary" from 14 on, and
+    for 13 "read-write" is the same unless somebody forbids writes.
+    """
+    return "primary" if major >= 14 else "read-write"
+
+
+def streaming(ha_dir: str, sslmode: str, major: int) -> str:
+    """options() for a standby, which streams from a primary only.
+
+    When no hub is the primary yet, each would stream from the other one, and the one that has more is then not promoted for
+    a minute: PostgreSQL's walreceiver waits for a server that is behind, and in some minor versions (17.12) heeds no
+    end while it waits, up to wal_receiver_timeout.
+    """
+    return "%s target_session_attrs=%s" % (options(ha_dir, sslmode), primary_only(major))
+
+
 def standby(addresses: Sequence[str], port: int, user: str, node: str, more: str) -> str:
     """A standby's primary_conninfo, to the letter as heartbeat/pgsql's make_recovery_conf writes it.
 
