@@ -49,6 +49,17 @@ class Agent:
         (self.data / "postmaster.pid").write_text("%d\n" % child.pid, encoding="ascii")
         return child
 
+    def session(self):
+        """A process of the server without a postmaster."""
+        (self.root / "bin/postgres").symlink_to("/usr/bin/sleep")
+        child = subprocess.Popen(  # pylint: disable=consider-using-with
+            [str(self.root / "bin/postgres"), "60"], cwd=self.data)
+        for dummy in range(500):
+            if Path("/proc/%d/comm" % child.pid).read_text() == "postgres\n":
+                return child
+            time.sleep(0.01)
+        raise AssertionError("it has not started")
+
 
 @pytest.fixture(name="agent")
 def fixture_agent(tmp_path):
@@ -154,18 +165,41 @@ def test_a_dead_primary_is_demoted_at_once_and_stopped_by_the_agent(agent):
 @pytest.mark.parametrize("action", ["stop", "demote"])
 def test_sessions_that_a_dead_postmaster_has_left_end_with_it(agent, action):
     """They would finish their statement and acknowledge it. What is no server's process is somebody's shell."""
-    (agent.root / "bin/postgres").symlink_to("/usr/bin/sleep")
-    with subprocess.Popen([str(agent.root / "bin/postgres"), "60"], cwd=agent.data) as session, \
-            subprocess.Popen(["sleep", "60"], cwd=agent.data) as shell:
+    with agent.session() as session, subprocess.Popen(["sleep", "60"], cwd=agent.data) as shell:
         try:
-            while Path("/proc/%d/comm" % session.pid).read_text() != "postgres\n":
-                time.sleep(0.01)
             assert agent(action).returncode == 0
             assert session.wait(5) == -signal.SIGKILL
             assert shell.poll() is None
         finally:
             session.kill()
             shell.kill()
+
+
+@pytest.mark.parametrize("action", ["stop", "demote"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_server_whose_files_are_gone_ends_too(agent, action, whole):
+    """A disk that is gone under a server: its sessions go on, and the other hub is not promoted beside it."""
+    with agent.session() as session:
+        try:
+            (agent.data / "postgresql.conf").unlink()
+            if whole:
+                agent.data.rmdir()
+            done = agent(action)
+            assert (done.returncode, done.stdout) == (0, "") and session.wait(5) == -signal.SIGKILL
+        finally:
+            session.kill()
+
+
+def test_the_server_of_a_container_with_the_same_path_is_left_alone(agent):
+    """Of another namespace of processes, as a container's on this host is."""
+    agent.program("bin/readlink", 'case "$1" in /proc/self/ns/pid) echo "pid:[1]" ;; /proc/*/ns/pid) echo "pid:[2]" ;; '
+                  '*) exec /usr/bin/readlink "$@" ;; esac')
+    with agent.session() as session:
+        try:
+            assert agent("stop").returncode == 0
+            assert session.poll() is None
+        finally:
+            session.kill()
 
 
 def test_a_stopped_database_leaves_no_monitor_behind(agent):

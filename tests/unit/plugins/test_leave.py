@@ -111,9 +111,18 @@ def test_without_a_primary_the_lock_counts_where_this_hub_is_known_to_be_behind(
 
 
 def test_crashes_are_counted_within_ten_minutes():
-    assert leave.crashes([0.0, 500.0, 900.0], 1000.0, True) == [500.0, 900.0, 1000.0]
-    assert leave.crashes([500.0], 1000.0, False) == [500.0]
-    assert leave.crashes([5000.0], 1000.0, False) == [], "times of before the boot"
+    old = [(0.0, 1.0), (500.0, 2.0), (900.0, 3.0)]
+    assert leave.crashes(old, 1000.0, 4.0) == old[1:] + [(1000.0, 4.0)]
+    assert leave.crashes(old[1:2], 1000.0, None) == old[1:2]
+    assert leave.crashes([(5000.0, 5.0)], 1000.0, None) == [], "times of before the boot"
+
+
+def test_a_start_that_comes_nowhere_is_no_other_crash():
+    """One crash, and a log that cannot be written: each try would count, and the hub be given up."""
+    once = leave.crashes([], 10.0, 7.5)
+    assert once == [(10.0, 7.5)]
+    assert leave.crashes(leave.crashes(once, 18.0, 7.5), 26.0, 7.5) == once
+    assert len(leave.crashes(once, 18.0, 17.0)) == 2, "a server that wrote it again ran in between"
 
 
 @pytest.mark.parametrize("side, again", [
@@ -126,8 +135,10 @@ def test_a_crash_is_what_was_not_stopped(side, again):
 def test_notes_survive_rubbish_and_a_missing_folder(tmp_path):
     notes = leave.Notes(str(tmp_path / "run"))
     assert notes.read() == []
-    notes.write([1.5, 2.0])
-    assert notes.read() == [1.5, 2.0]
+    notes.write([(1.5, 2.0)])
+    assert notes.read() == [(1.5, 2.0)]
+    (tmp_path / "run" / "crashes.json").write_text("[1.5, 2.0]")
+    assert notes.read() == [], "as an older version wrote it"
     (tmp_path / "run" / "crashes.json").write_text("rubbish")
     assert notes.read() == []
 

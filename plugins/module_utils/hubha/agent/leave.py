@@ -14,7 +14,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from ..core import say
 from ..core.run import CommandTimeout, HubError, local_runner
@@ -33,6 +33,8 @@ STATE = "/run/cfengine-hub-ha"
 STOPPED = STATE + "/stopped"  # there when the guard was it that stopped the server at once
 GAVE_UP = "hub_ha-gave_up"
 CLEAN = ("shut down", "shut down in recovery")
+CONTROL = "global/pg_control"
+Crash = Tuple[float, float]  # seconds since boot, and when pg_control was written last
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,14 @@ def crashed(side: Side) -> bool:
     return not side.running and not side.backup_label and side.state is not None and side.state not in CLEAN
 
 
-def crashes(before: Sequence[float], now: float, again: bool) -> List[float]:
-    """When this hub's server has crashed within the last WINDOW seconds, with this time if it has *again*."""
-    return [when for when in before if 0 <= now - when < WINDOW] + ([now] if again else [])
+def crashes(before: Sequence[Crash], now: float, mark: Optional[float]) -> List[Crash]:
+    """The crashes of this hub's server within the last WINDOW seconds.
+
+    mark: when pg_control was written last, of a server that has crashed, None of one that has not. A crash after which no
+    start has come as far as writing it is the same one, however often that was tried.
+    """
+    known = [item for item in before if 0 <= now - item[0] < WINDOW]
+    return known + ([(now, mark)] if mark is not None and mark not in [item[1] for item in known] else [])
 
 
 class Notes:
@@ -163,21 +170,21 @@ class Notes:
     def __init__(self, folder: str = STATE):
         self.path = os.path.join(folder, "crashes.json")
 
-    def read(self) -> List[float]:
-        """Seconds since boot; none when the file is not there or not ours."""
+    def read(self) -> List[Crash]:
+        """None when the file is not there or not ours."""
         try:
             with open(self.path, encoding="ascii") as stream:
                 found = json.load(stream)
-            return [float(item) for item in found]
+            return [(float(when), float(mark)) for when, mark in found]
         except (OSError, ValueError, TypeError):
             return []
 
-    def write(self, times: Sequence[float]) -> None:
+    def write(self, times: Sequence[Crash]) -> None:
         """By one rename. A full disk is no reason not to start: /run is memory, and the count begins anew."""
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
             with open(self.path + ".new", "w", encoding="ascii") as stream:
-                json.dump(list(times), stream)
+                json.dump([list(item) for item in times], stream)
             os.rename(self.path + ".new", self.path)
         except OSError as error:
             say.err("hub-ha: the crash could not be noted: %s" % error)
@@ -226,7 +233,9 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
     if mine is not None:
         # Only beside a hub that serves: one that is alone goes on trying.
         notes = Notes()
-        times = crashes(notes.read(), time.monotonic(), crashed(mine) and not os.path.exists(STOPPED))
+        counts = crashed(mine) and not os.path.exists(STOPPED)
+        times = crashes(notes.read(), time.monotonic(), os.stat(os.path.join(pair.data_dir, CONTROL)).st_mtime
+                        if counts else None)
         notes.write(times)
         if len(times) >= CRASHES:
             text = "PostgreSQL here crashed %d times within %d minutes" % (len(times), WINDOW // 60)
