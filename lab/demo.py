@@ -118,9 +118,9 @@ def run():
         print("   %-52s %s" % (what, colour(value, "1")))
     print("   %-52s %.0f s" % ("all of this", time.monotonic() - demo.began))
     print("""
-The lab stays up. hub1 is without power, hub2 is active. The cut was noticed after 1.5 times the token (hub_ha_token, 3 s).
-Back on, hub1 follows hub2 by itself where its data may; where it took a write that hub2 never got, it stays stopped with
-its data, marked as forked (docs/operate.md, "Unplanned failover").
+The lab stays up. hub1 is without power, hub2 is active. A cut is noticed after 1.5 times the token (hub_ha_token, 3 s).
+Back on, hub1 follows hub2 by itself where its data may; where it took a write that hub2 never got, it stays stopped
+with its data, marked as forked (docs/operate.md, "Unplanned failover").
    log in        python3 -m lab ssh hub2
    look          python3 -m lab exec hub2 -- crm_mon -1rAf
    power on      python3 -m lab power on hub1
