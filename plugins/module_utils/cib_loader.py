@@ -397,7 +397,7 @@ def observe(run, cib_file=None):
     env = {"CIB_file": cib_file} if cib_file else {}
     nothing = {"running": False, "reason": None, "dc": None, "quorate": None, "nodes": [], "resources": {},
                "promoted": {}, "failures": [], "fail_counts": {}, "thresholds": {}, "bans": [], "active_bans": [],
-               "locations": [], "meta": {}, "options": {}, "links": [], "quorum": None,
+               "locations": [], "meta": {}, "options": {}, "fencing_devices": {}, "links": [], "quorum": None,
                "properties": {}, "rsc_defaults": {}, "op_defaults": {}, "maintenance": False}
     found = []
     for argv in (["crm_mon", "--one-shot", "--inactive", "--output-as=xml"], ["cibadmin", "--query"]):

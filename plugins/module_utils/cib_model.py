@@ -1108,7 +1108,7 @@ def read_settings(root):
     Returns a dict with properties, rsc_defaults, op_defaults (name -> value), attributes (node -> name -> value,
     permanent and transient, also of nodes that are offline), fail_counts, meta (resource -> name -> value and the id of
     the element that sets it), locations (location constraints), bans (those of them that ``crm_resource --ban`` and
-    ``--move`` made) and constraints (ids).
+    ``--move`` made), constraints (ids) and fencing_devices (id -> names of the nodes that it fences, None: not in the CIB).
     """
     result = {}
     for key, (section_name, tag, _set_id, _word) in DEFAULTS.items():
@@ -1131,6 +1131,35 @@ def read_settings(root):
         dict((key, found[key]) for key in ("id", "resource", "node", "score", "promoted_only"))
         for found in result["locations"] if (found["id"] or "").startswith(("cli-ban-", "cli-prefer-"))]
     result["constraints"] = sorted(name for name in _constraints(root) if name)
+    result["fencing_devices"] = _fencing_devices(root)
+    return result
+
+
+def _fencing_devices(root):
+    """Fencing devices: {id: nodes that the device fences by its parameters, or None where only the device knows}.
+
+    As pacemaker's fencer decides (target_list_type() in daemons/fenced): a device with pcmk_host_list or pcmk_host_map
+    fences the nodes in them, unless pcmk_host_check says otherwise; any other one is asked.
+    """
+    known, result = _resources(root), {}
+    for name, element in known.items():
+        model = known.get(element.get("template"))
+        line = [element] + ([] if model is None else [model])
+        if element.tag != "primitive" or "stonith" not in [item.get("class") for item in line]:
+            continue
+        sets = [found for item in line for found in _kids(item, "instance_attributes")]
+        certain = all(not _kids(found, "rule") and found.get("id-ref") is None
+                      and all(pair.get("id-ref") is None for pair in _kids(found, "nvpair")) for found in sets)
+        params = {}
+        for item in reversed(line):
+            params.update(_pairs(item, "instance_attributes"))
+        listed = "pcmk_host_list" in params or "pcmk_host_map" in params
+        check = params.get("pcmk_host_check") or ("static-list" if listed else "")
+        result[name] = None
+        if certain and check.lower() == "static-list":
+            names = re.split(r"[\s,;]+", params.get("pcmk_host_list") or "")
+            names += [re.split("[=:]", part)[0] for part in re.split(r"[\s;]+", params.get("pcmk_host_map") or "")]
+            result[name] = list(dict.fromkeys(item for item in names if item))
     return result
 
 
@@ -1222,6 +1251,7 @@ def combine(status, settings):
             properties.setdefault(name, status["options"][name])
     result.update(properties=properties, rsc_defaults=settings["rsc_defaults"], op_defaults=settings["op_defaults"],
                   bans=settings["bans"], locations=settings["locations"], meta=settings["meta"],
+                  fencing_devices=settings["fencing_devices"],
                   fail_counts=_larger(status["fail_counts"], settings["fail_counts"]))
     result["maintenance"] = boolean(properties.get("maintenance-mode")) is True
     result["nodes"] = [dict(node, attributes=dict(settings["attributes"].get(node["name"], {}), **node["attributes"]))

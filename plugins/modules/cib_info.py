@@ -259,6 +259,13 @@ locations:
   elements: dict
   sample: [{"id": "cli-ban-mscfpgsql-on-hub2", "resource": "mscfpgsql", "pattern": null, "node": "hub2",
             "score": "-INFINITY", "promoted_only": true, "conditional": false}]
+fencing_devices:
+  description:
+    - Fencing devices by id, each with the names of the nodes that it fences by its parameters C(pcmk_host_list) and
+      C(pcmk_host_map). Null where the CIB does not tell, so that pacemaker asks the device.
+  returned: always
+  type: dict
+  sample: {"fence-hub1": ["hub1"]}
 links:
   description: Corosync's links as this host sees them.
   returned: always

@@ -72,6 +72,7 @@ def test_pair(version):
     assert info["meta"]["cfpgsql"]["migration-threshold"] == {"value": "1", "set_by": "rsc_defaults"}
     assert info["properties"]["stonith-enabled"] == "true"
     assert info["properties"]["maintenance-mode"] == "false"
+    assert info["fencing_devices"] == {"fence-hub1": ["hub1"]}
     assert info["rsc_defaults"] == {"resource-stickiness": "INFINITY", "migration-threshold": "1"}
 
 
@@ -173,6 +174,30 @@ def test_meta_attributes_that_hold_for_a_resource():
     unmanaged = dict(stopped, **{"is-managed": {"value": "no", "set_by": "g"}})
     assert found == {"ms": stopped, "g": unmanaged, "b": threshold,
                      "a": dict(unmanaged, **{"target-role": {"value": "Started", "set_by": "a"}})}
+
+
+@pytest.mark.parametrize("params, hosts", [
+    ({"pcmk_host_list": "hub1"}, ["hub1"]),
+    ({"pcmk_host_list": "hub1,hub2;third  fourth"}, ["hub1", "hub2", "third", "fourth"]),
+    ({"pcmk_host_map": "hub1:7;hub2=8,9 third:1"}, ["hub1", "hub2", "third"]),
+    ({"pcmk_host_list": "hub1", "pcmk_host_map": "hub1:1;hub2:2"}, ["hub1", "hub2"]),
+    ({"pcmk_host_list": "hub1", "pcmk_host_check": "Static-List"}, ["hub1"]),
+    ({"pcmk_host_list": ""}, []), ({"pcmk_host_check": "static-list"}, []),
+    ({"pcmk_host_list": "hub1", "pcmk_host_check": "dynamic-list"}, None),
+    ({"pcmk_host_list": "hub1", "pcmk_host_check": "none"}, None), ({"ip": "192.0.2.1", "password": "geheim"}, None)])
+def test_whom_a_fencing_device_fences(params, hosts):
+    pairs = "".join('<nvpair id="n-%s" name="%s" value="%s"/>' % (name, name, value) for name, value in params.items())
+    cib = '<cib><configuration><resources>%s</resources></configuration></cib>'
+    own = ('<primitive id="f" class="stonith" type="fence_ipmilan"><instance_attributes id="i">%s</instance_attributes>'
+           '</primitive><primitive id="web" class="ocf" provider="heartbeat" type="apache"/>')
+    assert model.read_settings(model.parse(cib % own % pairs))["fencing_devices"] == {"f": hosts}
+    template = ('<template id="t" class="stonith" type="fence_ipmilan"><instance_attributes id="i">%s'
+                '</instance_attributes></template><primitive id="f" template="t"/>')
+    assert model.read_settings(model.parse(cib % template % pairs))["fencing_devices"] == {"f": hosts}
+    rule = own.replace('id="i">', 'id="i"><rule id="r"/>')
+    assert model.read_settings(model.parse(cib % rule % pairs))["fencing_devices"] == {"f": None}
+    reference = own.replace('id="i">', 'id-ref="other">')
+    assert model.read_settings(model.parse(cib % reference % pairs))["fencing_devices"] == {"f": None}
 
 
 def test_failures_that_pacemaker_still_counts():

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
@@ -139,14 +141,24 @@ def active_ban(name, resource="mscfpgsql", score="-1000000"):
         {"id": name, "resource": resource, "node": "hub2", "score": score, "promoted_only": False})
 
 
-def device(cluster):
-    """A fencing device that runs."""
-    cluster["resources"]["fence-hub1"] = dict(
-        cluster["resources"]["cfvirtip"], agent="stonith:fence_ipmilan", group=None,
-        instances=[{"node": "hub2", "role": "Started", "active": True, "target_role": None}])
-    cluster["meta"]["fence-hub1"] = {}
-    cluster["options"]["stonith-enabled"] = "true"
-    location("fence-hub1-not-on-target", "fence-hub1", "hub1")(cluster)
+def attribute(number, name, value):
+    return lambda cluster: cluster["nodes"][number]["attributes"].update({name: value})
+
+
+def device_for(*hosts, name="fence-hub1", known=True):
+    """A fencing device that runs, and switches off these hubs; known: its parameters tell that."""
+    def change(cluster):
+        cluster["resources"][name] = dict(
+            cluster["resources"]["cfvirtip"], agent="stonith:fence_ipmilan", group=None,
+            instances=[{"node": "hub2", "role": "Started", "active": True, "target_role": None}])
+        cluster["meta"][name] = {}
+        cluster["fencing_devices"][name] = list(hosts) if known else None
+        cluster["options"]["stonith-enabled"] = "true"
+        location("%s-not-on-target" % name, name, "hub1")(cluster)
+    return change
+
+
+device = device_for("hub1", "hub2")
 
 
 def device_stopped(cluster):
@@ -186,6 +198,23 @@ ONE_OF_THE_CLUSTER = [
      'docs/operate.md, "Clone it anew"'),
     (given_up, "RESOURCE_GIVEN_UP", "hub1", "its database was given up after repeated failures (3 in 10 min)",
      "then on hub1: hub-ha retry"),
+    (attribute(1, "hub_ha-clients", "0"), "CLIENTS_CUT", "hub2",
+     "clients can reach the other hub and not this one (hub_ha-clients=0)", "hub_ha_reference_addresses"),
+    (attribute(0, "hub_ha-clients", "0"), "CLIENTS_CUT", "hub1", "clients can reach the other hub", "ip -br link"),
+    (attribute(1, "hub_ha-guard", "gone"), "GUARD_GONE", "hub2",
+     "the other hub's guard hears nothing of this one's (hub_ha-guard=gone)",
+     "systemctl restart cfengine-hub-ha-guard.service"),
+    (option("stonith-enabled", "yes"), "FENCING_WITHOUT_DEVICE", "all",
+     "fencing is on (stonith-enabled=yes), and there is no device: a hub that is lost stays UNCLEAN",
+     "crm_attribute --type crm_config --name stonith-enabled --update false # or declare a device for each hub in "
+     "hub_ha_fencing"),
+    (option("fencing-enabled", "true", "true"), "FENCING_WITHOUT_DEVICE", "all",
+     "fencing is on (fencing-enabled=true)", "--name fencing-enabled --update false"),
+    (lambda cluster: [cluster["options"].pop("stonith-enabled"), cluster["properties"].pop("stonith-enabled")],
+     "FENCING_WITHOUT_DEVICE", "all", "fencing is on (stonith-enabled=true)", "--name stonith-enabled --update false"),
+    (device_for("HUB1", "other"), "FENCING_WITHOUT_DEVICE", "hub2",
+     "fencing is on (stonith-enabled=true), and no device can switch hub2 off (fence-hub1: HUB1 other)",
+     "pcmk_host_list"),
     (option("maintenance-mode", "true"), "CLUSTER_MAINTENANCE", "all",
      "the cluster is in maintenance mode (maintenance-mode=true): nothing is looked after", NO_MAINTENANCE),
     (option("stop-all-resources", "yes"), "RESOURCE_STOPPED", "all",
@@ -310,7 +339,9 @@ def test_one_problem_of_the_cluster(change, code, host, problem, remedy):
     location("cli-ban-web-on-hub2", "web"), location("site", "web"), location("mild", score="-100"),
     location("mild", score="100"), location("empty", None), location("pattern", None, pattern="^web"),
     location("ping", where=None, conditional=True), active_ban("ping", score="-100"), active_ban("site", "web"),
-    device, unmanaged(), lambda cluster: cluster.update(bans=None, locations=None, fail_counts=None)])
+    attribute(0, "hub_ha-clients", "1"), attribute(1, "hub_ha-clients", ""), attribute(1, "hub_ha-guard", "running"),
+    device, device_for("hub1", known=False), option("fencing-enabled", "no", "false"), option("stonith-enabled", "OFF"),
+    unmanaged(), lambda cluster: cluster.update(bans=None, locations=None, fail_counts=None)])
 def test_no_problem_of_the_cluster(change):
     assert of_cluster(change) == []
 
@@ -365,6 +396,47 @@ def test_fencing_devices():
     found = of_cluster(device, location("cli-ban-fence-hub1-on-hub2", "fence-hub1"))
     assert [item[0] for item in found] == ["BAN_LEFT"]
     assert of_cluster(device, location("operators-choice", "fence-hub1", "hub1")) == []
+
+
+@pytest.mark.parametrize("word", ["true", "True", "yes", "Y", "on", "ON", "1"])
+def test_fencing_without_device_however_it_is_spelt(word):
+    """In the CIB, when pacemaker says nothing of it."""
+    found = of_cluster(option("stonith-enabled", word))
+    assert [item[0] for item in found] == ["FENCING_WITHOUT_DEVICE"] and "(stonith-enabled=%s)" % word in found[0][2]
+
+
+def test_a_device_for_each_hub():
+    assert of_cluster(device_for("hub1"), device_for("hub2", name="fence-hub2")) == []
+    assert of_cluster(device_for("hub1"), device_for(name="fence-any", known=False)) == []
+    found = of_cluster(device_for("web"), device_for(name="fence-none"))
+    assert [item[:2] for item in found] == [("FENCING_WITHOUT_DEVICE", "hub1"), ("FENCING_WITHOUT_DEVICE", "hub2")]
+    assert "(fence-hub1: web; fence-none: nobody)" in found[0][2]
+    # What an older cib_info has not told is not known.
+    assert of_cluster(device_for("hub1"), lambda cluster: cluster.pop("fencing_devices")) == []
+    # One that is not configured any more fences nobody.
+    found = of_cluster(device, lambda cluster: cluster["resources"]["fence-hub1"].update(orphaned=True))
+    assert [item[:2] for item in found] == [("FENCING_WITHOUT_DEVICE", "all")]
+    assert "FENCING_WITHOUT_DEVICE" not in checks.PASSING, "waiting brings none"
+
+
+@pytest.mark.parametrize("have, name, limit, healthy", [
+    ("true", "stonith-watchdog-timeout", "10s", True), ("yes", "fencing-watchdog-timeout", "-1", True),
+    ("true", "stonith-watchdog-timeout", "0", False), ("true", "stonith-watchdog-timeout", "0s", False),
+    ("false", "stonith-watchdog-timeout", "10", False), ("true", "other", "10", False)])
+def test_watchdogs_instead_of_devices(have, name, limit, healthy):
+    found = of_cluster(option("stonith-enabled", "true"), option("have-watchdog", have), option(name, limit))
+    assert [item[0] for item in found] == ([] if healthy else ["FENCING_WITHOUT_DEVICE"])
+
+
+def test_a_guard_that_has_just_been_started_has_told_nothing_yet():
+    """And what it has told before is worth waiting for: it may be old."""
+    cluster = pair.cluster_state()
+    assert not any(name.startswith("hub_ha-") for item in cluster["nodes"] for name in item["attributes"])
+    assert checks.cluster_problems(cluster, the_plan()) == []
+    for change in (attribute(0, "hub_ha-clients", "0"), attribute(1, "hub_ha-guard", "gone")):
+        change(cluster)
+    found = [item.to_dict() for item in checks.cluster_problems(cluster, the_plan())]
+    assert [item["code"] for item in found] == ["CLIENTS_CUT", "GUARD_GONE"] and checks.may_pass(found)
 
 
 def test_our_own_constraints_are_no_bans():
@@ -468,7 +540,8 @@ def test_a_hub_that_has_another_name_in_the_inventory():
 def test_nothing_known_is_not_healthy():
     """A cluster that runs and says nothing more."""
     codes = [item[0] for item in of_cluster(lambda cluster: [cluster.clear(), cluster.update(running=True)])]
-    assert codes == ["NO_QUORUM", "HUB_DOWN", "HUB_DOWN", "NO_PRIMARY", "REPL_STOPPED", "REPL_STOPPED", "LINK_DOWN"]
+    assert codes == ["NO_QUORUM", "HUB_DOWN", "HUB_DOWN", "FENCING_WITHOUT_DEVICE", "NO_PRIMARY", "REPL_STOPPED",
+                     "REPL_STOPPED", "LINK_DOWN"]
     assert [item[0] for item in of_cluster(lambda cluster: cluster.clear())] == ["CLUSTER_DOWN"]
 
 
@@ -491,6 +564,56 @@ def test_guard():
         assert [(item.code, item.host) for item in found] == [("GUARD_DEAD", "hub2")]
         assert "cfengine-hub-ha-guard.service is %s:" % word in found[0].problem
         assert "systemctl start cfengine-hub-ha-guard.service" in found[0].remedy
+
+
+def told(**values):
+    """What `hub-ha status --json` prints of a guard that watches."""
+    return json.dumps(dict({
+        "running": True, "age": 0.4, "phase": "watch", "armed": True, "reason": "",
+        "daemons": {"corosync": "running", "pacemakerd": "running"},
+        "corosync": {"connected": True, "silent": 0.1}}, **values))
+
+
+NO_DAEMONS = {"corosync": "gone", "pacemakerd": "gone"}
+
+
+@pytest.mark.parametrize("status, pacemaker, code, problem, remedy", [
+    (told(running=False, age=None), "active", "GUARD_DEAD", "has told nothing of itself: ", "systemctl restart"),
+    (told(running=False, age=12.5), "active", "GUARD_DEAD", "has told nothing of itself for 12.5 s: ", "journalctl -u"),
+    ("", "active", "GUARD_DEAD", "has told nothing of itself: ", "systemctl restart cfengine-hub-ha-guard.service"),
+    ("usage: hub-ha", "active", "GUARD_DEAD", "has told nothing of itself: ", "systemctl restart"),
+    ("[]", "active", "GUARD_DEAD", "has told nothing of itself: ", "systemctl restart"),
+    (told(phase="recover", reason="corosync is gone", daemons=NO_DAEMONS, corosync={"connected": False}), "failed",
+     "GUARD_RECOVERS", "starts this hub's cluster daemons again (corosync is gone)", "journalctl -u corosync"),
+    (told(phase="recover"), "active", "GUARD_RECOVERS", "(no reason given)", "hub-ha status"),
+    (told(armed=False, daemons=NO_DAEMONS), "active", "GUARD_UNARMED",
+     "pacemaker runs, and the guard does not see it (pacemakerd gone)", "systemctl restart"),
+    (told(armed=False), "", "GUARD_UNARMED", "does not see it (pacemakerd running)", "systemctl restart"),
+    (told(corosync={"connected": False}), "active", "GUARD_UNCONNECTED", "is not connected to corosync", "restart"),
+    (told(corosync={"connected": False}, daemons={"corosync": "running"}, armed=False), "inactive",
+     "GUARD_UNCONNECTED", "is not connected to corosync", "hub-ha status")])
+def test_guard_that_does_not_watch(status, pacemaker, code, problem, remedy):
+    unit = {"active": "active", "pacemaker": pacemaker, "status": status}
+    found = checks.guard_problems({"hub1": {"active": "active"}, "hub2": unit})
+    assert [(item.code, item.host) for item in found] == [(code, "hub2")]
+    assert problem in found[0].problem and remedy in found[0].remedy
+    assert code in checks.PASSING, "a guard that has just been started comes to that by itself"
+
+
+@pytest.mark.parametrize("status, pacemaker", [
+    (told(), "active"), (json.loads(told()), "active"),
+    # Pacemaker was stopped: what is said then is that the hub is offline.
+    (told(armed=False, daemons=NO_DAEMONS, corosync={"connected": False}), "inactive"),
+    (told(armed=False, daemons={"corosync": "running", "pacemakerd": "gone"}), "inactive"),
+    # An older guard says less.
+    ('{"running": true}', "active"), ('{"running": true, "daemons": null, "corosync": null}', "active")])
+def test_guard_that_watches_or_has_nothing_to_watch(status, pacemaker):
+    assert checks.guard_problems({"hub1": {"active": "active", "pacemaker": pacemaker, "status": status}}) == []
+
+
+def test_guard_that_is_dead_and_not_armed_is_told_once():
+    unit = {"active": "failed", "pacemaker": "active", "status": told(running=False, armed=False)}
+    assert [item.code for item in checks.guard_problems({"hub1": unit})] == ["GUARD_DEAD"]
 
 
 def test_files_of_the_pair():
@@ -564,12 +687,12 @@ ONE_OF_REPLICATION = [
     (standby(replay_paused=True), "REPLAY_PAUSED", "hub2", "replay is paused", RESUME),
     (standby(replay_paused=None), "REPLAY_PAUSED", "hub2", "whether replay is paused is not known",
      "pg_is_wal_replay_paused"),
-    (lower(max_connections=99), "SETTINGS_DIFFER", "hub2", "max_connections is 99, lower than 100 on hub1",
+    (lower(max_connections=99), "STANDBY_SETTING_LOWER", "hub2", "max_connections is 99, lower than 100 on hub1",
      'psql -X -d postgres -c "ALTER SYSTEM SET max_connections = 100"'),
-    (lower(max_locks_per_transaction=None), "SETTINGS_DIFFER", "hub2",
+    (lower(max_locks_per_transaction=None), "STANDBY_SETTING_LOWER", "hub2",
      "max_locks_per_transaction is unknown, lower than 64",
      "ALTER SYSTEM SET max_locks_per_transaction = 64"),
-    (primary(not_lower={}), "SETTINGS_DIFFER", "hub1", "its settings are not known", "SHOW max_connections"),
+    (primary(not_lower={}), "STANDBY_SETTING_LOWER", "hub1", "its settings are not known", "SHOW max_connections"),
     (archiver("hub1", True), "ARCHIVER_FAILING", "hub1",
      "archive_command fails since 2026-11-29T04:00:00+00:00 (WAL file 000000010000000000000007)", "pg_stat_archiver"),
     (archiver("hub2", True), "ARCHIVER_FAILING", "hub2", "archive_command fails since", "pg_stat_archiver"),
@@ -599,13 +722,13 @@ def test_a_limit_of_zero_and_one_given_as_text():
 @pytest.mark.parametrize("name", sorted(pair.NOT_LOWER))
 def test_every_setting_that_must_not_be_lower_is_compared(name):
     found = of_database(lower(**{name: pair.NOT_LOWER[name] - 1}))
-    assert [item[0] for item in found] == ["SETTINGS_DIFFER"] and found[0][2].startswith(name)
+    assert [item[0] for item in found] == ["STANDBY_SETTING_LOWER"] and found[0][2].startswith(name)
 
 
 def test_replay_that_postgresql_has_paused_itself():
     """To resume it would end the server: the settings come first."""
     found = of_database(standby(replay_paused=True), lower(max_connections=50))
-    assert [item[0] for item in found] == ["REPLAY_PAUSED", "SETTINGS_DIFFER"]
+    assert [item[0] for item in found] == ["REPLAY_PAUSED", "STANDBY_SETTING_LOWER"]
     assert "Do not resume it" in found[0][3] and "pg_wal_replay_resume" not in found[0][3]
     assert "crm_standby --node hub2 --update on; crm_resource --wait; crm_standby --node hub2 --delete" in found[1][3]
 
@@ -653,10 +776,11 @@ def test_what_is_worth_waiting_for():
     passing, lasting = {"code": "REPL_LAG"}, {"code": "BAN_LEFT"}
     assert checks.may_pass([passing, {"code": "HUB_DOWN"}]) is True
     assert checks.may_pass([]) is False and checks.may_pass([passing, lasting]) is False
-    every = set(item[1] for item in ONE_OF_THE_CLUSTER + ONE_OF_REPLICATION) | {"ROLES_MOVED", "GUARD_DEAD"}
+    every = set(item[1] for item in ONE_OF_THE_CLUSTER + ONE_OF_REPLICATION) | {
+        "ROLES_MOVED", "GUARD_DEAD", "GUARD_RECOVERS", "GUARD_UNARMED", "GUARD_UNCONNECTED"}
     lasting = {"HUB_STANDBY", "RESOURCE_UNMANAGED", "CLUSTER_MAINTENANCE", "RESOURCE_STOPPED", "NO_QUORUM_POLICY",
-               "BAN_LEFT", "OTHER_SYSTEM", "REPL_NOT_ENCRYPTED", "SLOT_LOST", "REPLAY_PAUSED", "SETTINGS_DIFFER",
-               "RESOURCE_GIVEN_UP"}
+               "BAN_LEFT", "OTHER_SYSTEM", "REPL_NOT_ENCRYPTED", "SLOT_LOST", "REPLAY_PAUSED", "STANDBY_SETTING_LOWER",
+               "RESOURCE_GIVEN_UP", "FENCING_WITHOUT_DEVICE"}
     assert checks.PASSING <= every | {"NO_PRIMARY"}
     assert every - checks.PASSING == lasting
 

@@ -9,6 +9,7 @@ list of Problem, empty when all is well. What is not known is not well.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -24,11 +25,12 @@ DATABASE = ("cfpgsql", "mscfpgsql")
 GROUP = "cfengine"
 GUARD = "cfengine-hub-ha-guard.service"
 PAIR_FILE, AGENT_CONF = "/etc/cfengine-hub-ha/pair.json", "/etc/cfengine-hub-ha/agent.conf"
-FORKED, GAVE_UP = "hub_ha-forked", "hub_ha-gave_up"
+FORKED, GAVE_UP, CLIENTS, WATCHED = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients", "hub_ha-guard"
 UPGRADE = "ansible-playbook -i INVENTORY playbooks/upgrade-to-ha.yml"
 STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemaker corosync. Which one that is: '
             'docs/operate.md, "Unplanned failover"')
 STREAMING = ("HS:async", "HS:sync")
+FENCING = ("fencing-enabled", "stonith-enabled")  # the option's name since pacemaker 3.0.2, and before
 
 #: Location constraints of ours: no device on the hub that it switches off; what the guard's attributes decide.
 OWN_LOCATION = re.compile(r"-not-on-target$|^cfpgsql-(not-forked|not-given-up|with-clients)$")
@@ -37,7 +39,7 @@ OWN_LOCATION = re.compile(r"-not-on-target$|^cfpgsql-(not-forked|not-given-up|wi
 PASSING = frozenset((
     "CLUSTER_DOWN", "NO_QUORUM", "HUB_DOWN", "NO_PRIMARY", "TWO_PRIMARIES", "ROLES_MOVED", "ADDRESS_NOT_WITH_PRIMARY",
     "RESOURCE_DOWN", "RESOURCE_FAILED", "LINK_DOWN", "REPL_STOPPED", "REPL_LAG", "SLOT_MISSING", "ARCHIVER_FAILING",
-    "GUARD_DEAD", "FORKED"))
+    "GUARD_DEAD", "GUARD_GONE", "GUARD_RECOVERS", "GUARD_UNARMED", "GUARD_UNCONNECTED", "CLIENTS_CUT", "FORKED"))
 
 
 def may_pass(problems: Iterable[Mapping[str, str]]) -> bool:
@@ -59,8 +61,9 @@ def cluster_problems(cluster: Facts, plan: Plan) -> List[Problem]:
         reason = cluster.get("reason") or "no answer"
         return [Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run: %s" % reason,
                         "systemctl start corosync pacemaker; journalctl -u corosync -u pacemaker")]
-    return (member_problems(cluster, plan) + option_problems(cluster) + restraint_problems(cluster, plan)
-            + role_problems(cluster, plan) + failure_problems(cluster, plan) + link_problems(cluster, plan))
+    return (member_problems(cluster, plan) + option_problems(cluster) + fencing_problems(cluster, plan)
+            + restraint_problems(cluster, plan) + role_problems(cluster, plan) + failure_problems(cluster, plan)
+            + link_problems(cluster, plan))
 
 
 def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
@@ -99,6 +102,23 @@ def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
         if forked is not None:
             found.append(Problem("FORKED", host, "its data has what the active hub's lacks, so it cannot follow (%s)"
                                  % (forked or "no details"), 'docs/operate.md, "Clone it anew"'))
+        found += guards_word(host, attributes)
+    return found
+
+
+def guards_word(host: str, attributes: Mapping[str, str]) -> List[Problem]:
+    """What the guards have told pacemaker against a hub. One that has just been started has told nothing yet."""
+    found = []
+    if attributes.get(CLIENTS) == "0":
+        found.append(Problem(
+            "CLIENTS_CUT", host, "clients can reach the other hub and not this one (%s=0): active it would serve nobody"
+            % CLIENTS, "mend cable, switch or firewall of the clients' network there (ip -br link; ip -br address; "
+            "ping each of hub_ha_reference_addresses); it counts as mended after 20 s: hub-ha status --json"))
+    if attributes.get(WATCHED) == "gone":
+        found.append(Problem(
+            "GUARD_GONE", host, "the other hub's guard hears nothing of this one's (%s=gone): maybe nobody stops this "
+            "hub's database when its cluster daemons die" % WATCHED,
+            "systemctl restart %s; hub-ha status; journalctl -u %s" % (GUARD, GUARD)))
     return found
 
 
@@ -118,7 +138,53 @@ def effective(cluster: Facts, *names: str) -> Optional[bool]:
 
 def fencing(cluster: Facts) -> bool:
     """Whether pacemaker fences: property fencing-enabled, called stonith-enabled before 3.0.2; on by default."""
-    return effective(cluster, "fencing-enabled", "stonith-enabled") is not False
+    return effective(cluster, *FENCING) is not False
+
+
+def fencing_option(cluster: Facts) -> Tuple[str, str]:
+    """(name, value as written, else as pacemaker says it) of what decides about fencing; a name for all versions."""
+    for source in ("options", "properties"):
+        for name in FENCING:
+            holds = values.boolean((cluster.get(source) or {}).get(name))
+            if holds is not None:
+                written = (cluster.get("properties") or {}).get(name)
+                return name, written if values.boolean(written) is holds else cluster[source][name]
+    return FENCING[-1], "true"
+
+
+def watchdog(cluster: Facts) -> bool:
+    """Whether each hub's own watchdog fences it (sbd), for which pacemaker needs no device."""
+    properties = cluster.get("properties") or {}
+    limit = properties.get("fencing-watchdog-timeout", properties.get("stonith-watchdog-timeout"))
+    return values.boolean(properties.get("have-watchdog")) is True and bool(
+        re.match(r"\s*[+-]?0*[1-9]", str(limit or "")))
+
+
+def fencing_problems(cluster: Facts, plan: Plan) -> List[Problem]:
+    """Where pacemaker fences, there is a device for each hub, as far as the CIB tells.
+
+    Else a lost hub stays UNCLEAN, and pacemaker waits with the promotion of the other one until somebody confirms that
+    it is off. A device of which the CIB does not tell whom it fences (it is asked itself) counts as one for each hub.
+    """
+    if not fencing(cluster) or watchdog(cluster):
+        return []
+    name, value = fencing_option(cluster)
+    there = [item for item in devices(cluster) if not cluster["resources"][item].get("orphaned")]
+    declare = "declare a device for each hub in hub_ha_fencing, then on the controller: " + UPGRADE
+    if not there:
+        return [Problem(
+            "FENCING_WITHOUT_DEVICE", "all", "fencing is on (%s=%s), and there is no device: a hub that is lost stays "
+            "UNCLEAN, and the other one is not promoted" % (name, value),
+            "crm_attribute --type crm_config --name %s --update false # or %s" % (name, declare))]
+    targets = dict((item, (cluster.get("fencing_devices") or {}).get(item)) for item in there)
+    return [Problem(
+        "FENCING_WITHOUT_DEVICE", host, "fencing is on (%s=%s), and no device can switch %s off (%s): when it is lost "
+        "it stays UNCLEAN, and the other hub is not promoted" % (name, value, node, "; ".join(
+            "%s: %s" % (item, " ".join(hosts or []) or "nobody") for item, hosts in targets.items())),
+        "name it in pcmk_host_list of a device that can, or " + declare)
+        for host, node in plan["nodes"].items()
+        if all(hosts is not None and node.lower() not in [item.lower() for item in hosts]
+               for hosts in targets.values())]
 
 
 def option_problems(cluster: Facts) -> List[Problem]:
@@ -384,11 +450,61 @@ def link_problems(cluster: Facts, plan: Plan) -> List[Problem]:
 # --- the guard ------------------------------------------------------------------------------------------------------
 
 def guard_problems(units: Mapping[str, Optional[Mapping[str, Any]]]) -> List[Problem]:
-    """The guard runs on every hub. units: {host: {"active": ActiveState} of unit GUARD, or None when unknown}."""
-    return [Problem("GUARD_DEAD", host, "%s is %s: nobody stops this hub's database when its cluster daemons die"
-                    % (GUARD, (unit or {}).get("active") or "in an unknown state"),
-                    "systemctl reset-failed %s; systemctl start %s; journalctl -u %s" % (GUARD, GUARD, GUARD))
-            for host, unit in units.items() if (unit or {}).get("active") != "active"]
+    """The guard runs on every hub, and watches what runs there.
+
+    units: {host: {"active": ActiveState of unit GUARD, "pacemaker": ActiveState of pacemaker's, "status": what `hub-ha
+    status --json` printed}}, or None instead when nothing is known. Without "status" only the unit is judged.
+    """
+    found = []
+    for host, unit in units.items():
+        active = (unit or {}).get("active")
+        if active != "active":
+            found.append(Problem(
+                "GUARD_DEAD", host, "%s is %s: nobody stops this hub's database when its cluster daemons die"
+                % (GUARD, active or "in an unknown state"),
+                "systemctl reset-failed %s; systemctl start %s; journalctl -u %s" % (GUARD, GUARD, GUARD)))
+        elif unit and "status" in unit:
+            found += watch_problems(host, said(unit["status"]), unit.get("pacemaker") == "active")
+    return found
+
+
+def said(text: Any) -> Mapping[str, Any]:
+    """What the guard says of itself, from its JSON text; empty when that is none."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def watch_problems(host: str, status: Mapping[str, Any], pacemaker: bool) -> List[Problem]:
+    """Why a guard whose unit is active does not watch.
+
+    status: what it says. pacemaker: whether pacemaker's unit is active. What an older guard does not tell is no
+    problem. Where pacemaker was stopped there is nothing to watch, and the cluster's checks say so.
+    """
+    again = "systemctl restart %s; hub-ha status; journalctl -u %s" % (GUARD, GUARD)
+    if status.get("running") is not True:
+        age = status.get("age")
+        return [Problem("GUARD_DEAD", host, "%s is active, and has told nothing of itself%s: whether somebody stops "
+                        "this hub's database when its cluster daemons die is not known" % (
+                            GUARD, "" if age is None else " for %s s" % age), again)]
+    if status.get("phase") == "recover":
+        return [Problem(
+            "GUARD_RECOVERS", host, "the guard starts this hub's cluster daemons again (%s)"
+            % (status.get("reason") or "no reason given"),
+            "why they do not start: journalctl -u corosync -u pacemaker; what the guard did: hub-ha status")]
+    daemons, found = status.get("daemons") or {}, []
+    runs = pacemaker or daemons.get("pacemakerd") == "running"
+    if runs and status.get("armed") is False:
+        found.append(Problem(
+            "GUARD_UNARMED", host, "pacemaker runs, and the guard does not see it (pacemakerd %s): it would not act if "
+            "that died" % (daemons.get("pacemakerd") or "unknown"), again))
+    if (runs or daemons.get("corosync") == "running") and (status.get("corosync") or {}).get("connected") is False:
+        found.append(Problem(
+            "GUARD_UNCONNECTED", host, "the guard is not connected to corosync: it does not see when that hangs, and "
+            "the guards do not hear each other", again))
+    return found
 
 
 def file_problems(files: Mapping[str, Iterable[Mapping[str, Any]]]) -> List[Problem]:
@@ -516,7 +632,7 @@ def replay_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Proble
     return [Problem(
         "REPLAY_PAUSED", passive,
         "replay is paused: what is received waits, and a promotion would wait for it or end the server",
-        "raise its settings and restart it, as said for SETTINGS_DIFFER. Do not resume it: that would end it"
+        "raise its settings and restart it, as said for STANDBY_SETTING_LOWER. Do not resume it: that would end it"
         if low else "psql -X -d postgres -c 'SELECT pg_wal_replay_resume()'")]
 
 
@@ -527,14 +643,14 @@ def setting_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Probl
         return []
     node = plan["nodes"][passive]
     found = [Problem(
-        "SETTINGS_DIFFER", passive,
+        "STANDBY_SETTING_LOWER", passive,
         "%s is %s, lower than %s on %s: with it PostgreSQL stops replaying, and ends at a promotion" % (
             name, "unknown" if low is None else low, high, active),
         "psql -X -d postgres -c \"ALTER SYSTEM SET %s = %s\"; then restart it: crm_standby --node %s --update on; "
         "crm_resource --wait; crm_standby --node %s --delete" % (name, high, node, node))
         for name, low, high in lower_settings(replication, plan)]
     if not replication[active].get("not_lower") and replication[active].get("role") == "primary":
-        found.append(Problem("SETTINGS_DIFFER", active,
+        found.append(Problem("STANDBY_SETTING_LOWER", active,
                              "its settings are not known, so neither is whether the standby's are lower",
                              "psql -X -d postgres -c 'SHOW max_connections'"))
     return found

@@ -1,0 +1,97 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Role prove and what the guard says of itself, in real ansible-playbook runs on this machine.
+
+What systemd says is given, so that this needs none; the program is a script that answers as it is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROLE = Path(__file__).parents[3] / "roles/prove"
+TASKS = [task for task in yaml.safe_load((ROLE / "tasks/guard.yml").read_text(encoding="utf-8"))
+         if "ansible.builtin.systemd_service" not in task]
+WATCHES = {"running": True, "age": 0.4, "phase": "watch", "armed": True, "reason": "",
+           "daemons": {"corosync": "running", "pacemakerd": "running"}, "corosync": {"connected": True, "silent": 0.1}}
+LOST = dict(WATCHES, corosync={"connected": False, "silent": None})
+
+
+@pytest.fixture(name="prove")
+def fixture_prove(tmp_path):
+    """prove(answers, *options, guard, pacemaker): (exit status, output, how often the program was asked).
+
+    answers: [(exit status, text)] of the program, the last one for ever. guard, pacemaker: what systemd says of them.
+    """
+    program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
+    program = program if os.path.exists(program) else shutil.which("ansible-playbook")
+    # ansible-playbook finds the collection in the tree in which this file lies.
+    tree = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 6))
+    env = dict(os.environ, NO_COLOR="1", HOME=str(tmp_path), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"),
+               ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"))
+    if os.path.isdir(os.path.join(tree, "ansible_collections")):
+        env["ANSIBLE_COLLECTIONS_PATH"] = tree
+
+    def run(answers, *options, guard="active", pacemaker="active", load="loaded"):
+        hub_ha, asked, playbook = tmp_path / "hub-ha", tmp_path / "asked", tmp_path / "play.yml"
+        asked.write_text("", encoding="utf-8")
+        hub_ha.write_text("#!%s\nimport sys\nassert sys.argv[1:] == ['status', '--json']\nanswers = %r\n"
+                          "with open(%r, 'a+') as stream:\n    stream.write('x')\n    stream.seek(0)\n"
+                          "    number = len(stream.read())\n"
+                          "status, text = answers[min(number, len(answers)) - 1]\nprint(text)\nsys.exit(status)\n"
+                          % (sys.executable, answers, str(asked)), encoding="utf-8")
+        hub_ha.chmod(0o755)
+        variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
+        playbook.write_text(yaml.safe_dump([{
+            "hosts": "localhost", "connection": "local", "gather_facts": False,
+            "vars": dict(variables, ansible_python_interpreter=sys.executable, hub_ha_prove_wait=3,
+                         prove_program=str(hub_ha),
+                         prove_guard={"status": {"ActiveState": guard, "LoadState": load}},
+                         prove_pacemaker={"status": {"ActiveState": pacemaker}}),
+            "tasks": TASKS}]), encoding="utf-8")
+        done = subprocess.run([program, "-i", "localhost,", *options, str(playbook)], env=env, text=True, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout, len(asked.read_text(encoding="utf-8"))
+    return run
+
+
+def test_a_guard_that_comes_to_watch_is_waited_for(prove):
+    status, output, asked = prove([(3, '{"running": false, "age": null}'), (0, json.dumps(LOST)),
+                                   (0, json.dumps(WATCHES))])
+    assert status == 0 and asked == 3 and "changed=0" in output, output
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_one_that_does_not_is_told(prove, options):
+    status, output, asked = prove([(0, json.dumps(LOST))], *options)
+    assert status != 0 and asked == 3 and "localhost: the guard is not connected" in output, output
+    assert "(GUARD_UNCONNECTED)" in output
+
+
+def test_where_pacemaker_was_stopped_there_is_nothing_to_watch(prove):
+    idle = dict(LOST, armed=False, daemons={"corosync": "gone", "pacemakerd": "gone"})
+    status, output, asked = prove([(0, json.dumps(idle))], pacemaker="inactive")
+    assert status == 0 and asked == 1, output
+
+
+def test_a_dead_guard_is_not_asked(prove):
+    status, output, asked = prove([(0, json.dumps(WATCHES))], guard="failed")
+    assert status != 0 and asked == 0 and "(GUARD_DEAD)" in output, output
+
+
+def test_check_mode_of_a_pair_that_has_yet_to_get_a_guard(prove):
+    status, output, asked = prove([(0, "")], "--check", guard="inactive", load="not-found")
+    assert status == 0 and asked == 0, output
+
+
+def test_a_program_that_fails_is_an_error(prove):
+    status, output, asked = prove([(1, "Traceback")])
+    assert status != 0 and asked == 3 and "Traceback" in output, output
