@@ -181,3 +181,12 @@ def test_text_of_a_fork():
 def test_answer(kind, known, text):
     found = fork.answer(Relation(kind, ("why",)), lambda relation: "more")
     assert (found.known, found.text, found.why) == (known, text, "why")
+
+
+def test_a_new_controller_has_everything_written_again():
+    """What it has taken out of the CIB nobody writes, for attrd writes what changes: prove found no cfpgsql-status."""
+    refresh = tell.Refresh()
+    assert not any(refresh.due(float(now), 10) for now in range(60)), "the first one has taken nothing away"
+    due = [now for now in range(60, 130) if refresh.due(float(now), 11)]
+    assert due == [65, 75, 100]
+    assert not refresh.due(200.0, 0) and not refresh.due(201.0, 11), "gone for a moment, and the same one again"

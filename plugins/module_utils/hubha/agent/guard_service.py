@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from ..core import say
 from ..pair import model
 from ..pg.evidence import Winner
+from . import announce
 from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
@@ -33,6 +34,7 @@ PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other h
 PEER_ABSENT = 5.0  # seconds after which a hub that is not heard of is not waited for
 CLAIM_TIME = 10.0  # seconds that a busy primary beside another one has to say what it has taken
 CLAIM_PAUSE = 0.5  # seconds between two questions
+ANNOUNCE, EACH = 10.0, 1.0  # seconds for which a hub that goes on announces its addresses, and how often
 SETTLED = 2.0     # seconds that the other hub has for the addresses, once it is the primary
 STACK = 256 * 1024
 CHANNEL_STACK = 4 * 1024 * 1024  # libcpg has a buffer of 1 MiB on the stack
@@ -282,6 +284,8 @@ class Service:
         self.attributes.want(pair.node, tell.GUARD, "running")
         self.guardless = 0.0
         self.goes_on = ""
+        self.refresh = tell.Refresh()
+        self.announce_until = self.announced = 0.0
 
     @staticmethod
     def was_armed() -> bool:
@@ -372,6 +376,22 @@ class Service:
             except RuntimeError:
                 pass  # in the next turn
 
+    def announce(self) -> None:
+        """A thread: neighbours learn that the shared addresses are here; the other hub was the last to say so."""
+        here = host.shared_here(self.pair)
+        sent = announce.send(here or [])
+        if sent:
+            log("announced: %s" % ", ".join(sent), 6)
+
+    def watch_announcements(self, now: float) -> None:
+        """While the other hub stops, and some seconds more."""
+        if now < self.announce_until and now - self.announced >= EACH and self.channel.role == decide.PRIMARY:
+            self.announced = now
+            try:
+                worker(self.announce)
+            except RuntimeError:
+                pass  # in the next turn
+
     @staticmethod
     def note_stop() -> None:
         """For may-start: what looks like a crash of PostgreSQL was none. Without the note it counts as one."""
@@ -400,6 +420,7 @@ class Service:
             self.channel.verdict = None
             self.judge(seen, verdict)
         self.watch_addresses()
+        self.watch_announcements(seen.now)
         self.watch_guard(seen.now)
         self.write(seen)
 
@@ -408,6 +429,7 @@ class Service:
         if self.server.role() != decide.PRIMARY:
             return
         if verdict.name == self.pair.node:
+            self.announce_until = time.monotonic() + ANNOUNCE
             text = "two primaries: %s: this hub goes on" % verdict.why
             if text != self.goes_on:  # it is said in each message until the other one has stopped
                 self.goes_on = text
@@ -425,6 +447,8 @@ class Service:
     def tell(self) -> None:
         """A thread: pacemaker is told what has changed."""
         while True:
+            if self.refresh.due(time.monotonic(), self.daemons.pid(decide.CONTROLD)):
+                host.run(tell.REFRESH_COMMAND, 5.0)
             for key, value in self.attributes.due(self.daemons.pid("pacemaker-attrd")):
                 done = host.run(tell.command(key, value), 5.0)
                 if done is not None and done.returncode == 0:
