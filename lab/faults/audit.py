@@ -21,6 +21,7 @@ Spans = List[Tuple[float, float]]
 BRIDGE = 1.0        # seconds between two answers that make one span of time
 OUTAGE = 1.0        # seconds without a write that count as an outage
 FORKED = "hub_ha-forked"
+WARNINGS = (("hub_ha-clients", "0"), ("hub_ha-guard", "gone"))
 STREAMS = ("HS:async", "HS:sync")
 
 
@@ -209,12 +210,19 @@ def view(text: str) -> View:
 class State:
     """What the pair is. name: whole, forked (one serves, the other one is marked and takes no writes), alone (one
     serves, the other one is stopped or lost), unmanaged (one serves and its cluster does not answer), double, down.
-    left: failed actions and fail-counts that the cluster has kept. They need not mean that something is wrong now."""
+    left: failed actions and fail-counts that the cluster has kept. They need not mean that something is wrong now.
+    warned: what the guards have told pacemaker against a hub; that clients reach it again is told 20 s later."""
 
     name: str
     active: Optional[str]
     why: str = ""
     left: Tuple[str, ...] = ()
+    warned: Tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        """True when the pair is whole and nothing is told against a hub."""
+        return self.name == "whole" and not self.warned
 
 
 def state(last: Mapping[str, Sample], views: Mapping[str, Optional[View]]) -> State:
@@ -249,7 +257,9 @@ def state(last: Mapping[str, Sample], views: Mapping[str, Optional[View]]) -> St
         against.append("%s does not stream (PostgreSQL %s, cfpgsql-status %s)" % (other, last[other].state, status))
     if last[other].broken:
         against.append("%s lacks %s" % (other, ", ".join(last[other].broken)))
-    return State("alone" if against else "whole", active, "; ".join(against), left)
+    warned = tuple("%s=%s on %s" % (name, value, hub) for name, value in WARNINGS for hub in sorted(last)
+                   if seen.attributes.get(hub, {}).get(name) == value)
+    return State("alone" if against else "whole", active, "; ".join(against), left, warned)
 
 
 @dataclass(frozen=True)
@@ -413,8 +423,9 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
         yield "failures are left: %s" % ", ".join(result.left)
     # A failure that was mended and is still listed: the proof may name it or not.
     unsure = result.state == "whole" and result.left
-    states = set([result.state == "whole", (seen.after or seen.end).name == "whole"])
+    states = set([seen.end.well, (seen.after or seen.end).well])
     if result.proved is not None and not unsure and result.proved not in states:
-        yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", result.state)
+        yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", ", ".join(
+            (result.state,) + seen.end.warned))
     if want.changed is not None and result.changed != want.changed:
         yield "the playbook changed %s tasks, must change %d" % (result.changed, want.changed)

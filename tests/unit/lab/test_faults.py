@@ -236,8 +236,26 @@ def test_failures_are_told_beside_the_state():
     assert (found.name, found.left) == ("whole", ("cfpgsql_monitor on hub2",))
 
 
+def test_what_the_guards_tell_is_told_beside_the_state():
+    told = {"hub1": {"hub_ha-guard": "running", "hub_ha-clients": "1"},
+            "hub2": dict(VIEW.attributes["hub2"], **{"hub_ha-guard": "gone", "hub_ha-clients": "0"})}
+    found = now(attributes=told)
+    assert (found.name, found.warned) == ("whole", ("hub_ha-clients=0 on hub2", "hub_ha-guard=gone on hub2"))
+    assert now().well and not found.well and not now(bans=("cli-ban-x",)).well
+
+
 def test_what_changes_while_the_proof_runs_is_no_contradiction():
     assert findings(proved=False, after=audit.State("alone", "hub1")) == ()
+
+
+def test_what_the_guards_have_told_against_a_hub_makes_prove_red():
+    """Until they have told that it is over, which may be while prove looks."""
+    warned = audit.State("whole", "hub1", warned=("hub_ha-clients=0 on hub2",))
+    assert findings(proved=True, end=warned) == (
+        "role prove is green, the pair is whole, hub_ha-clients=0 on hub2",)
+    assert findings(proved=False, end=warned) == ()
+    for proved in (True, False):
+        assert findings(proved=proved, end=warned, after=audit.State("whole", "hub1")) == ()
 
 
 def test_rejoined():
