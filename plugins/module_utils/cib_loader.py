@@ -59,6 +59,17 @@ class CibRestarts(HubError):
                          "-e hub_ha_allow_restart=true (CIB_RESTARTS)" % "; ".join(lines), disrupts=lines)
 
 
+class CibRestartsLater(HubError):
+    """The scheduler would interrupt such a resource as soon as nothing keeps its hands off; nothing was changed."""
+
+    def __init__(self, lines, holds):
+        super().__init__(
+            "pacemaker keeps its hands off (%s), and with the wanted cluster configuration it would interrupt what must go on "
+            "as soon as that ends, so nothing was changed: %s. End it first, then run this again: %s (CIB_RESTARTS_LATER)"
+            % (", ".join(item["what"] for item in holds), "not known" if lines is None else "; ".join(lines),
+               "; ".join(item["end"] for item in holds)), disrupts_later=lines, holds=holds)
+
+
 class CibMoved(HubError):
     """The change did not go in within the allowed number of attempts."""
 
@@ -173,20 +184,22 @@ class Cib:
 
 
 def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, directory=None, given=None,
-             on_disk=CIB_ON_DISK, clock=time.monotonic, pause=time.sleep, keep=()):
+             on_disk=CIB_ON_DISK, clock=time.monotonic, pause=time.sleep, keep=(), keep_later=()):
     """Bring the wanted objects into the CIB with one patch.
 
     run: runner. wanted: result of cib_model.normalise(). check_mode: find out, change nothing. cib_file: work on this
     file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the same
     time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
     directory. given: module parameters, to know the secrets in them. on_disk: the CIB of a stopped pacemaker. keep: ids of
-    resources that the change must not interrupt. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused,
-    CibRestarts, CibMoved, NotSettled, CommandError, HubError.
+    resources that the change must not interrupt. keep_later: ids of those that it must not interrupt when what keeps
+    pacemaker's hands off ends. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibRestarts,
+    CibRestartsLater, CibMoved, NotSettled, CommandError, HubError.
     """
     begin = clock()
     private = tempfile.mkdtemp(prefix="cib-", dir=directory)
     try:
-        result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause, keep)
+        result = _converge(Cib(run, private, cib_file), wanted, check_mode, attempts, given, on_disk, clock, pause, keep,
+                           keep_later)
         result["elapsed"] = round(clock() - begin, 3)
         if wait and not check_mode and not cib_file:
             result["failures"] = settle(run, wanted, wait, private, clock, pause)
@@ -195,7 +208,7 @@ def converge(run, wanted, check_mode=False, cib_file=None, attempts=5, wait=0, d
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, keep=()):
+def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, keep=(), keep_later=()):
     state = "file" if cib.cib_file else "running"
     try:
         text = _first_query(cib, check_mode, clock, pause)
@@ -206,8 +219,9 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, k
                            "%s: install corosync and pacemaker, start them and run this again" % error.message,
                            cluster="absent")
         return _predict(wanted, on_disk)
-    result = {"changed": False, "patch": "", "simulation": [], "disrupts": [], "warnings": [], "attempts": 0,
-              "cluster": state, "diff": None}
+    result = {"changed": False, "patch": "", "simulation": [], "disrupts": [], "disrupts_later": [], "holds": [],
+              "warnings": [], "attempts": 0, "cluster": state, "diff": None}
+    names = [item["id"] for key in ("primitives", "groups", "clones") for item in wanted[key]]
     trouble = None
     for attempt in range(1, attempts + 1):
         current = model.parse(text)
@@ -216,7 +230,7 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, k
         result["attempts"] = attempt
         if not model.differs(current, new):
             if result["diff"] is None:
-                result.update(diff=model.diff(current, new, wanted), warnings=notes)
+                result.update(diff=model.diff(current, new, wanted), warnings=notes, holds=model.holds(current, names))
             return result
         new_text = model.unparse(new)
         warnings = notes + _accept(cib, text, new_text)
@@ -230,9 +244,14 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, k
         before = cib.simulate(text)[0] if model.disruptions(simulation, []) else []
         if model.disruptions(simulation, before, keep):
             raise CibRestarts(model.disruptions(simulation, before, keep))
+        held = model.holds(new, names)
+        later = _later(cib, current, new, names) if held else []
+        if keep_later and (later is None or model.disruptions(later, [], keep_later)):
+            raise CibRestartsLater(later and model.disruptions(later, [], keep_later), held)
         patch = cib.make_patch(text, new_text)
         outcome = {"changed": True, "patch": model.mask_patch(patch), "simulation": simulation,
-                   "disrupts": model.disruptions(simulation, before), "warnings": warnings, "diff": model.diff(current, new, wanted)}
+                   "disrupts": model.disruptions(simulation, before), "disrupts_later": later, "holds": held,
+                   "warnings": warnings, "diff": model.diff(current, new, wanted)}
         if check_mode:
             result.update(outcome)
             return result
@@ -252,6 +271,12 @@ def _converge(cib, wanted, check_mode, attempts, given, on_disk, clock, pause, k
     raise CibMoved("the wanted cluster configuration did not go in within %d attempts, the last time because: %s. "
                    "Is something else changing the CIB all the time, or is the cluster without a DC or quorum? "
                    "Look with: crm_mon -1" % (attempts, trouble), attempts=attempts)
+
+
+def _later(cib, current, new, names):
+    """What the change would interrupt as soon as nothing keeps pacemaker's hands off: lines, None when it is not known."""
+    (after, silent), (before, mute) = [cib.simulate(model.unparse(model.unheld(root, names))) for root in (new, current)]
+    return None if silent or mute else model.disruptions(after, before)
 
 
 def _first_query(cib, check_mode, clock, pause):
@@ -276,8 +301,8 @@ def _predict(wanted, on_disk):
         pass
     current = model.parse(text)
     new, notes = model.edit(current, wanted)
-    return {"changed": model.differs(current, new), "patch": "", "simulation": [], "disrupts": [], "warnings": notes,
-            "attempts": 0, "cluster": state, "diff": model.diff(current, new, wanted)}
+    return {"changed": model.differs(current, new), "patch": "", "simulation": [], "disrupts": [], "disrupts_later": [],
+            "holds": [], "warnings": notes, "attempts": 0, "cluster": state, "diff": model.diff(current, new, wanted)}
 
 
 def _accept(cib, current, new):

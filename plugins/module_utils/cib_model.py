@@ -965,6 +965,55 @@ def disruptions(after, before, keep=None):
     return found
 
 
+def holds(root, names):
+    """What keeps pacemaker's hands off these resources (ids): [{"what": as it is set, "end": the command that ends it}].
+
+    Maintenance mode of the cluster, maintenance of a node, is-managed and maintenance of a resource, of what it is in, or
+    of rsc_defaults. Sets with rules are left out.
+    """
+    return [{"what": what, "end": end} for _pair, what, end in _holds(root, names)]
+
+
+def unheld(root, names):
+    """A copy of the CIB in which nothing keeps pacemaker's hands off these resources: for its scheduler, to be asked."""
+    result = copy.deepcopy(root)
+    for pair, _what, _end in _holds(result, names):
+        _detach(result, pair)
+    return result
+
+
+def _holds(root, names):
+    """(nvpair, what, end) of each hold; see holds()."""
+    found = []
+
+    def look(home, tag, name, on, what, end):
+        for pair in [] if home is None else [pair for item in _plain_sets(home, tag) for pair in _kids(item, "nvpair")]:
+            if pair.get("name") == name and boolean(pair.get("value")) is on:
+                found.append((pair, "%s%s=%s" % (what, name, pair.get("value")), end))
+    look(_section(root, "crm_config"), "cluster_property_set", "maintenance-mode", True, "",
+         "crm_attribute --type crm_config --name maintenance-mode --delete")
+    for node in root.iterfind("configuration/nodes/node"):
+        look(node, "instance_attributes", "maintenance", True, "%s: " % node.get("uname"),
+             "crm_attribute --node %s --name maintenance --delete" % node.get("uname"))
+    for state in root.iterfind("status/node_state"):
+        for home in state.iterfind("transient_attributes"):
+            look(home, "instance_attributes", "maintenance", True, "%s: " % state.get("uname"),
+                 "crm_attribute --node %s --name maintenance --lifetime reboot --delete" % state.get("uname"))
+    parents, resources, owners = _parents(root), _resources(root), {}
+    for name in names:
+        element = resources.get(name)
+        while element is not None and element.tag in RESOURCE_TAGS:
+            owners[element.get("id")] = element
+            element = parents.get(element)
+    for attribute, on in (("is-managed", False), ("maintenance", True)):
+        look(_section(root, "rsc_defaults"), "meta_attributes", attribute, on, "rsc_defaults: ",
+             "crm_attribute --type rsc_defaults --name %s --delete" % attribute)
+        for name, element in sorted(owners.items()):
+            look(element, "meta_attributes", attribute, on, "%s: " % name,
+                 "crm_resource --resource %s --meta --delete-parameter %s" % (name, attribute))
+    return found
+
+
 # ---------------------------------------------------------------- the live cluster
 
 def _yes(element, name, default=False):

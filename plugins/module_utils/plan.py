@@ -920,6 +920,21 @@ def check_cib(active, lines, allowed, report):
                     "leave that setting as it is, or allow it for one run: -e hub_ha_allow_restart=true", "CIB_RESTARTS")
 
 
+def check_held(active, later, keep, report):
+    """What pacemaker would interrupt as soon as the operator lets it: nobody would take that for this run's doing.
+
+    later: {"lines": the "disrupts_later" of module cib, None when they are not known, "holds": its "holds"}; {} when nothing
+    keeps pacemaker's hands off. keep: ids of the resources that count.
+    """
+    lines = later.get("lines", [])
+    lines = ["its scheduler could not be asked"] if lines is None else cib_model.disruptions(lines, [], keep)
+    if lines:
+        report.fail(active, "pacemaker keeps its hands off (%s); as soon as that ends it would interrupt what runs, for the wanted "
+                    "configuration of the cluster: %s" % (", ".join(item["what"] for item in later["holds"]), "; ".join(lines)),
+                    "end it first: %s; then run this again, which changes the database's parameters without a stop"
+                    % "; ".join(item["end"] for item in later["holds"]), "CIB_RESTARTS_LATER")
+
+
 def slot_name(prefix, node):
     """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
     return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
@@ -1163,9 +1178,10 @@ def make_plan(results, settings, probes=None):
                for text in as_list(replication_ip)]
     pending = [item for item in pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
     check_trial(active, settings.get("trial"), pending, report)
-    disrupts = cib_model.disruptions(settings.get("cib_simulation") or [], [],
-                                     wanted_cib.kept({"virtual_ips": shared}, infos[active]["cluster"]))
+    keep = wanted_cib.kept({"virtual_ips": shared}, infos[active]["cluster"])
+    disrupts = cib_model.disruptions(settings.get("cib_simulation") or [], [], keep)
     check_cib(active, disrupts, settings.get("allow_restart", True), report)
+    check_held(active, settings.get("cib_later") or {}, keep, report)
     nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
     clients = chosen["client"]
     addresses = sorted(set(address for net in networks for address in net["addresses"].values()),

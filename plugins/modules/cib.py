@@ -236,6 +236,15 @@ options:
     type: list
     elements: str
     default: []
+  keep_later:
+    description:
+      - Like O(keep), but for what the cluster would do as soon as nothing keeps its hands off; maintenance mode of the
+        cluster or of a node, or C(is-managed) of a resource. In that state the scheduler says of a change that nothing
+        follows from it.
+      - Nothing is looked at where nothing keeps the cluster's hands off.
+    type: list
+    elements: str
+    default: []
   cib_file:
     description: Work on this file instead of the live cluster.
     type: path
@@ -362,6 +371,21 @@ disrupts:
   type: list
   elements: str
   sample: ["restart cfvirtip on hub1"]
+holds:
+  description:
+    - What keeps the cluster's hands off the given resources after the change, as it is set (C(what)), and the command that ends
+      it (C(end)).
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"what": "maintenance-mode=true", "end": "crm_attribute --type crm_config --name maintenance-mode --delete"}]
+disrupts_later:
+  description:
+    - What interrupts a resource, because of the change, as soon as that has ended; null when the scheduler could not be asked.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 attempts:
   description: How many times the edit was begun; more than 1 when the CIB changed at the same time.
   returned: always
@@ -445,6 +469,7 @@ ARGUMENTS = dict(
     op_defaults=dict(type="dict"),
     absent=dict(type="list", elements="str"),
     keep=dict(type="list", elements="str", default=[]),
+    keep_later=dict(type="list", elements="str", default=[]),
     cib_file=dict(type="path"),
     wait=dict(type="int", default=0),
     attempts=dict(type="int", default=5),
@@ -491,7 +516,8 @@ def main():
         wanted = cib_model.normalise(params)
         result = cib_loader.converge(
             local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
-            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"])
+            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"],
+            keep_later=params["keep_later"])
     except HubError as error:
         fail(module, error)
     for text in result.pop("warnings"):

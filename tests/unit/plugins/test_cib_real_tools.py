@@ -691,6 +691,74 @@ def test_a_scheduler_that_says_nothing_is_no_leave(tmp_path):
     assert apply(path, AWAY, run=mute)["disrupts"] == []
 
 
+HOLDS = [
+    (["crm_attribute", "-t", "crm_config", "-n", "maintenance-mode", "-v", "true"], "maintenance-mode=true"),
+    (["crm_attribute", "-N", "hub1", "-n", "maintenance", "-v", "on"], "hub1: maintenance=on"),
+    (["crm_resource", "-r", "cfpgsql", "--meta", "-p", "is-managed", "-v", "false"], "mscfpgsql: is-managed=false"),
+    (["crm_resource", "-r", "cfpgsql", "--meta", "-p", "maintenance", "-v", "true"], "mscfpgsql: maintenance=true"),
+    (["crm_attribute", "-N", "hub1", "-t", "rsc_defaults", "-n", "is-managed", "-v", "false"], "rsc_defaults: is-managed=false")]
+OTHER_PARAMETER = {"primitives": [{"id": "cfpgsql", "agent": "ocf:heartbeat:pgsql", "params": {
+    "rep_mode": "async", "node_list": "hub1 hub2", "restart_on_promote": "false",
+    "primary_conninfo_opt": "passfile=/etc/y.pass"}}]}
+
+
+@pytest.mark.parametrize("command, what", HOLDS)
+def test_what_a_change_interrupts_as_soon_as_the_operator_lets_it(tmp_path, command, what):
+    """Pacemaker's own scheduler. While its hands are off it says of a new parameter that nothing follows from it."""
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    assert "cfpgsql" in " ".join(apply(path, OTHER_PARAMETER, check_mode=True)["disrupts"]), "managed, it restarts"
+    sh(path, *command)
+    with open(path, encoding="utf-8") as handle:
+        before = handle.read()
+    result = apply(path, OTHER_PARAMETER, check_mode=True)
+    assert [item["what"] for item in result["holds"]] == [what]
+    assert "cfpgsql" in " ".join(result["disrupts_later"]), result
+    with pytest.raises(cib_loader.CibRestartsLater) as caught:
+        apply(path, OTHER_PARAMETER, keep_later=["cfpgsql"])
+    assert "CIB_RESTARTS_LATER" in caught.value.message and what in caught.value.message
+    with open(path, encoding="utf-8") as handle:
+        assert handle.read() == before, "nothing was changed"
+    # The command of the message ends it, and the change says itself what it interrupts. (crm_attribute knows this machine's
+    # name to be none of the file's nodes, and asks for it always.)
+    end = caught.value.details["holds"][0]["end"].split()
+    sh(path, *(end + ["--node", "hub1"] if "rsc_defaults" in end else end))
+    result = apply(path, OTHER_PARAMETER, check_mode=True, keep_later=["cfpgsql"])
+    assert result["holds"] == [] and result["disrupts_later"] == [] and result["disrupts"]
+
+
+def test_what_keeps_the_hands_off_something_else_is_no_hold(tmp_path):
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    sh(path, *HOLDS[2][0])
+    address = {"primitives": [{"id": "cfvirtip", "agent": "ocf:heartbeat:IPaddr2", "params": {"ip": "192.168.100.101"}}]}
+    assert apply(path, address, check_mode=True, keep_later=["cfvirtip"])["holds"] == []
+    assert apply(path, OTHER_PARAMETER, keep_later=["cfvirtip"])["changed"], "what is not to be kept may be interrupted"
+
+
+def test_a_change_that_interrupts_nothing_goes_on_in_maintenance(tmp_path):
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    sh(path, *HOLDS[0][0])
+    same = {"primitives": [{"id": "cfpgsql", "agent": "ocf:heartbeat:pgsql"}], "properties": {"dc-deadtime": "20s"}}
+    result = apply(path, same, keep_later=["cfpgsql"])
+    assert result["changed"] and result["disrupts_later"] == []
+    result = apply(path, same, keep_later=["cfpgsql"])
+    assert not result["changed"] and [item["what"] for item in result["holds"]] == ["maintenance-mode=true"]
+
+
+def test_later_is_not_known_without_the_scheduler(tmp_path):
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    sh(path, *HOLDS[0][0])
+
+    def mute(argv, **more):
+        return local_runner(["false"], check=False) if argv[0] == "crm_simulate" else local_runner(argv, **more)
+    assert apply(path, OTHER_PARAMETER, check_mode=True, run=mute)["disrupts_later"] is None
+    with pytest.raises(cib_loader.CibRestartsLater, match="not known"):
+        apply(path, OTHER_PARAMETER, run=mute, keep_later=["cfpgsql"])
+
+
 @pytest.mark.parametrize("attributes, moves", [
     ({}, False), ({"hub2": "1"}, False), ({"hub1": "1", "hub2": "1"}, False), ({"hub1": "0", "hub2": "0"}, False),
     ({"hub2": "0"}, False), ({"hub1": "0"}, True), ({"hub1": "0", "hub2": "1"}, True)])

@@ -1130,6 +1130,20 @@ def test_an_address_that_is_to_be_another_one_is_taken_off_as_asked():
     assert found["failures"] == [] and found["cib_disrupts"] == []
 
 
+HELD = [{"what": "maintenance-mode=true", "end": "crm_attribute --delete"}]
+
+
+@pytest.mark.parametrize("lines, refused", [
+    ([], False), (["restart fence-hub1 on hub2"], False), (["restart cfpgsql:0 on hub1"], True), (None, True)])
+@pytest.mark.parametrize("allow", [True, False])
+def test_what_pacemaker_would_interrupt_after_the_operators_maintenance_is_refused(lines, refused, allow):
+    failures = make(pair.running_pair(), cib_later={"lines": lines, "holds": HELD}, allow_restart=allow)["failures"]
+    assert [item["code"] for item in failures] == ["CIB_RESTARTS_LATER"] * refused
+    assert all("maintenance-mode=true" in item["problem"] and item["remedy"].startswith("end it first: crm_attribute --delete;")
+               for item in failures)
+    assert make(pair.running_pair(), cib_later={}, allow_restart=allow)["failures"] == []
+
+
 # --- a pair keeps its order ---------------------------------------------------------------------------------------
 
 KEPT = ("hubs", "node_ids", "networks", "links", "client", "replication", "hba_addresses", "ha_info", "hub_list",
