@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from lab import report
-from lab.faults import audit, processes, table
+from lab.faults import audit, processes, summary, table
 from lab.shell import LabError
 
 TOKEN = 3.0
@@ -348,3 +348,12 @@ def test_changed_tasks_of_a_play():
 def test_a_row_without_a_write_is_no_gap_of_zero():
     assert report.gaps([]) == []
     assert [text for text in findings(writer={"acks": []}) if text.startswith("gap: never")]
+
+
+def test_every_row_is_of_a_kind_that_the_table_names():
+    assert {summary.kind(row.name) for row in table.ROWS} <= {text for text, dummy, dummy_end in summary.KINDS}
+    rows = [{"name": name, "gap": gap, "overlap": 0.5, "dead": 0.0, "lost": {"hub1": 3, "hub2": None}, "active": active,
+             "state": "whole", "green": name != "stall-active-2"}
+            for name, gap, active in (("stall-active-1", 1.0, "hub1"), ("stall-active-2", 3.0, "hub2"))]
+    text = summary.lines(rows)
+    assert len(text) == 3 and "| 2 | 2.0 (1.0 to 3.0) | 0.5 at most | 0.0 | 3 at most | whole 2 | 1 |" in text[2]
