@@ -28,7 +28,8 @@ KINDS = (
     ("a daemon of the cluster SIGSTOPped 20 s, active hub", "stop-", "-active"),
     ("a daemon of the cluster SIGSTOPped 20 s, passive hub", "stop-", "-passive"),
     ("clients' cable out", "cable-clients-", ""), ("heartbeat's or replication's cable out", "cable-", ""),
-    ("all cables of the passive hub out", "cables-passive-", ""), ("all cables of the active hub out", "cables-active-", ""),
+    ("all cables of the passive hub out", "cables-passive-", ""),
+    ("all cables of the active hub out", "cables-active-", ""),
     ("power cut of one hub", "power-active", ""), ("power cut of one hub", "power-passive", ""),
     ("power cut of both hubs, on again one after the other", "power-both-", ""),
     ("systemctl stop pacemaker or corosync", "systemctl-stop-", ""), ("a playbook beside it", "play-", ""))

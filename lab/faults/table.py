@@ -137,8 +137,8 @@ def _stall(hubs: Sequence[str], length: float, cables: bool = False, twice: bool
     who = "both" if len(hubs) > 1 else hubs[0]
     name = "stall-%s-%g%s%s" % (who, length, "-cables" if cables else "", "-twice" if twice else "")
     if who == "active":
-        # Isolated when it goes on, it serves beside the other one until they meet (overlap): what the loser acknowledged
-        # then is counted only, as for cables-active-20.
+        # Isolated when it goes on, it serves beside the other one until they meet (overlap): what the loser
+        # acknowledged then is counted only, as for cables-active-20.
         expect = Expect(gap=FAILOVER if length > 5 else length + 5.0, moves=2 if twice else 1,
                         lost=None if cables else 10)
     elif who == "passive":

@@ -696,7 +696,8 @@ HOLDS = [
     (["crm_attribute", "-N", "hub1", "-n", "maintenance", "-v", "on"], "hub1: maintenance=on"),
     (["crm_resource", "-r", "cfpgsql", "--meta", "-p", "is-managed", "-v", "false"], "mscfpgsql: is-managed=false"),
     (["crm_resource", "-r", "cfpgsql", "--meta", "-p", "maintenance", "-v", "true"], "mscfpgsql: maintenance=true"),
-    (["crm_attribute", "-N", "hub1", "-t", "rsc_defaults", "-n", "is-managed", "-v", "false"], "rsc_defaults: is-managed=false")]
+    (["crm_attribute", "-N", "hub1", "-t", "rsc_defaults", "-n", "is-managed", "-v", "false"],
+     "rsc_defaults: is-managed=false")]
 OTHER_PARAMETER = {"primitives": [{"id": "cfpgsql", "agent": "ocf:heartbeat:pgsql", "params": {
     "rep_mode": "async", "node_list": "hub1 hub2", "restart_on_promote": "false",
     "primary_conninfo_opt": "passfile=/etc/y.pass"}}]}
@@ -719,8 +720,8 @@ def test_what_a_change_interrupts_as_soon_as_the_operator_lets_it(tmp_path, comm
     assert "CIB_RESTARTS_LATER" in caught.value.message and what in caught.value.message
     with open(path, encoding="utf-8") as handle:
         assert handle.read() == before, "nothing was changed"
-    # The command of the message ends it, and the change says itself what it interrupts. (crm_attribute knows this machine's
-    # name to be none of the file's nodes, and asks for it always.)
+    # The command of the message ends it, and the change says itself what it interrupts. (crm_attribute knows this
+    # machine's name to be none of the file's nodes, and asks for it always.)
     end = caught.value.details["holds"][0]["end"].split()
     sh(path, *(end + ["--node", "hub1"] if "rsc_defaults" in end else end))
     result = apply(path, OTHER_PARAMETER, check_mode=True, keep_later=["cfpgsql"])
@@ -731,7 +732,8 @@ def test_what_keeps_the_hands_off_something_else_is_no_hold(tmp_path):
     path = str(tmp_path / "pair.xml")
     shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
     sh(path, *HOLDS[2][0])
-    address = {"primitives": [{"id": "cfvirtip", "agent": "ocf:heartbeat:IPaddr2", "params": {"ip": "192.168.100.101"}}]}
+    address = {"primitives": [{"id": "cfvirtip", "agent": "ocf:heartbeat:IPaddr2",
+                               "params": {"ip": "192.168.100.101"}}]}
     assert apply(path, address, check_mode=True, keep_later=["cfvirtip"])["holds"] == []
     assert apply(path, OTHER_PARAMETER, keep_later=["cfvirtip"])["changed"], "what is not to be kept may be interrupted"
 

@@ -1139,8 +1139,8 @@ HELD = [{"what": "maintenance-mode=true", "end": "crm_attribute --delete"}]
 def test_what_pacemaker_would_interrupt_after_the_operators_maintenance_is_refused(lines, refused, allow):
     failures = make(pair.running_pair(), cib_later={"lines": lines, "holds": HELD}, allow_restart=allow)["failures"]
     assert [item["code"] for item in failures] == ["CIB_RESTARTS_LATER"] * refused
-    assert all("maintenance-mode=true" in item["problem"] and item["remedy"].startswith("end it first: crm_attribute --delete;")
-               for item in failures)
+    assert all("maintenance-mode=true" in item["problem"] and item["remedy"].startswith(
+        "end it first: crm_attribute --delete;") for item in failures)
     assert make(pair.running_pair(), cib_later={}, allow_restart=allow)["failures"] == []
 
 

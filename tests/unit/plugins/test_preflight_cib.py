@@ -52,7 +52,8 @@ def fixture_ask(tmp_path):
             {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.know", tasks_from="decide.yml")},
             {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.preflight", tasks_from="cib.yml"),
              "vars": {"resources_wanted": wanted}},
-            {"ansible.builtin.debug": {"msg": "against it: {{ hub_ha.failures | map(attribute='code') | join(' ') }}."}},
+            {"ansible.builtin.debug": {
+                "msg": "against it: {{ hub_ha.failures | map(attribute='code') | join(' ') }}."}},
         ]}]), encoding="utf-8")
         done = subprocess.run([program, "-i", str(inventory), str(playbook)], env=env, text=True, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
