@@ -265,7 +265,8 @@ def _plays() -> List[Row]:
     quiet = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, changed=0)
     few = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
     return [
-        Row("play-hubs-in-other-order", (Step(0, "play", "client", ("other-order",)),), quiet),
+        Row("play-hubs-in-other-order", (Step(0, "play", "client", ("before",)),
+                                         Step(1, "play", "client", ("other-order",))), quiet),
         Row("play-sslmode", (Step(0, "play", "client", ("-e", "hub_ha_sslmode=verify-full", "-e",
                                                         "hub_ha_allow_restart=false")),
                              Step(1, "play", "client", ("-e", "hub_ha_allow_restart=false"))), few),
