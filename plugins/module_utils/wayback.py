@@ -34,8 +34,10 @@ def judge(plan, before, answers, stage):
     each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its time;
     "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
     Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",
-    "hold", "stop" or "start", "ask": host whose pacemaker can be asked or None, "managed": whether pacemaker has the
-    database, "adopted": whether it had it before this run, "set_maintenance": bool, "why": [sentences]}.
+    "hold", "stop", "start" or "release" (end the maintenance), "ask": host whose pacemaker can be asked or None, "managed": whether pacemaker has the
+    database, "adopted": whether it had it before this run, "set_maintenance": bool, "maintenance": {"on": whether the cluster
+    is in maintenance mode, "ours": whether this collection's marker is there}, "keep": [ids of the resources that an end of it
+    must not interrupt], "why": [sentences]}.
     """
     before = dict((host, result["hub"]) for host, result in before.items() if "hub" in result)
     now = dict((item["item"], item["hub"]) for item in answers if "hub" in item)
@@ -47,7 +49,11 @@ def judge(plan, before, answers, stage):
         "primaries": [host for host in order if host in now and now[host]["postgres"]["state"] == "primary"],
         "lost": lost, "do": "nothing", "managed": managed, "adopted": adopted, "set_maintenance": False, "why": [],
         "ask": ([host for host in order if host in now and now[host]["cluster"]["cib_readable"]] + [None])[0],
+        "maintenance": maintenance(now), "keep": [],
     }
+    if len(verdict["primaries"]) == 1 and may_release(plan, verdict, now):
+        addresses = now[verdict["primaries"][0]]["cluster"]["cib_ips"]
+        verdict.update({"do": "release", "keep": ["cfpgsql"] + sorted(addresses)})
     if verdict["primaries"] or stage == "started":
         return verdict
     why = obstacles(plan, before, now, managed, adopted)
@@ -72,6 +78,28 @@ def judge(plan, before, answers, stage):
             verdict.update({"do": "hold", "set_maintenance": not held})
     verdict["why"] = why
     return verdict
+
+
+def maintenance(now):
+    """{"on", "ours"}; see judge. Where no CIB can be read, the marker tells."""
+    told = [info["cluster"]["maintenance"] for info in now.values() if info["cluster"]["cib_readable"]]
+    ours = any(info["maintenance_marker"] for info in now.values())
+    return {"on": any(told) if told else ours, "ours": ours}
+
+
+def may_release(plan, verdict, now):
+    """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs, and to go on.
+
+    Only on a pair of before, whose database is pacemaker's, and not in a removal ("serving"), which takes it from pacemaker; nor
+    after one that was cut off, which has taken the mask off a unit; nor while the other hub has no database yet (on the way back
+    from a third hub). A hub of which nothing is known may be a primary too.
+    """
+    unit = plan["layout"]["db_unit"]
+    states = sorted(info["postgres"]["state"] for info in now.values())
+    return (states in (["primary", "standby"], ["primary", "stopped"]) and not verdict["lost"]
+            and verdict["maintenance"]["ours"] and verdict["adopted"] and "serving" not in plan
+            and all(info["units"].get(unit, {}).get("enabled") == "masked" for info in now.values())
+            and now[verdict["primaries"][0]]["cluster"]["cib_readable"])
 
 
 def reason(answer):
@@ -145,6 +173,12 @@ def text(plan, verdict, cause, notes, backup):
     else:
         lines.append("NO hub takes writes now. Look there now.")
     lines += ["%s cannot be read: %s" % item for item in sorted(verdict["lost"].items())]
+    held = verdict.get("maintenance") or {}
+    if held.get("on"):
+        lines.append("The cluster is in MAINTENANCE MODE: there is no failover, and the guards do nothing. " + (
+            "A run of these playbooks began it; the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it. By hand: "
+            "docs/operate.md, \"When an upgrade fails\"." if held["ours"] else
+            "No run of these playbooks began it, so none ends it: crm_attribute --type crm_config --name maintenance-mode --delete"))
     lines += ["- " + item for item in notes]
     if not verdict["primaries"]:
         lines += ["- " + item for item in verdict["why"]]

@@ -269,6 +269,70 @@ def test_pair_in_maintenance_mode_that_must_not_be_started(old, change):
     assert does(old, "held") == "nothing"
 
 
+# ---- a step failed in a maintenance of ours, and a hub serves
+
+@pytest.fixture(name="ours")
+def fixture_ours(old):
+    """A pair of before whose primary runs; the run has begun a maintenance and not ended it."""
+    old.postgres("hub1", "primary")
+    old.cluster(maintenance=True, cib_readable=True, cib_ips={"cfvirtip": "192.168.100.100"})
+    old.hub("hub1")["maintenance_marker"] = True
+    for host in old.now:
+        old.hub(host)["units"]["cf-postgres"] = {"enabled": "masked", "load": "masked", "active": "active"}
+    return old
+
+
+@pytest.mark.parametrize("stage", ["look", "waited", "held", "started"])
+def test_a_maintenance_of_ours_is_ended(ours, stage):
+    found = ours.judge(stage)
+    assert (found["do"], found["keep"]) == ("release", ["cfpgsql", "cfvirtip"])
+    assert found["maintenance"] == {"on": True, "ours": True}
+    ours.postgres("hub2", "stopped")
+    assert does(ours, stage) == "release", "its restart has failed; pacemaker starts it"
+    ours.hub("hub1")["maintenance_marker"] = False
+    ours.cluster(maintenance=False)
+    assert does(ours, stage) == "nothing" and "MAINTENANCE" not in ours.text(stage)
+
+
+def test_a_maintenance_that_is_over_leaves_no_marker(ours):
+    """Or a later one, of the operator, would be taken for ours."""
+    ours.cluster(maintenance=False)
+    assert does(ours) == "release" and "MAINTENANCE" not in ours.text()
+
+
+@pytest.mark.parametrize("change", [
+    lambda ours: ours.lose("hub2"), lambda ours: ours.postgres("hub2", "primary"),
+    lambda ours: ours.postgres("hub2", "absent"), lambda ours: ours.postgres("hub2", "unreachable"),
+    lambda ours: ours.cluster(["hub1"], cib_readable=False),
+    lambda ours: ours.hub("hub1")["units"].update({"cf-postgres": {"enabled": "enabled"}}),
+    lambda ours: ours.plan.update(serving="hub1")])
+def test_a_maintenance_of_ours_that_is_not_ended_is_told(ours, change):
+    change(ours)
+    assert does(ours) == "nothing"
+    text = ours.text()
+    assert "MAINTENANCE MODE: there is no failover, and the guards do nothing." in text
+    assert "the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it" in text
+
+
+def test_the_operators_maintenance_is_his_to_end(ours):
+    ours.hub("hub1")["maintenance_marker"] = False
+    assert does(ours) == "nothing" and "no failover" in ours.text()
+    assert "none ends it: crm_attribute --type crm_config --name maintenance-mode --delete" in ours.text()
+
+
+def test_a_first_adoption_that_ended_in_maintenance_is_told(fresh):
+    """The hub was started as a single one, beside pacemaker: only the next run puts that right."""
+    fresh.cluster(maintenance=True)
+    fresh.hub("hub1")["maintenance_marker"] = True
+    fresh.postgres("hub1", "primary")
+    assert does(fresh, "started") == "nothing" and "MAINTENANCE MODE" in fresh.text("started")
+
+
+def test_where_no_cib_can_be_read_the_marker_tells(ours):
+    ours.cluster(cib_readable=False, maintenance=False)
+    assert ours.judge()["maintenance"] == {"on": True, "ours": True} and "MAINTENANCE MODE" in ours.text()
+
+
 def test_known_to_pacemaker_when_the_plan_was_made_counts(single):
     """A CIB that cannot be read now may hold what it held before."""
     single.before["hub2"]["hub"]["cluster"]["has_database"] = True
