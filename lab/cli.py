@@ -12,6 +12,7 @@ import sys
 
 from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, saved,
                  swarm, writer)
+from lab.faults import pair
 from lab.faults import run as faults
 from lab.shell import LabError, colour, say
 
@@ -79,6 +80,8 @@ def parser():
     for name, text in (("pause", "Freeze a host."), ("unpause", "Let a frozen host go on.")):
         sub = add(name, text, changes=True)
         sub.add_argument("host")
+        if name == "pause":
+            sub.add_argument("--seconds", type=float, help="let it go on after exactly so long")
     sub = add("link", "Cut or mend a host's cable to a network.", changes=True)
     sub.add_argument("action", choices=("down", "up"))
     sub.add_argument("host")
@@ -297,6 +300,9 @@ def _build(options):
 
 
 def _pause(options):
+    if options.command == "pause" and options.seconds is not None:
+        pair.stall(options.host, options.seconds)
+        return 0
     hosts.pause(options.host, options.command == "pause")
     return 0
 

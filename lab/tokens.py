@@ -76,15 +76,11 @@ def unnoticed(active, token):
     best = 0.0
     for share in SHARES:
         before = memberships(active)
-        lab("pause", passive)
-        began = time.monotonic()
-        time.sleep(share * token / 1000)
-        stalled = time.monotonic() - began
-        lab("unpause", passive)
+        lab("pause", passive, "--seconds", "%.2f" % (share * token / 1000))
         time.sleep(2 + token / 1000)
         if memberships(active) != before:
             break
-        best = stalled
+        best = share * token / 1000
     return round(best, 2)
 
 

@@ -106,6 +106,16 @@ def first_process(name: str) -> int:
     return int(json.loads(podman.podman("inspect", name).stdout)[0]["State"]["Pid"])
 
 
+def stall(name: str, seconds: float) -> None:
+    """Freeze a host for exactly so long."""
+    switch = processes.cgroup(first_process(name)) / "cgroup.freeze"
+    switch.write_text("1\n", encoding="ascii")
+    try:
+        time.sleep(seconds)
+    finally:
+        switch.write_text("0\n", encoding="ascii")
+
+
 def look(name: str, seconds: float = 8) -> Optional[audit.View]:
     """The cluster as a hub sees it; None when it does not answer in time."""
     try:
