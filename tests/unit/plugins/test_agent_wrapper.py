@@ -135,21 +135,20 @@ def test_a_look_at_one_that_goes_on_in_time_is_well(agent):
 
 
 def test_notifications_that_mean_nothing_here_are_answered_at_once(agent):
-    def notify(kind, operation, **more):
+    def notify(kind, operation, primary="", node=""):
         return agent("notify", OCF_RESKEY_CRM_meta_notify_type=kind, OCF_RESKEY_CRM_meta_notify_operation=operation,
-                     **more).stdout
+                     OCF_RESKEY_CRM_meta_notify_master_uname=primary, OCF_RESKEY_CRM_meta_on_node=node).stdout
 
-    primary = {"OCF_RESKEY_CRM_meta_notify_master_uname": "Hub1", "OCF_RESKEY_CRM_meta_on_node": "hub1"}
     assert notify("pre", "promote") == ""
     assert notify("post", "promote") == "", "no server runs that it could ask"
     child = agent.postmaster()
     try:
         assert notify("post", "promote").startswith("inner notify")
         assert notify("post", "demote") == ""
-        assert notify("post", "start", **primary).startswith("inner notify"), "the primary looks at its standbys"
-        assert notify("post", "stop", **dict(primary, OCF_RESKEY_CRM_meta_on_node="")).startswith("inner notify")
-        assert notify("post", "start", **dict(primary, OCF_RESKEY_CRM_meta_on_node="hub2")) == ""
-        assert notify("post", "stop", **dict(primary, OCF_RESKEY_CRM_meta_notify_master_uname=" ")) == ""
+        assert notify("post", "start", "Hub1", "hub1").startswith("inner notify"), "the primary looks at its standbys"
+        assert notify("post", "stop", "Hub1").startswith("inner notify")
+        assert notify("post", "start", "Hub1", "hub2") == ""
+        assert notify("post", "stop", " ", "hub1") == ""
     finally:
         child.kill()
         child.wait()
