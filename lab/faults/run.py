@@ -150,7 +150,7 @@ def run_rows(rows: List[table.Row], seed: int, json_file: Optional[str] = None, 
         try:
             for name in pair.HUBS:
                 watch.tell("hub", name, pair.first_process(name))
-            time.sleep(0.5)
+            watch.ready(pair.HUBS)
             try:
                 result = one(row, watch, token, folder, slack)
                 results.append(result)
@@ -197,7 +197,7 @@ def heal() -> int:
     try:
         for name in pair.HUBS:
             watch.tell("hub", name, pair.first_process(name))
-        time.sleep(0.5)
+        watch.ready(pair.HUBS)
         say("     %s" % pair.Healer(watch).heal())
     finally:
         watch.close()

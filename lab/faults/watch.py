@@ -62,6 +62,14 @@ class Watch:
             text = handle.read().decode(errors="replace")
         return dict((hub, found[-1]) for hub, found in audit.parse(text).samples.items())
 
+    def ready(self, hubs, seconds: float = 5.0) -> None:
+        """Wait until each of the hubs has been looked at once. One that never is, its sample's reader notices."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.log.exists() and set(hubs) <= set(self.newest()):
+                return
+            time.sleep(0.05)
+
     def close(self) -> None:
         """End the program; its log stays."""
         self.process.kill()

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import get_host, lab, play, recap, report, sql  # noqa: E402
 
-EVERY = int(os.environ.get("CUT_EVERY", "4"))  # changed tasks between two cuts; 1 cuts after each
+EVERY = int(os.environ.get("CUT_EVERY", "3"))  # changed tasks between two cuts; 1 cuts after each
 DELAYS = (0.0, 0.4, 1.5)                       # seconds into the task that is cut
 # Long or delicate tasks are cut in their middle, once each, when they are first reached.
 TASKS = [("Install packages", 5.0), ("Start and enable", 0.8), ("Restart PostgreSQL, once", 0.15),

@@ -16,6 +16,14 @@ import pytest
 WRAPPER = Path(__file__).resolve().parents[3] / "roles/resources/files/pgsql"
 
 
+def soon(condition, text, seconds=5.0):
+    """Poll until it is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, text
+        time.sleep(0.01)
+
+
 class Agent:
     """The wrapper in a folder of its own. data: its data directory."""
 
@@ -54,11 +62,8 @@ class Agent:
         (self.root / "bin/postgres").symlink_to("/usr/bin/sleep")
         child = subprocess.Popen(  # pylint: disable=consider-using-with
             [str(self.root / "bin/postgres"), "60"], cwd=self.data)
-        for dummy in range(500):
-            if Path("/proc/%d/comm" % child.pid).read_text() == "postgres\n":
-                return child
-            time.sleep(0.01)
-        raise AssertionError("it has not started")
+        soon(lambda: Path("/proc/%d/comm" % child.pid).read_text() == "postgres\n", "it has not started")
+        return child
 
 
 @pytest.fixture(name="agent")
@@ -89,9 +94,10 @@ def look(agent):
     return done
 
 
-def state(child):
-    """A process's state, as /proc has it."""
-    return Path("/proc/%d/stat" % child.pid).read_text().split(") ")[1][0]
+def freeze(child):
+    """SIGSTOP, until /proc says so."""
+    child.send_signal(signal.SIGSTOP)
+    soon(lambda: Path("/proc/%d/stat" % child.pid).read_text().split(") ")[1][0] == "T", "it is not stopped")
 
 
 def test_a_look_says_what_the_postmaster_is(agent):
@@ -110,9 +116,7 @@ def test_a_look_says_what_the_postmaster_is(agent):
 def test_a_look_at_a_postmaster_that_is_stopped_for_long_fails(agent):
     child = agent.postmaster()
     try:
-        child.send_signal(signal.SIGSTOP)
-        while state(child) != "T":
-            time.sleep(0.01)
+        freeze(child)
         began = time.monotonic()
         done = look(agent)
         assert (done.returncode, "SIGSTOP" in done.stderr) == (1, True) and time.monotonic() - began > 2.5
@@ -124,9 +128,7 @@ def test_a_look_at_a_postmaster_that_is_stopped_for_long_fails(agent):
 def test_a_look_at_one_that_goes_on_in_time_is_well(agent):
     child = agent.postmaster()
     try:
-        child.send_signal(signal.SIGSTOP)
-        while state(child) != "T":
-            time.sleep(0.01)
+        freeze(child)
         threading.Timer(1.0, child.send_signal, [signal.SIGCONT]).start()
         assert look(agent).returncode == 8
     finally:
@@ -234,9 +236,7 @@ def test_a_server_that_still_runs_was_not_stopped(agent):
 @pytest.mark.parametrize("action", ["stop", "demote"])
 def test_a_postmaster_that_was_stopped_obeys_sigkill_only(agent, action):
     child = agent.postmaster()
-    child.send_signal(signal.SIGSTOP)
-    while state(child) != "T":
-        time.sleep(0.01)
+    freeze(child)
     agent(action)
     assert child.wait(5) == -signal.SIGKILL
 
