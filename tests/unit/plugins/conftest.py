@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
+import yaml
 
 from ansible.module_utils.testing import patch_module_args
 
@@ -31,4 +35,26 @@ def fixture_run_module(capsys):
         result = json.loads(capsys.readouterr().out)
         assert bool(end.value.code) == bool(result.get("failed", False))
         return result
+    return run
+
+
+@pytest.fixture(name="ansible_playbook")
+def fixture_ansible_playbook(tmp_path):
+    """ansible_playbook(variables, tasks, *options) -> the finished run of one play on this machine."""
+    program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
+    program = program if os.path.exists(program) else shutil.which("ansible-playbook")
+    # ansible-playbook finds the collection in the tree in which this file lies.
+    tree = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 6))
+    env = dict(os.environ, NO_COLOR="1", HOME=str(tmp_path), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"),
+               ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"))
+    if os.path.isdir(os.path.join(tree, "ansible_collections")):
+        env["ANSIBLE_COLLECTIONS_PATH"] = tree
+
+    def run(variables, tasks, *options):
+        playbook = tmp_path / "play.yml"
+        playbook.write_text(yaml.safe_dump([{
+            "hosts": "localhost", "connection": "local", "gather_facts": False,
+            "vars": dict(variables, ansible_python_interpreter=sys.executable), "tasks": tasks}]), encoding="utf-8")
+        return subprocess.run([program, "-i", "localhost,", *options, str(playbook)], env=env, text=True, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return run

@@ -4,10 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,31 +13,18 @@ MAIN = yaml.safe_load((Path(__file__).parents[3] / "roles/prove/tasks/main.yml")
 
 
 @pytest.fixture(name="prove")
-def fixture_prove(tmp_path):
+def fixture_prove(tmp_path, ansible_playbook):
     """prove(there, *options, **variables): (exit status, output) of the step with these files (name: content)."""
-    program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
-    program = program if os.path.exists(program) else shutil.which("ansible-playbook")
-    # ansible-playbook finds the collection in the tree in which this file lies.
-    tree = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 6))
-    env = dict(os.environ, NO_COLOR="1", HOME=str(tmp_path), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"),
-               ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"))
-    if os.path.isdir(os.path.join(tree, "ansible_collections")):
-        env["ANSIBLE_COLLECTIONS_PATH"] = tree
-
     def run(there, *options, **variables):
-        folder, playbook = tmp_path / "etc", tmp_path / "play.yml"
+        folder = tmp_path / "etc"
         folder.mkdir()
         for name, content in there.items():
             (folder / name).write_text(content, encoding="utf-8")
         # The step as the role does it, with its condition.
         condition = [task["when"] for task in MAIN if task.get("ansible.builtin.import_tasks") == "files.yml"][0]
-        playbook.write_text(yaml.safe_dump([{
-            "hosts": "localhost", "connection": "local", "gather_facts": False,
-            "vars": dict(variables, ansible_python_interpreter=sys.executable),
-            "tasks": [{"ansible.builtin.import_role": {"name": "cfengine.hub_ha.prove", "tasks_from": "files.yml"},
-                       "when": condition, "vars": {"prove_directory": str(folder)}}]}]), encoding="utf-8")
-        done = subprocess.run([program, "-i", "localhost,", *options, str(playbook)], env=env, text=True, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = ansible_playbook(variables, [{
+            "ansible.builtin.import_role": {"name": "cfengine.hub_ha.prove", "tasks_from": "files.yml"},
+            "when": condition, "vars": {"prove_directory": str(folder)}}], *options)
         return done.returncode, done.stdout
     return run
 

@@ -8,9 +8,6 @@ What systemd says is given, so that this needs none; the program is a script tha
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,22 +23,13 @@ LOST = dict(WATCHES, corosync={"connected": False, "silent": None})
 
 
 @pytest.fixture(name="prove")
-def fixture_prove(tmp_path):
+def fixture_prove(tmp_path, ansible_playbook):
     """prove(answers, *options, guard, pacemaker): (exit status, output, how often the program was asked).
 
     answers: [(exit status, text)] of the program, the last one for ever. guard, pacemaker: what systemd says of them.
     """
-    program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
-    program = program if os.path.exists(program) else shutil.which("ansible-playbook")
-    # ansible-playbook finds the collection in the tree in which this file lies.
-    tree = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 6))
-    env = dict(os.environ, NO_COLOR="1", HOME=str(tmp_path), ANSIBLE_LOCAL_TEMP=str(tmp_path / "local"),
-               ANSIBLE_REMOTE_TEMP=str(tmp_path / "remote"))
-    if os.path.isdir(os.path.join(tree, "ansible_collections")):
-        env["ANSIBLE_COLLECTIONS_PATH"] = tree
-
     def run(answers, *options, guard="active", pacemaker="active", load="loaded"):
-        hub_ha, asked, playbook = tmp_path / "hub-ha", tmp_path / "asked", tmp_path / "play.yml"
+        hub_ha, asked = tmp_path / "hub-ha", tmp_path / "asked"
         asked.write_text("", encoding="utf-8")
         hub_ha.write_text("#!%s\nimport sys\nassert sys.argv[1:] == ['status', '--json']\nanswers = %r\n"
                           "with open(%r, 'a+') as stream:\n    stream.write('x')\n    stream.seek(0)\n"
@@ -50,15 +38,10 @@ def fixture_prove(tmp_path):
                           % (sys.executable, answers, str(asked)), encoding="utf-8")
         hub_ha.chmod(0o755)
         variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
-        playbook.write_text(yaml.safe_dump([{
-            "hosts": "localhost", "connection": "local", "gather_facts": False,
-            "vars": dict(variables, ansible_python_interpreter=sys.executable, hub_ha_prove_wait=3,
-                         prove_program=str(hub_ha),
-                         prove_guard={"status": {"ActiveState": guard, "LoadState": load}},
-                         prove_pacemaker={"status": {"ActiveState": pacemaker}}),
-            "tasks": TASKS}]), encoding="utf-8")
-        done = subprocess.run([program, "-i", "localhost,", *options, str(playbook)], env=env, text=True, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = ansible_playbook(dict(
+            variables, hub_ha_prove_wait=3, prove_program=str(hub_ha),
+            prove_guard={"status": {"ActiveState": guard, "LoadState": load}},
+            prove_pacemaker={"status": {"ActiveState": pacemaker}}), TASKS, *options)
         return done.returncode, done.stdout, len(asked.read_text(encoding="utf-8"))
     return run
 
