@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,10 @@ BY_NAME_ONLY = ("restore", "debian12")
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
 SHOWN_LINES = 60
-
+# The lines of a log that name what has failed, for the end of the run: often that is all that is kept of it. Pytest's,
+# ansible's, the linters'.
+TELLING = re.compile(r"^(FAILED|ERROR)\b.|^E   +\w*(Error|Exception|assert)\b|^fatal: |^\[ERROR\]|^\S+:\d+:(\d+:)? ")
+TOLD_LINES, TOLD_WIDTH = 12, 400
 
 MODEST = ["nice", "-n", "19"]  # takes what the other worker's stage leaves of the processors
 
@@ -255,6 +259,21 @@ def one(name):
     return None
 
 
+def what_failed(log):
+    """The lines of a failed stage's log that name what has failed, or its last ones when none does."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    found = list(dict.fromkeys(line for line in lines if TELLING.match(line))) or lines
+    return [line[:TOLD_WIDTH] for line in found[-TOLD_LINES:]]
+
+
+def show_failed(names):
+    """Once more at the end, where people look first: what failed in each stage."""
+    for name in names:
+        print("== %s FAILED" % name)
+        for line in what_failed((STATE / (name + ".log")).read_text(encoding="utf-8", errors="replace")):
+            print("   " + line)
+
+
 def show_times():
     """Where the time went: a table, and the same in .cache/test/times.json."""
     (STATE / "times.json").write_text(json.dumps(TIMES, indent=1) + "\n", encoding="utf-8")
@@ -297,6 +316,7 @@ def main(wanted):
         subprocess.run([sys.executable, "-m", "lab", "down"], cwd=root, check=False)
     failed = [name for name in done if name]
     show_times()
+    show_failed(failed)
     print("== all stages in %.0f s%s" % (time.monotonic() - BEGAN, "; failed: " + ", ".join(failed) if failed else ""))
     print("%d passed, %d failed" % (len(done) - len(failed), len(failed)))
     return 1 if failed else 0
