@@ -22,10 +22,11 @@ ADDRESS_META = {"resource-stickiness": "1000", "migration-threshold": "3", "fail
 # hub of which that is not known, because its guard has just been started, counts like one that they can reach: "eq 1"
 # moved the role when the passive hub's guard was the first to speak.
 CLIENTS_SCORE = "10000"
-# Between the monitors, whose interval is the operator's, pacemaker looks whether the postmaster is still there at all. That
-# costs a few milliseconds, and a failover of a killed one begins seconds earlier. Intervals that nobody would choose, for
-# pacemaker tells operations apart by name and interval.
-LOOKS = {"Promoted": "1001ms", None: "2003ms"}
+# How often pacemaker runs the monitors (ms): each looks whether the postmaster is there at all, which costs a few
+# milliseconds, and a failover of a killed one begins seconds earlier. The database itself is asked at the operator's
+# interval, by the same operation. Two different ones: pacemaker tells operations apart by name and interval.
+LOOKS = {"Promoted": 1001, None: 2003}
+UNITS = {"ms": 1, "": 1000, "s": 1000, "m": 60000, "min": 60000, "h": 3600000}
 AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 # Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
@@ -131,15 +132,25 @@ def database(plan, settings, nodes):
     operations += [{"name": name, "interval": "0s", "timeout": settings["operation_timeout"]}
                    for name in ("stop", "promote", "demote")]
     operations.append({"name": "notify", "interval": "0s", "timeout": "90s"})
-    operations.append({"name": "monitor", "interval": settings["monitor_primary"], "timeout": "30s",
-                       "role": "Promoted", "on_fail": "restart"})
-    operations.append({"name": "monitor", "interval": settings["monitor_standby"], "timeout": "30s",
-                       "on_fail": "restart"})
-    for role, interval in LOOKS.items():
-        operations.append(dict({"name": "monitor", "interval": interval, "timeout": "30s", "on_fail": "restart",
-                                "attributes": {"look": "process"}}, **({"role": role} if role else {})))
+    operations.append(monitor("Promoted", settings["monitor_primary"]))
+    operations.append(monitor(None, settings["monitor_standby"]))
     return {"id": "cfpgsql", "agent": "ocf:cfengine:pgsql", "params": params, "meta": dict(DATABASE_META),
             "operations": operations}
+
+
+def milliseconds(duration):
+    """Of a duration such as 3s, 500ms, 2 (seconds) or 1min, as pacemaker reads it."""
+    number, unit = re.fullmatch(r"([0-9]+)(ms|s|m|min|h|)", duration).groups()
+    return int(number) * UNITS[unit]
+
+
+def monitor(role, asked):
+    """The monitor operation of a role; asked: how often the database itself is asked (a duration)."""
+    operation = {"name": "monitor", "interval": "%dms" % min(LOOKS[role], milliseconds(asked)), "timeout": "30s",
+                 "on_fail": "restart", "attributes": {"query_interval": "%dms" % milliseconds(asked)}}
+    if role:
+        operation["role"] = role
+    return operation
 
 
 def device(item, node):

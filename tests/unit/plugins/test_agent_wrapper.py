@@ -46,7 +46,8 @@ class Agent:
     def __call__(self, action, **more):
         env = {"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root),
                "OCF_RESKEY_pgdata": str(self.data), "OCF_RESOURCE_INSTANCE": "cfpgsql:0",
-               "OCF_RESKEY_CRM_meta_timeout": "4000", "OCF_RESKEY_master_ip": "127.0.0.1", **more}
+               "OCF_RESKEY_CRM_meta_timeout": "4000", "OCF_RESKEY_master_ip": "127.0.0.1",
+               "HUB_HA_RUN": str(self.root), **more}
         return subprocess.run(["sh", str(WRAPPER), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
 
@@ -87,11 +88,15 @@ def test_a_monitor_waits_for_a_server_that_recovers_and_a_probe_does_not(agent):
     assert agent("monitor", OCF_RESKEY_CRM_meta_interval="0").stdout == "inner monitor patience=\n"
 
 
-def look(agent):
-    """The monitor that asks no database."""
-    done = agent("monitor", OCF_RESKEY_look="process", OCF_RESKEY_CRM_meta_interval="1001")
-    assert done.stdout == "", "the distribution's agent is not asked"
-    return done
+def look(agent, interval="3000ms"):
+    """The monitor as pacemaker runs it each second."""
+    return agent("monitor", OCF_RESKEY_query_interval=interval, OCF_RESKEY_CRM_meta_interval="1001")
+
+
+def asks(agent, code):
+    """The distribution's agent counts how often it is asked, and answers with *code*. Returns what reads the count."""
+    agent.program("resource.d/heartbeat/pgsql", 'echo "$1" >>"%s/asked"; exit %d' % (agent.root, code))
+    return lambda: len(agent.root.joinpath("asked").read_text().split()) if (agent.root / "asked").exists() else 0
 
 
 def freeze(child):
@@ -101,16 +106,79 @@ def freeze(child):
 
 
 def test_a_look_says_what_the_postmaster_is(agent):
+    """Whether it is there is looked at each time, the database is asked at its own interval."""
     child = agent.postmaster()
     try:
-        assert look(agent).returncode == 8, "a primary"
+        asked = asks(agent, 8)
+        assert [look(agent).returncode for _ in range(4)] == [8] * 4 and asked() == 1, "a primary"
         (agent.data / "standby.signal").touch()
-        assert look(agent).returncode == 0, "a standby"
+        assert [look(agent).returncode for _ in range(2)] == [0] * 2 and asked() == 1, "a standby"
     finally:
         child.kill()
         child.wait()
     gone = look(agent)
     assert gone.returncode == 7 and "ocf-exit-reason:no postmaster runs in" in gone.stderr
+    assert asked() == 1, "nobody is asked whose process is gone"
+
+
+def test_the_database_is_asked_when_its_turn_comes(agent):
+    child = agent.postmaster()
+    try:
+        asked = asks(agent, 8)
+        began, counts = time.monotonic(), []
+        while time.monotonic() - began < 2.4:
+            assert look(agent, "1500ms").returncode == 8
+            counts.append(asked())
+            time.sleep(0.1)
+        assert counts[0] == 1 and counts[-1] == 3, "at 0, 1 and 2 s: half a second early rather than a turn late"
+        assert look(agent, "400ms").returncode == 8 and asked() == 4, "one that is asked at each monitor"
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("code", [1, 0, 7, 9])
+def test_a_database_that_is_not_as_it_should_be_is_asked_each_time(agent, code):
+    """No look at the process may say that all is well after the database has said otherwise."""
+    child = agent.postmaster()
+    try:
+        asks(agent, 8)
+        assert look(agent).returncode == 8
+        asked = asks(agent, code)
+        assert [look(agent, "400ms").returncode, look(agent).returncode, look(agent).returncode] == [code] * 3
+        assert asked() == 4
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("action", ["start", "promote", "demote"])
+def test_after_a_change_the_database_is_asked_at_once(agent, action):
+    child = agent.postmaster()
+    try:
+        asks(agent, 8)
+        assert look(agent).returncode == 8
+        asks(agent, 0)
+        agent(action)
+        asked = asks(agent, 8)
+        before = asked()
+        child = child if child.poll() is None else agent.postmaster()
+        assert look(agent).returncode == 8 and asked() == before + 1
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("stamp", ["", "x", "99999999999", "1 2"])
+def test_without_a_time_that_makes_sense_the_database_is_asked(agent, stamp):
+    child = agent.postmaster()
+    try:
+        asked = asks(agent, 8)
+        (agent.root / "hub_ha-asked-cfpgsql").write_text(stamp + "\n")
+        assert look(agent).returncode == 8 and asked() == 1
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_look_at_a_postmaster_that_is_stopped_for_long_fails(agent):
@@ -127,6 +195,7 @@ def test_a_look_at_a_postmaster_that_is_stopped_for_long_fails(agent):
 
 def test_a_look_at_one_that_goes_on_in_time_is_well(agent):
     child = agent.postmaster()
+    asks(agent, 8)
     try:
         freeze(child)
         threading.Timer(1.0, child.send_signal, [signal.SIGCONT]).start()

@@ -18,11 +18,12 @@ FENCING = [{"id": "fence-%s" % hub, "agent": "fence_ipmilan", "hub": hub, "passw
             "params": {"ip": "10.9.9.9", "lanplus": 1, "verbose": True}} for hub in ("hub1", "hub2")]
 
 
-def make(results=None, fencing="none", **settings):
+def make(results=None, fencing="none", monitor_primary="3s", **settings):
     results = results or pair.results()
     the_plan = plan.make_plan(results, pair.settings(fencing=fencing, **settings))
     assert the_plan["failures"] == []
-    return wanted_cib(the_plan, dict(SETTINGS, fencing=fencing), results[the_plan["active"]]["hub"]["cluster"])
+    return wanted_cib(the_plan, dict(SETTINGS, fencing=fencing, monitor_primary=monitor_primary),
+                      results[the_plan["active"]]["hub"]["cluster"])
 
 
 def primitive(found, name):
@@ -91,12 +92,22 @@ def test_how_the_hubs_reach_each_other_is_no_parameter_of_the_database(changes):
     assert not {"master_ip", "repuser", "primary_conninfo_opt"} & set(primitive(make(), "cfpgsql")["params"])
 
 
+def monitors(operations):
+    """Of the database's operations, by role: how often pacemaker looks, and how often the database is asked."""
+    return dict((item.get("role"), (item["interval"], item["attributes"]["query_interval"]))
+                for item in operations if item["name"] == "monitor")
+
+
+@pytest.mark.parametrize("asked, interval, query", [
+    ("10s", "1001ms", "10000ms"),
+    ("500ms", "500ms", "500ms"), ("1", "1000ms", "1000ms"), ("2min", "1001ms", "120000ms")])
+def test_the_process_is_looked_at_as_often_as_the_database_is_asked_or_each_second(asked, interval, query):
+    assert monitors(primitive(make(monitor_primary=asked), "cfpgsql")["operations"])["Promoted"] == (interval, query)
+
+
 def test_monitors_have_different_intervals_and_the_given_timeouts():
     operations = primitive(make(), "cfpgsql")["operations"]
-    monitors = dict(((item.get("role"), item.get("attributes", {}).get("look")), item["interval"])
-                    for item in operations if item["name"] == "monitor")
-    assert monitors == {("Promoted", None): "3s", (None, None): "4s", ("Promoted", "process"): "1001ms",
-                        (None, "process"): "2003ms"}, "pacemaker tells operations apart by name and interval"
+    assert monitors(operations) == {"Promoted": ("1001ms", "3000ms"), None: ("2003ms", "4000ms")}
     timeouts = dict((item["name"], item["timeout"]) for item in operations if item["name"] != "monitor")
     assert timeouts == {"start": "300s", "stop": "120s", "promote": "120s", "demote": "120s", "notify": "90s"}
 
