@@ -90,6 +90,20 @@ def broken(host, breaking, mending):
         host.run_expect([0], mending)
 
 
+@contextmanager
+def without_agents(*hosts):
+    """The hosts' own runs of the agent (each five minutes) do not come in between: they mend drift, and fetch policy."""
+    for host in hosts:
+        host.check_output("systemctl kill --kill-whom=main --signal=STOP cf-execd")
+    try:
+        for host in hosts:
+            host.check_output("timeout 120 sh -c 'while pgrep -x cf-agent; do sleep 0.2; done'")
+        yield
+    finally:
+        for host in hosts:
+            host.check_output("systemctl kill --kill-whom=main --signal=CONT cf-execd")
+
+
 def keep_figures(name, figures):
     """Print figures of a test, and keep them under its name where make test wants them."""
     print("%s: %s" % (name, json.dumps(figures)))
