@@ -92,7 +92,7 @@ def broken(host, breaking, mending):
 
 @contextmanager
 def without_agents(*hosts):
-    """The hosts' own runs of the agent (each five minutes) do not come in between: they mend drift, and fetch policy."""
+    """The hosts' own runs of the agent (each five minutes) do not come in between: they mend drift and fetch policy."""
     for host in hosts:
         host.check_output("systemctl kill --kill-whom=main --signal=STOP cf-execd")
     try:
