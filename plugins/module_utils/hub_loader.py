@@ -509,7 +509,7 @@ def cluster(run):
         "authkey_binary": binary("/etc/corosync/authkey"),
         "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {},
         "cib_fencing": [],
-        "pgsql_status": {}, "promoted": None, "maintenance": False, "has_database": False,
+        "pgsql_status": {}, "forked": {}, "promoted": None, "maintenance": False, "has_database": False,
         "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:

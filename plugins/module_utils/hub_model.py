@@ -212,11 +212,12 @@ def cib_summary(xml_text):
     constraints = set(item.get("id") for item in root.iter("rsc_location"))
     fencing = sorted(name for name, agent in resources.items()
                      if agent.startswith("stonith:") and name + "-not-on-target" in constraints)
-    status = {}
+    attributes = {"cfpgsql-status": {}, "hub_ha-forked": {}}
     for state in root.findall("status/node_state"):
         for pair in state.findall("transient_attributes/instance_attributes/nvpair"):
-            if pair.get("name") == "cfpgsql-status":
-                status[state.get("uname")] = pair.get("value")
+            if pair.get("name") in attributes:
+                attributes[pair.get("name")][state.get("uname")] = pair.get("value")
+    status = attributes["cfpgsql-status"]
     promoted = [name for name, value in status.items() if value == "PRI"]
     maintenance = [pair.get("value", "").lower() for pair in root.findall("configuration/crm_config//nvpair")
                    if pair.get("name") == "maintenance-mode"]
@@ -224,7 +225,7 @@ def cib_summary(xml_text):
              for pair in primitive.findall("instance_attributes/nvpair") if pair.get("name") == "node_list"]
     return {"cib_nodes": nodes, "cib_node_list": known[0] if known else [], "cib_resources": resources,
             "cib_addresses": list(shared.values()), "cib_ips": shared, "cib_fencing": fencing,
-            "pgsql_status": status, "promoted": promoted[0] if len(promoted) == 1 else None,
+            "pgsql_status": status, "forked": attributes["hub_ha-forked"], "promoted": promoted[0] if len(promoted) == 1 else None,
             "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 
 

@@ -468,7 +468,8 @@ def check_passive_database(infos, active, passive, report):
         report.fail(passive, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
                     aside)
     else:
-        check_past(passive, mine, active, theirs, report)
+        check_past(passive, mine, active, theirs, report,
+                   infos[active]["cluster"]["forked"].get(infos[passive]["uname"].lower()))
     if state == "absent" and 5432 in infos[passive]["ports"]:
         report.fail(passive, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
     size = (theirs["server"] or {}).get("size_bytes")
@@ -480,10 +481,11 @@ def check_passive_database(infos, active, passive, report):
                         "make room or mount a larger file system there")
 
 
-def check_past(host, mine, active, theirs, report):
+def check_past(host, mine, active, theirs, report, told=None):
     """The database of *host* can follow the active hub's: what is stopped must prove it, what runs must not contradict.
 
-    mine, theirs: facts["postgres"] of both.
+    mine, theirs: facts["postgres"] of both. told: what the hub has said itself of what it has more (commits, bytes, the
+    time of the last one), as the node attribute hub_ha-forked has it.
     """
     if mine["state"] not in ("stopped", "standby") or mine["state"] == "standby" and theirs["state"] != "primary":
         return
@@ -493,8 +495,8 @@ def check_past(host, mine, active, theirs, report):
     remedy = ("what %s lacks is in no other place: save it, then stop PostgreSQL and move %s aside (docs/operate.md, "
               "\"Clone it anew\")" % (active, mine["data_dir"]))
     if found.forked:
-        report.fail(host, "the database here has gone another way than that of %s: %s" % (active, found), remedy,
-                    "DATA_FORKED")
+        report.fail(host, "the database here has gone another way than that of %s: %s%s"
+                    % (active, found, ". It has behind the fork: %s" % told if told else ""), remedy, "DATA_FORKED")
     else:
         report.fail(host, "whether the database here holds rows that %s lacks is not known: %s" % (active, found),
                     "it may be a former primary's: save it, then move %s aside" % mine["data_dir"], "DATA_UNPROVEN")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -177,7 +178,10 @@ def cib(name):
 def test_cib_summary_of_a_pair():
     found = hub_model.cib_summary(cib("pair.xml"))
     assert found["cib_nodes"] == ["hub1", "hub2"] and found["promoted"] == "hub1"
-    assert found["pgsql_status"] == {"hub1": "PRI", "hub2": "HS:async"}
+    assert found["pgsql_status"] == {"hub1": "PRI", "hub2": "HS:async"} and found["forked"] == {}
+    forked = re.sub('id="([^"]*)" name="cfpgsql-status"', r'id="x-\1" name="hub_ha-forked" value="commits=8"/>'
+                    r'<nvpair id="\1" name="cfpgsql-status"', cib("pair.xml"), count=1)
+    assert list(hub_model.cib_summary(forked)["forked"].values()) == ["commits=8"]
     assert found["cib_resources"] == {"fence-hub1": "stonith:fence_ipmilan", "cfvirtip": "ocf:heartbeat:IPaddr2",
                                       "cfpgsql": "ocf:heartbeat:pgsql"}
     assert found["cib_addresses"] == ["192.168.100.100"], "not those of fencing devices"
@@ -191,7 +195,7 @@ def test_cib_summary_without_one_clear_primary():
     assert hub_model.cib_summary("<cib><configuration/></cib>") == {
         "cib_nodes": [], "cib_node_list": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {},
         "cib_fencing": [],
-        "pgsql_status": {},
+        "pgsql_status": {}, "forked": {},
         "promoted": None, "maintenance": False}
 
 

@@ -759,6 +759,9 @@ def test_clone_in_progress_or_stopped_standby_is_no_data_of_its_own():
     found = make(results)["failures"]
     assert [(item["host"], item["code"]) for item in found] == [("hub2", "DATA_FORKED")]
     assert "hub1 left timeline 1 at 0/3000000, hub2 has reached 0/4000000" in found[0]["problem"]
+    assert "behind the fork" not in found[0]["problem"], "it has said nothing"
+    results["hub1"]["hub"]["cluster"]["forked"] = {"hub1": "not its", "hub2": "commits=8 bytes=5120"}
+    assert make(results)["failures"][0]["problem"].endswith(". It has behind the fork: commits=8 bytes=5120")
     theirs["lock"] = True
     results["hub1"]["hub"]["postgres"]["history"] = [{"timeline": 1, "lsn": "0/4000000"}]
     theirs["control"].update(state="shut down in recovery")
