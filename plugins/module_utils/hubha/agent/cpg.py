@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import select
-from typing import Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 OK, TRY_AGAIN = 1, 6
 DISPATCH_ALL = 1
@@ -85,10 +85,11 @@ class Group:
         self.lib, self.group = lib, name_of(group)
         self.handle = ctypes.c_uint64()
 
-        def on_deliver(dummy_handle, dummy_name, nodeid, dummy_pid, data, length):
+        def on_deliver(dummy_handle: int, dummy_name: Any, nodeid: int, dummy_pid: int, data: Any, length: int) -> None:
             delivered(nodeid, ctypes.string_at(data, length))
 
-        def on_change(dummy_handle, dummy_name, members, count, left, left_count, joined, joined_count):
+        def on_change(dummy_handle: int, dummy_name: Any, members: Any, count: int, left: Any, left_count: int,
+                      joined: Any, joined_count: int) -> None:
             changed([(members[i].nodeid, members[i].pid) for i in range(count)],
                     [(left[i].nodeid, left[i].pid, left[i].reason) for i in range(left_count)],
                     [(joined[i].nodeid, joined[i].pid) for i in range(joined_count)])

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..core.run import SBIN, which
 from ..pair.model import Pair
@@ -47,7 +47,7 @@ class Processes:
         self.proc = proc
         self.own = self.namespace("self")
 
-    def namespace(self, pid) -> Optional[int]:
+    def namespace(self, pid: Union[int, str]) -> Optional[int]:
         """The pid namespace's number; None when the process is gone."""
         try:
             return os.stat("%s/%s/ns/pid" % (self.proc, pid)).st_ino

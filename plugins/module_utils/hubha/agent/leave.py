@@ -14,10 +14,10 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from ..core import say
-from ..core.run import CommandTimeout, HubError, local_runner
+from ..core.run import CommandTimeout, Completed, HubError, local_runner
 from ..pair.model import Pair, load
 from ..pg import conninfo, look
 from ..pg.evidence import Kind, Side, relation
@@ -76,7 +76,7 @@ def ask_peer(pair: Pair, run: Callable = local_runner, timeout: float = ANSWERS,
     silent: List[bool] = []
     answered: List[bool] = []
 
-    def watched(argv, **more):
+    def watched(argv: List[str], **more: Any) -> Completed:
         try:
             done = run(argv, **more)
         except CommandTimeout:

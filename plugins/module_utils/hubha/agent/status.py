@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from ..core import say
 from .guard_service import STATE
@@ -15,7 +15,7 @@ from .guard_service import STATE
 FRESH = 5.0  # seconds; the guard writes every 2
 
 
-def read(path: str = STATE, clock=time.time) -> Dict[str, Any]:
+def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str, Any]:
     """{"running": bool, "age": seconds or None, and what the guard has written}. What is old is not believed."""
     try:
         with open(path, encoding="utf-8") as stream:

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 from collections import namedtuple
+from typing import Any, List, Mapping, Optional, Sequence
 
 Completed = namedtuple("Completed", "argv rc out err")
 Completed.__doc__ = "Result of one command: argv (list), rc (int), out and err (str)."
@@ -23,7 +24,7 @@ SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 class HubError(Exception):
     """An error whose text is meant for the operator: what is wrong and what to do."""
 
-    def __init__(self, message, **details):
+    def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details = details
@@ -35,7 +36,7 @@ class CommandError(HubError):
     ``details`` carries ``cmd`` (list), ``rc`` (int), ``stdout`` and ``stderr`` (str).
     """
 
-    def __init__(self, completed, hint=None):
+    def __init__(self, completed: Completed, hint: Optional[str] = None) -> None:
         text = (completed.err or completed.out or "no output").strip()
         message = "%s failed with exit status %s: %s" % (
             os.path.basename(completed.argv[0]), completed.rc, text)
@@ -49,7 +50,7 @@ class CommandError(HubError):
 class CommandMissing(HubError):
     """The program is not installed on this host."""
 
-    def __init__(self, program):
+    def __init__(self, program: str) -> None:
         super().__init__("%s is not installed on this host" % program, cmd=[program])
         self.program = program
 
@@ -57,17 +58,18 @@ class CommandMissing(HubError):
 class CommandTimeout(HubError):
     """The command did not end within its time limit (seconds)."""
 
-    def __init__(self, argv, timeout):
+    def __init__(self, argv: Sequence[str], timeout: float) -> None:
         super().__init__("%s did not end within %s s" % (" ".join(argv), timeout), cmd=list(argv))
 
 
-def which(program):
+def which(program: str) -> Optional[str]:
     """Absolute path of *program* or None; looks into the sbin directories too."""
     path = os.environ.get("PATH", os.defpath) + os.pathsep + SBIN
     return shutil.which(program, path=path)
 
 
-def local_runner(argv, stdin=None, env=None, timeout=60, check=True):
+def local_runner(argv: List[str], stdin: Optional[str] = None, env: Optional[Mapping[str, str]] = None,
+                 timeout: Optional[float] = 60, check: bool = True) -> Completed:
     """Run *argv* (list of str) on this host, never through a shell.
 
     stdin: text given to the command, or None. env: additions to the environment.
@@ -93,7 +95,7 @@ def local_runner(argv, stdin=None, env=None, timeout=60, check=True):
     return result
 
 
-def fail(module, error):
+def fail(module: Any, error: HubError) -> None:
     """End *module* with the operator's text of a HubError and its details."""
     details = dict((key, value) for key, value in error.details.items()
                    if key not in ("msg", "failed", "changed"))

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import history as histories
 from .control import RECOVERY_STATES
@@ -128,7 +128,7 @@ class Side:
         return cls(**values)
 
 
-def stopped_side(control: Mapping, history: History = (), **more) -> Side:
+def stopped_side(control: Mapping, history: History = (), **more: Any) -> Side:
     """The side of a stopped server from control data (see control.parse_controldata) and the history of its timeline.
 
     more: further fields of Side. The timeline is the newer one of the checkpoint's and the minimum recovery point's,
