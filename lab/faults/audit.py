@@ -20,7 +20,7 @@ Spans = List[Tuple[float, float]]
 
 BRIDGE = 1.0        # seconds between two answers that make one span of time
 OUTAGE = 1.0        # seconds without a write that count as an outage
-FORKED = "hub_ha-forked"
+FORKED, GAVE_UP = "hub_ha-forked", "hub_ha-gave_up"
 WARNINGS = (("hub_ha-clients", "0"), ("hub_ha-guard", "gone"))
 STREAMS = ("HS:async", "HS:sync")
 
@@ -263,6 +263,16 @@ def state(last: Mapping[str, Sample], views: Mapping[str, Optional[View]]) -> St
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What must not change on a hub to which nothing happens: process numbers (0: none) of its PostgreSQL and of its
+    guard, and what that guard has done: (time, what)."""
+
+    server: int
+    guard: int
+    done: Tuple[Tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Seen:
     """All that was seen of one row; audit() makes figures of it.
 
@@ -271,6 +281,7 @@ class Seen:
     open_rows: the same of the open session.  before: the hub that was active.  end: the state in the end, *settled*
     seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
     asked), and *after* what the pair was then.  changed: tasks that playbooks changed.  load: see Result.
+    marks: {hub: before the row and after it}.  missed: what steps that wait did not find.
     """
 
     began: float
@@ -289,6 +300,8 @@ class Seen:
     after: Optional[State] = None
     changed: Optional[int] = None
     load: Optional[float] = None
+    marks: Mapping[str, Tuple[Mark, Mark]] = field(default_factory=dict)
+    missed: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -374,6 +387,21 @@ def audit(row: Row, seen: Seen, token: float, slack: float = 0.0) -> Result:
     return Result(**dict(vars(result), findings=tuple(verdict(result, want, token, seen, where, slack))))
 
 
+def disturbed(want: Expect, seen: Seen) -> Iterable[str]:
+    """What somebody has stopped, started or done where nothing may happen."""
+    for hub, (before, after) in sorted(seen.marks.items()):
+        if ("active" if hub == seen.before else "passive") in want.server and before.server != after.server:
+            yield "PostgreSQL on %s was started anew (process %d, then %d)" % (hub, before.server, after.server)
+        if want.idle:
+            if before.guard != after.guard:
+                yield "the guard on %s was started anew (process %d, then %d)" % (hub, before.guard, after.guard)
+            for when, what in after.done:
+                if when >= seen.began:
+                    yield "the guard on %s has acted: %s" % (hub, what)
+    if (want.server or want.idle) and not seen.marks:
+        yield "what ran before and after is not known"
+
+
 def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, slack: float) -> Iterable[str]:
     """What of a result is not as it must be: sentences with the value found and the limit."""
     def over(what, value, limit, added=0.0):
@@ -385,6 +413,8 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
         elif value > most:
             yield "%s %.1f s, must be at most %.1f s" % (what, value, most)
 
+    yield from seen.missed
+    yield from disturbed(want, seen)
     yield from over("gap", result.gap, want.gap, slack)
     if seen.mended is not None:
         yield from over("served again after mending", result.back, want.back, slack)

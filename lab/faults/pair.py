@@ -8,13 +8,14 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 from xml.etree import ElementTree
 
-from lab import hosts, hub, network, paths, podman
+from lab import hosts, hub, network, paths, podman, probe
 from lab.faults import audit, processes
 from lab.faults.table import GUARD, Row, Step
 from lab.faults.watch import Watch
@@ -88,7 +89,73 @@ echo "PostgreSQL went on without room" >&2
 exit 1
 """
 
+# Loops that never wait, three for each processor, each a unit of its own as any busy service is.
+BURN = """
+for number in $(seq $(( $(nproc) * 3 ))); do
+    systemd-run --quiet --collect --unit=lab-burn-$number --property=RuntimeMaxSec=60 sh -c 'while :; do :; done'
+done
+"""
+
+# Memory that the hub writes to is made as large as what is in it; directories on its disk get a full one instead.
+CLOG = """
+set -e
+for folder in /run /tmp; do
+    [ "$(findmnt -no FSTYPE "$folder")" = tmpfs ]
+    mount -o "remount,size=$(( $(df -k --output=used "$folder" | tail -1) + 64 ))k" "$folder"
+done
+for folder in /var/lib/pacemaker /var/lib/corosync; do
+    copy=/srv/lab-full/$(basename "$folder")
+    mkdir -p "$copy"
+    mount -t tmpfs -o "size=$(( $(du -sk "$folder" | cut -f1) + 1024 ))k" tmpfs "$copy"
+    cp -a "$folder/." "$copy/"
+    chown --reference="$folder" "$copy"
+    chmod --reference="$folder" "$copy"
+    mount --bind "$copy" "$folder"
+done
+for folder in /run /tmp /var/lib/pacemaker /var/lib/corosync; do
+    dd if=/dev/zero of="$folder/lab-filler" bs=4k 2>/dev/null || true
+    if dd if=/dev/zero of="$folder/lab-probe" bs=4k count=1 2>/dev/null; then
+        echo "$folder has room" >&2
+        exit 1
+    fi
+done
+"""
+
+SLOW = """
+set -e
+cp -p "$(readlink -f /usr/sbin/crm_mon)" /var/tmp/lab-crm_mon
+printf '#!/bin/sh\\nsleep 5\\nexec /var/tmp/lab-crm_mon "$@"\\n' > /var/tmp/lab-slow
+chmod 0755 /var/tmp/lab-slow
+mount --bind /var/tmp/lab-slow /usr/sbin/crm_mon
+"""
+
+# All that may have been done to a healthy hub; nothing of it need have been.
+PEACE = """
+systemctl stop 'lab-burn-*'
+if findmnt -n /usr/sbin/crm_mon >/dev/null; then umount -l /usr/sbin/crm_mon; fi
+for folder in /var/lib/pacemaker /var/lib/corosync; do
+    if findmnt -n "$folder" >/dev/null; then
+        umount -l "$folder"
+        umount "/srv/lab-full/$(basename "$folder")"
+    fi
+done
+for folder in /run /tmp; do
+    if [ -e "$folder/lab-filler" ]; then
+        rm -f "$folder/lab-filler" "$folder/lab-probe"
+        mount -o remount,size=50% "$folder"
+    fi
+done
+ip neighbour flush nud permanent
+"""
+
 CONTROL = '"$(ls -d /usr/lib/postgresql/*/bin | tail -1)/pg_controldata" "$1"; ls -la "$1" "$1/../tmp"'
+
+
+MAINTENANCE = ["crm_attribute", "--type", "crm_config", "--name", "maintenance-mode"]
+PAIR = "/etc/cfengine-hub-ha/pair.json"
+GUARD_STATE = "/run/cfengine-hub-ha/guard.json"
+NOBODY = "02:00:00:00:00:01"  # a hardware address that nothing has: what is sent to it is not answered
+SESSIONS = 200
 
 
 def states() -> Dict[str, str]:
@@ -177,6 +244,28 @@ def build(suite: Optional[str] = None) -> None:
             raise LabError("The upgrade failed: %s" % log)
 
 
+def mark(pid: int) -> audit.Mark:
+    """What runs on the hub whose first process is *pid*."""
+    found = processes.postmasters(processes.every(("postgres",)).get(processes.container(pid), [])) if pid else []
+    try:
+        guard = json.loads(Path("/proc/%d/root%s" % (pid, GUARD_STATE)).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        guard = {}
+    return audit.Mark(found[0].pid if len(found) == 1 else 0, int(guard.get("pid", 0)), tuple(
+        (item["time"], item["text"]) for item in guard.get("done", []) if item["action"] != "log"))
+
+
+def marks() -> Dict[str, audit.Mark]:
+    """Of both hubs."""
+    return dict((name, mark(first_process(name))) for name in HUBS)
+
+
+def referred() -> bool:
+    """True while the pair has a reference address."""
+    return any(json.loads((Path(str(hosts.root_of(name)) + PAIR)).read_text(encoding="utf-8"))
+               .get("reference_addresses") for name in HUBS)
+
+
 class Hands:
     """Does a row's steps. hubs: {"active": name, "passive": name}."""
 
@@ -184,6 +273,8 @@ class Hands:
         self.hubs = hubs
         self.watch = watch
         self.changed: Optional[int] = None
+        self.missed: List[str] = []
+        self.sessions: Optional[subprocess.Popen] = None
         self.pids = dict((name, first_process(name)) for name in HUBS)
 
     def do(self, step: Step) -> None:
@@ -235,8 +326,10 @@ class Hands:
 
     def do_postmaster(self, name: str, what: str) -> None:
         """A signal to the postmaster."""
-        (one,) = processes.postmasters(self.of(name, ("postgres",)))
-        os.kill(one.pid, signal.Signals["SIG" + what])
+        found = processes.postmasters(self.of(name, ("postgres",)))
+        if len(found) != 1:
+            raise LabError("%d servers of PostgreSQL run on %s, not one" % (len(found), name))
+        os.kill(found[0].pid, signal.Signals["SIG" + what])
 
     def do_backend(self, name: str) -> None:
         """SIGKILL to the process that serves the outside writer, as the kernel does when memory is short."""
@@ -291,6 +384,111 @@ class Hands:
     def do_drain(self, name: str) -> None:
         """There is room again."""
         podman.execute(name, ["rm", "-f", "/srv/lab-wal/filler"])
+
+    def do_burn(self, name: str) -> None:
+        """More busy loops than processors."""
+        podman.execute(name, ["sh", "-c", BURN])
+
+    def do_clog(self, name: str) -> None:
+        """No room is left where the guard and the cluster write."""
+        podman.execute(name, ["sh", "-c", CLOG])
+
+    def do_slow(self, name: str) -> None:
+        """crm_mon takes five seconds longer."""
+        podman.execute(name, ["sh", "-c", SLOW])
+
+    def peace(self, name: str) -> None:
+        """The end of all that may be done to a healthy hub."""
+        podman.execute(name, ["sh", "-c", PEACE])
+
+    do_rest = do_unclog = do_quick = peace
+
+    def do_crowd(self, name: str) -> None:
+        """Sessions, as many as the server takes of SESSIONS, and tries for those that it does not take."""
+        parameters = {"host": network.address(name), "port": 5432, "dbname": "cfdb", "user": "lab_writer",
+                      "password": hub.writer_password(), "sslmode": "require", "connect_timeout": 3,
+                      "gssencmode": "disable", "application_name": "lab_crowd"}
+        with open(self.watch.log.with_name("crowd.log"), "w", encoding="utf-8") as log:
+            self.sessions = subprocess.Popen(  # pylint: disable=consider-using-with  # ended by let_go()
+                [probe.python_with_psycopg2(), "-m", "lab.faults.crowd", str(SESSIONS)], cwd=paths.ROOT, text=True,
+                stdin=subprocess.PIPE, stdout=log, stderr=log)
+        self.sessions.stdin.write(json.dumps(parameters) + "\n")
+        self.sessions.stdin.flush()
+
+    def do_empty(self, _name: str) -> None:
+        """They end."""
+        self.let_go()
+        text = self.watch.log.with_name("crowd.log").read_text(encoding="utf-8").strip()
+        say("     sessions: %s" % (text.splitlines() or ["none"])[-1])
+        if not re.search(r"^[1-9]\d* at most", text, re.MULTILINE):
+            self.missed.append("there were no sessions: %s" % text)
+
+    def let_go(self) -> None:
+        """End what was started beside the hubs."""
+        if self.sessions is not None:
+            self.sessions.stdin.close()
+            try:
+                self.sessions.wait(10)
+            except subprocess.TimeoutExpired:
+                self.sessions.kill()
+                self.sessions.wait()
+            self.sessions = None
+
+    def do_hold(self, name: str) -> None:
+        """Maintenance mode, said on this hub."""
+        podman.execute(name, MAINTENANCE + ["--update", "true"], timeout=30)
+
+    def do_release(self, name: str) -> None:
+        """No maintenance mode."""
+        podman.execute(name, MAINTENANCE + ["--delete"], timeout=30)
+
+    def do_whole(self, _name: str) -> None:
+        """Wait until the pair is whole, and has been for some seconds."""
+        found = wait_for_state(self.watch, ("whole",), 60, held=4.0)
+        if found.name != "whole":
+            self.missed.append("the pair is %s (%s), must be whole again" % (found.name, found.why))
+
+    def do_given(self, name: str) -> None:
+        """Wait until the hub's database is given up; role prove must say so, with what to do."""
+        (other,) = [one for one in HUBS if one != name]
+        deadline, said = time.monotonic() + 20, None
+        while said is None and time.monotonic() < deadline:
+            seen = look(other)
+            said = seen and seen.attributes.get(name, {}).get(audit.GAVE_UP)
+            time.sleep(0.5)
+        if said is None:
+            self.missed.append("%s is not marked as given up" % name)
+        status, output = play(str(HERE / "prove.yml"), log=self.watch.log.with_name("given.log"))
+        for word in ("RESOURCE_GIVEN_UP", "hub-ha retry"):
+            if status == 0 or word not in output:
+                self.missed.append("role prove does not say %s of a hub that was given up" % word)
+
+    def do_retry(self, name: str) -> None:
+        """What prove says is to be done."""
+        podman.execute(name, ["hub-ha", "retry"], timeout=30)
+
+    def do_refer(self, _name: str, host: str) -> None:
+        """The playbook makes a host of the clients' network the reference."""
+        refer(self.watch.log.with_name("refer.log"), network.address(host))
+
+    def do_deaf(self, name: str, host: str) -> None:
+        """The host does not answer this hub: what the hub sends to it goes to nobody."""
+        interface = network.NETWORKS["clients"][0]
+        podman.execute(name, ["ip", "neighbour", "replace", network.address(host), "lladdr", NOBODY, "dev", interface,
+                              "nud", "permanent"])
+
+    def do_hear(self, name: str, host: str) -> None:
+        """It does again."""
+        podman.execute(name, ["ip", "neighbour", "del", network.address(host), "dev",
+                              network.NETWORKS["clients"][0]])
+
+
+def refer(log: Path, *addresses: str) -> None:
+    """The playbook sets the reference addresses."""
+    status, _output = play("playbooks/upgrade-to-ha.yml", "-e",
+                           json.dumps({"hub_ha_reference_addresses": list(addresses)}), log=log)
+    if status != 0:
+        raise LabError("upgrade-to-ha.yml with hub_ha_reference_addresses failed: %s" % log)
 
 
 def rows_of(name: str, writer: str, last: Optional[audit.Sample]) -> Optional[List[int]]:
@@ -371,12 +569,21 @@ class Healer:
                     if one.state in "Tt":
                         os.kill(one.pid, signal.SIGCONT)
                 podman.execute(name, ["rm", "-f", "/srv/lab-wal/filler"])
+                podman.execute(name, ["sh", "-c", PEACE], check=False, timeout=60)
+                podman.execute(name, MAINTENANCE + ["--delete"], check=False, timeout=30)
             else:
                 hosts.power_on(name, wait=False)
                 pid = first_process(name)
             self.watch.tell("hub", name, pid)
 
     def heal(self) -> str:
+        """Returns how (see mend). A reference address that a row has set is taken out again."""
+        how = self.mend()
+        if referred():
+            refer(self.watch.log.with_name("refer.log"))
+        return how
+
+    def mend(self) -> str:
         """Returns how: "whole by itself", "cleaned up", "cloned anew". Raises LabError when nothing helped."""
         self.undo()
         self.forget_crashes()

@@ -61,23 +61,28 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
         pair.small_disk(before.active, True)
         # A standby that has lost its primary looks for it every five seconds, and may not be promoted until then.
         before = pair.wait_for_state(watch, ("whole",), 60, held=8.0)
+    marks = pair.marks()
     open_writer = "open-%d" % time.time()
     writer = probe.start()
     try:
         watch.tell("open", before.active, open_writer)
         time.sleep(BEFORE)
         began = time.time()
-        mended, last = None, began
+        mended, last, start = None, began, began
         for step in row.steps:
-            time.sleep(max(0.0, began + step.at - time.time()))
+            time.sleep(max(0.0, start + step.at - time.time()))
             hands.do(step)
             last = time.time()
+            if step.do in table.WAITING:
+                start = last - step.at
             if step.do in table.MENDING:
                 mended = last
         end, settled = settle(row, want, watch, last, token, before.active, slack)
         ended, load = time.time(), os.getloadavg()[0]
     finally:
         probe.stop()
+        hands.let_go()
+    later = pair.marks()
     proved = pair.proved(folder / "prove.log")
     after = pair.now(watch)
     newest = watch.newest()  # by now a standby has replayed all that was written
@@ -88,7 +93,8 @@ def one(row: table.Row, watch: Watch, token: float, folder: Path, slack: float) 
     seen = audit.Seen(
         began=began, ended=ended, mended=mended, last=last, watched=watch.read(), writer=probe.figures_so_far(),
         frozen=watch.spans(), rows=rows, open_rows=open_rows, before=before.active, end=end, settled=settled,
-        proved=proved, after=after, changed=hands.changed, load=load)
+        proved=proved, after=after, changed=hands.changed, load=load,
+        marks=dict((name, (marks[name], later[name])) for name in pair.HUBS), missed=tuple(hands.missed))
     return audit.audit(row, seen, token, slack)
 
 

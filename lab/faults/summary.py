@@ -32,6 +32,16 @@ KINDS = (
     ("all cables of the active hub out", "cables-active-", ""),
     ("power cut of one hub", "power-active", ""), ("power cut of one hub", "power-passive", ""),
     ("power cut of both hubs, on again one after the other", "power-both-", ""),
+    ("processor, sessions, disk or crm_mon of a healthy hub at its limit for 20 s", "load-", ""),
+    ("a daemon of the cluster SIGKILLed, the other hub off", "alone-kill-corosync", ""),
+    ("a daemon of the cluster SIGKILLed, the other hub off", "alone-kill-pacemakerd", ""),
+    ("a daemon of the cluster SIGKILLed, the other hub off", "alone-kill-controld", ""),
+    ("a backend SIGKILLed, the other hub off", "alone-kill-backend", ""),
+    ("postmaster SIGKILLed, the other hub off", "alone-kill-postmaster", ""),
+    ("corosync SIGKILLed in maintenance mode", "maintenance-", ""),
+    ("postmaster of the passive hub SIGKILLed three times", "crash-three-", ""),
+    ("the hub that has rejoined takes over when the other one is lost", "rejoin-then-", ""),
+    ("the reference address answers no more", "reference-", ""),
     ("systemctl stop pacemaker or corosync", "systemctl-stop-", ""), ("a playbook beside it", "play-", ""))
 
 

@@ -9,7 +9,7 @@ A row's hubs are called "active" and "passive": what they are when the row begin
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from lab.shell import LabError
@@ -23,6 +23,8 @@ GUARD = "cfengine-hub-ha-guard.service"
 
 # A power cut of the active hub: found after token and consensus (half of it), then promotion and address.
 FAILOVER: Limit = (1.5, 5.0)
+# What a power cut of the active hub may take: no daemon has to be missed and stopped first.
+POWER_CUT: Limit = (1.5, 3.0)
 # Rows a second of the writer outside (lab/probe.py), and seconds for which two isolated hubs that meet may both serve.
 WRITES, OVERLAP = 20, 3.0
 # A hub that does not notice the other one's trouble: two inserts, with room for a busy machine.
@@ -34,7 +36,9 @@ WHOLE = frozenset({"whole"})
 # One hub serves; the other one has what the first lacks, is marked as forked and stays stopped with its data.
 SERVED = frozenset({"whole", "forked"})
 
-MENDING = ("thaw", "plug", "cont", "on", "start", "drain")
+MENDING = ("thaw", "plug", "cont", "on", "start", "drain", "rest", "empty", "unclog", "quick", "hear", "release")
+# Steps that last until something is so: the steps after them keep their distance from their end.
+WAITING = ("whole", "given", "refer")
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,11 @@ class Step:
     do: freeze, thaw, unplug, plug (with nets), kill, stop, cont (SIGKILL, SIGSTOP, SIGCONT to a daemon), postmaster
     (with a signal), backend (SIGKILL to one that serves a session), off, on, halt, start (systemctl stop and start of
     a unit), killunit (SIGKILL to a unit), fill, drain (the file system that PostgreSQL's WAL is on), play (the
-    upgrade's playbook with options).  hub: active, passive or client.
+    upgrade's playbook with options), burn, rest (busy loops), crowd, empty (sessions, as many as the server takes),
+    clog, unclog (what the guard and the cluster write to has no room), slow, quick (a crm_mon that takes 5 s longer),
+    hold, release (maintenance mode), whole (wait until the pair is), given (wait until the hub's database is given up,
+    and prove says so), retry (hub-ha retry), refer (the playbook sets the address of a host as the reference), deaf,
+    hear (that host does not answer this hub).  hub: active, passive or client.
     """
 
     at: float
@@ -68,6 +76,8 @@ class Expect:
     rejoin: seconds from the last step until a standby that was gone answers again.
     changed: tasks that a played playbook may change.
     left: failed actions and fail-counts that the cluster may still list in the end.
+    server: hubs (active, passive) whose PostgreSQL must be the same in the end, never started anew.
+    idle: the guards must have done nothing, and be the same.
     """
 
     gap: Optional[Limit] = FAILOVER
@@ -75,7 +85,7 @@ class Expect:
     overlap: Optional[Limit] = OVERLAP
     overlap_from: str = "fault"
     lost: Optional[int] = 10
-    dead: Optional[Limit] = 3.5
+    dead: Optional[Limit] = 3.0
     role: str = "any"
     moves: int = 1
     ends: frozenset = SERVED
@@ -83,6 +93,8 @@ class Expect:
     rejoin: Optional[Limit] = None
     changed: Optional[int] = None
     left: Optional[int] = 0
+    server: Tuple[str, ...] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,8 @@ def expected(row: Row, token: float) -> Expect:
 
 
 UNTOUCHED = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
+# The same, and nobody has stopped or started anything.
+HEALTHY = replace(UNTOUCHED, server=("active", "passive"), idle=True)
 
 
 def _stall(hubs: Sequence[str], length: float, cables: bool = False, twice: bool = False) -> Row:
@@ -142,7 +156,7 @@ def _stall(hubs: Sequence[str], length: float, cables: bool = False, twice: bool
         # Isolated when it goes on, it serves beside the other one until they meet: the loser may have acknowledged what
         # the writer can write in that time.
         expect = Expect(gap=FAILOVER if length > 5 else length + 5.0, moves=2 if twice else 1,
-                        lost=10 + int(WRITES * OVERLAP) if cables else 10)
+                        lost=10 + int(WRITES * OVERLAP) * (2 if twice else 1) if cables else 10)
     elif who == "passive":
         expect = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
     else:
@@ -171,7 +185,7 @@ def _daemons() -> List[Row]:
             # a stopped one is found by the guard, which then has 3 s
             stopped = Expect(gap=(1.5, 8.0), overlap=0.5) if active else UNTOUCHED
             rows.append(Row("kill-%s-%s" % (short, hub), (Step(0, "kill", hub, (daemon,)),), killed,
-                            guard=active and daemon == "corosync"))
+                            guard=active and daemon in ("corosync", "pacemaker-controld")))
             rows.append(Row("stop-%s-%s" % (short, hub),
                             (Step(0, "stop", hub, (daemon,)), Step(20, "cont", hub, (daemon,))), stopped,
                             guard=active and daemon == "corosync"))
@@ -186,9 +200,9 @@ def _database() -> List[Row]:
             Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, rejoin=10.0,
                    left=None), guard=True),
         Row("stop-postmaster-active", (Step(0, "postmaster", "active", ("STOP",)),),
-            Expect(gap=30.0, overlap=0.5, left=None)),
+            Expect(gap=30.0, overlap=0.5, left=None), guard=True),
         Row("kill-backend-active", (Step(0, "backend", "active"),),
-            Expect(gap=4.0, overlap=0.5, lost=0, ends=WHOLE, left=None)),
+            Expect(gap=4.0, overlap=0.5, lost=0, ends=WHOLE, left=None), guard=True),
         Row("disk-full-active", (Step(0, "fill", "active"), Step(30, "drain", "active")),
             Expect(gap=(1.5, 10.0), overlap=0.5, left=None)),
     ]
@@ -238,7 +252,7 @@ def _power() -> List[Row]:
     both = Expect(gap=None, back=60.0, overlap=0.5, lost=0, ends=SERVED, deadline=90.0)
     return [
         Row("power-active", (Step(0, "off", "active"), Step(15, "on", "active")),
-            Expect(overlap=0.5, role="moves"), guard=True),
+            Expect(gap=POWER_CUT, overlap=0.5, role="moves"), guard=True),
         Row("power-passive", (Step(0, "off", "passive"), Step(15, "on", "passive")),
             Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)),
         Row("power-both-active-first",
@@ -250,6 +264,38 @@ def _power() -> List[Row]:
     ]
 
 
+def _loads() -> List[Row]:
+    """A hub that is healthy and busy is no hub to be stopped."""
+    def load(name: str, begin: str, end: str, *hubs: str, guard: bool = False) -> Row:
+        return Row(name, tuple([Step(0, begin, hub) for hub in hubs] + [Step(20, end, hub) for hub in hubs]), HEALTHY,
+                   guard=guard)
+
+    return [load("load-cpu", "burn", "rest", "active", guard=True), load("load-sessions", "crowd", "empty", "active"),
+            load("load-disk", "clog", "unclog", "active"), load("load-crm_mon", "slow", "quick", "active", "passive")]
+
+
+def _alone() -> List[Row]:
+    """The other hub is off, so nobody takes over: the database goes on, and what looks after it comes back."""
+    def alone(name: str, expect: Expect, *fault: Step) -> Row:
+        # The guard takes a hub for alone when the other one has been missed for five seconds.
+        return Row("alone-" + name, (Step(0, "off", "passive"), *fault, Step(45, "on", "passive")), expect)
+
+    # Seconds until the daemons are back: corosync's start, pacemaker's, and its wait for a coordinator.
+    goes_on = replace(UNTOUCHED, server=("active",), dead=20.0)
+    rows = [alone("kill-%s" % daemon.replace("pacemaker-", ""), goes_on, Step(15, "kill", "active", (daemon,)))
+            for daemon in ("corosync",)]
+    return rows
+
+
+def _long() -> List[Row]:
+    """Stories of more than one fault."""
+    kills = tuple(Step(25.0 * turn, "postmaster", "passive", ("KILL",)) for turn in range(3))
+    rows = [
+        Row("crash-three-passive", kills + (Step(60, "given", "passive"), Step(65, "retry", "passive")),
+            replace(UNTOUCHED, server=("active",), left=None))]
+    return rows
+
+
 def _by_hand() -> List[Row]:
     rows = []
     for unit in ("pacemaker", "corosync"):
@@ -257,7 +303,7 @@ def _by_hand() -> List[Row]:
             steps = (Step(0, "halt", hub, (unit,)), Step(15, "start", hub, ("pacemaker",)))
             rows.append(Row("systemctl-stop-%s-%s" % (unit, hub), steps,
                             Expect(gap=6.0, overlap=0.5, lost=0, role="moves", ends=WHOLE) if hub == "active"
-                            else UNTOUCHED))
+                            else UNTOUCHED, guard=(unit, hub) == ("corosync", "active")))
     for hub in ("active", "passive"):
         rows.append(Row("kill-guard-%s" % hub, (Step(0, "killunit", hub, (GUARD,)),), UNTOUCHED))
     return rows
@@ -275,7 +321,8 @@ def _plays() -> List[Row]:
     ]
 
 
-ROWS: Tuple[Row, ...] = tuple(_stalls() + _daemons() + _database() + _cables() + _power() + _by_hand() + _plays())
+ROWS: Tuple[Row, ...] = tuple(_stalls() + _daemons() + _database() + _cables() + _power() + _by_hand() + _loads()
+                              + _alone() + _long() + _plays())
 BY_NAME: Dict[str, Row] = dict((row.name, row) for row in ROWS)
 
 
