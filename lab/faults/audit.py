@@ -8,6 +8,7 @@ own socket, or while a session that was open on it gets inserts acknowledged.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -19,6 +20,7 @@ from lab.faults.table import Expect, Row, expected, seconds
 Spans = List[Tuple[float, float]]
 
 BRIDGE = 1.0        # seconds between two answers that make one span of time
+OPEN_WRITES = 10    # rows a second of the session that is open on the active hub (lab.faults.watcher)
 OUTAGE = 1.0        # seconds without a write that count as an outage
 FORKED, GAVE_UP = "hub_ha-forked", "hub_ha-gave_up"
 WARNINGS = (("hub_ha-clients", "0"), ("hub_ha-guard", "gone"))
@@ -273,6 +275,24 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Played:
+    """A playbook that was run with these options. outcome: done, refused (it failed and changed nothing), failed."""
+
+    options: str
+    outcome: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What had to be in force after a step, and what was."""
+
+    name: str
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True)
 class Seen:
     """All that was seen of one row; audit() makes figures of it.
 
@@ -282,6 +302,8 @@ class Seen:
     seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
     asked), and *after* what the pair was then.  changed: tasks that playbooks changed.  load: see Result.
     marks: {hub: before the row and after it}.  missed: what steps that wait did not find.
+    plays: all playbooks that were run.  facts: all that was looked at.  servers: {hub: (its postmaster before the row,
+    and in the end)}, "" for none.
     """
 
     began: float
@@ -302,12 +324,17 @@ class Seen:
     load: Optional[float] = None
     marks: Mapping[str, Tuple[Mark, Mark]] = field(default_factory=dict)
     missed: Tuple[str, ...] = ()
+    plays: Tuple[Played, ...] = ()
+    facts: Tuple[Fact, ...] = ()
+    servers: Mapping[str, Tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Result:
     """Figures of one row and what is wrong with them (findings: sentences, none when it is green).
 
+    failed: attempts of the outside writer that failed.  restarts: hubs whose PostgreSQL is another process in the end.
+    away: seconds for which the standby gave no answer as one, the longest (None: it never did).
     load: processes that waited for a processor, of the machine that has all hubs, in the last minute: figures of rows
     that differ in it do not compare.
     """
@@ -332,6 +359,9 @@ class Result:
     proved: Optional[bool]
     changed: Optional[int] = None
     load: Optional[float] = None
+    failed: int = 0
+    restarts: int = 0
+    away: Optional[float] = None
     findings: Tuple[str, ...] = field(default=())
 
     @property
@@ -349,6 +379,13 @@ def rejoined(watched: Watched, since: float) -> Optional[float]:
         if gone:
             found.append(next((one.end - since for one in later if one.end > gone[0] and one.state == "standby"), None))
     return None if None in found else max(found, default=0.0)
+
+
+def away(samples: Sequence[Sample], began: float, ended: float) -> Optional[float]:
+    """Seconds of the longest time from *began* to *ended* without an answer as a standby; None without any answer."""
+    answers = [one.end for one in samples if one.state == "standby" and began <= one.end <= ended]
+    times = [began, *answers, ended]
+    return max(b - a for a, b in zip(times, times[1:])) if answers else None
 
 
 def missing(acknowledged: Iterable[int], rows: Optional[Sequence[int]]) -> Optional[int]:
@@ -383,7 +420,11 @@ def audit(row: Row, seen: Seen, token: float, slack: float = 0.0) -> Result:
         acknowledged=len(acks), moves=sum(promotions(seen.watched.samples[hub]) for hub in hubs),
         settled=seen.settled, rejoined=rejoined(seen.watched, seen.last), before=seen.before,
         active=seen.end.active, state=seen.end.name, why=seen.end.why, left=seen.end.left,
-        proved=seen.proved, changed=seen.changed, load=seen.load)
+        proved=seen.proved, changed=seen.changed, load=seen.load,
+        failed=sum(1 for _seq, at, *_why in seen.writer.get("failures", ()) if seen.began <= at <= seen.ended),
+        restarts=sum(1 for was, is_now in seen.servers.values() if not was or was != is_now),
+        away=max([away(seen.watched.samples[hub], seen.began, seen.ended) for hub in hubs if hub != seen.before],
+                 default=None, key=lambda value: float("inf") if value is None else value))
     return Result(**dict(vars(result), findings=tuple(verdict(result, want, token, seen, where, slack))))
 
 
@@ -400,6 +441,35 @@ def disturbed(want: Expect, seen: Seen) -> Iterable[str]:
                     yield "the guard on %s has acted: %s" % (hub, what)
     if (want.server or want.idle) and not seen.marks:
         yield "what ran before and after is not known"
+
+
+def of_changes(result: Result, want: Expect, token: float, seen: Seen, slack: float) -> Iterable[str]:
+    """What of the playbooks of a row, and of what they must leave alone, is not as it must be."""
+    for one in seen.plays:
+        if one.outcome == "failed" or (one.outcome == "refused" and not want.refused):
+            yield "the playbook %s (%s): %s" % ("failed" if one.outcome == "failed" else "was refused",
+                                                one.options or "without options", one.why)
+    refused = sum(1 for one in seen.plays if one.outcome == "refused")
+    if want.refused and refused != want.refused:
+        yield "%d playbooks were refused, must be %d" % (refused, want.refused)
+    for fact in seen.facts:
+        if fact.found != fact.wanted:
+            yield "%s in force: %s, must be %s" % (fact.name, fact.found or "none", fact.wanted or "none")
+    if want.restarts is not None and not seen.servers:
+        yield "whether PostgreSQL was restarted is not known"
+    if want.restarts is not None and result.restarts > want.restarts:
+        yield "PostgreSQL was restarted: %s" % "; ".join(
+            "%s (%s, now %s)" % (hub, was or "none", is_now or "none")
+            for hub, (was, is_now) in sorted(seen.servers.items()) if not was or was != is_now)
+    if want.failed is not None and result.failed > want.failed:
+        yield "%d attempts to write failed, must be at most %d (%s)" % (
+            result.failed, want.failed, next(" ".join(map(str, why)) for _seq, at, *why in seen.writer["failures"]
+                                             if seen.began <= at <= seen.ended))
+    if want.failed is not None and seen.watched.ended and seen.watched.ended[0] <= seen.ended:
+        yield "the open session ended: %s" % seen.watched.ended[1]
+    if want.away is not None and (result.away is None or result.away > seconds(want.away, token) + slack):
+        yield "the standby gave no answer %s, must be at most %.1f s" % (
+            "at all" if result.away is None else "for %.1f s" % result.away, seconds(want.away, token) + slack)
 
 
 def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, slack: float) -> Iterable[str]:
@@ -445,6 +515,13 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
             yield "the rows on %s cannot be read" % result.active
         elif lost > want.lost:
             yield "%d acknowledged writes are not on %s, must be at most %d" % (lost, result.active, want.lost)
+        open_lost = result.open_lost.get(result.active, None if seen.watched.open_acks else 0)
+        most = want.lost and want.lost + math.ceil(OPEN_WRITES * result.overlap)
+        if open_lost is None:
+            yield "the open session's rows on %s cannot be read" % result.active
+        elif open_lost > most:
+            yield "%d acknowledged writes of the open session are not on %s, must be at most %d" % (
+                open_lost, result.active, most)
     if result.state == "whole":
         lost = dict((hub, count) for hub, count in result.lost.items() if count != result.lost.get(result.active))
         if lost:
@@ -457,5 +534,6 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
     if result.proved is not None and not unsure and result.proved not in states:
         yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", ", ".join(
             (result.state,) + seen.end.warned))
+    yield from of_changes(result, want, token, seen, slack)
     if want.changed is not None and result.changed != want.changed:
         yield "the playbook changed %s tasks, must change %d" % (result.changed, want.changed)

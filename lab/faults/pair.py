@@ -28,6 +28,25 @@ OTHER_ORDER = paths.STATE / "other-order.yml"
 CRM_MON = ["timeout", "5", "crm_mon", "-1", "-r", "-A", "-f", "-L", "--output-as=xml"]
 PLAY_SECONDS = 600
 LOOK_PORT = 5499
+SEE_SECONDS = 20
+AGENT_CONF = "/etc/cfengine-hub-ha/agent.conf"
+OLD_PARAMETERS = ("master_ip", "primary_conninfo_opt", "repuser")
+
+# Of which hub, and what tells it. The receiver's own connection, not the file: what is written need not be in use.
+SQL = ("psql", "-XAtq", "-d", "postgres", "-c")
+RECEIVER = SQL + ("SELECT conninfo FROM pg_stat_wal_receiver WHERE status = 'streaming'",)
+SENDERS = "SELECT %s FROM pg_stat_replication JOIN pg_stat_ssl USING (pid) WHERE state = 'streaming'"
+FACTS = {
+    "sslmode": ("passive", RECEIVER),
+    "user": ("passive", RECEIVER),
+    "usename": ("active", SQL + (SENDERS % "usename",)),
+    "ssl": ("active", SQL + (SENDERS % "ssl",)),
+    "addresses": ("active", ("sh", "-c", "ip -o -4 address | grep -o '192[.]168[.]100[.]1[0-9][0-9]/' | tr -d /")),
+    "parameters": ("active", ("sh", "-c", "cibadmin --query --xpath "
+                              "\"//primitive[@id='cfpgsql']/instance_attributes\" | "
+                              "sed -nE 's/.*name=\"(master_ip|repuser|primary_conninfo_opt)\".*/\\1/p'")),
+    "conf": ("both", ("sh", "-c", "sed -nE 's/^OCF_RESKEY_([a-z_]+)=.+/\\1/p' %s 2>/dev/null || true" % AGENT_CONF)),
+}
 
 # The database's directory of a stopped hub is copied, and the copy is started where nobody else sees it.
 LOOK = """
@@ -212,6 +231,18 @@ def play(playbook: str, *options: str, inventory: str = "inventories/lab/hosts.y
     return done.returncode, output
 
 
+def refused(output: str) -> bool:
+    """True when a run that failed has changed nothing on any host (pure)."""
+    return "PLAY RECAP" in output and not re.search(r"\bchanged=[1-9]", output)
+
+
+def why_failed(output: str) -> str:
+    """What a run says it failed for, in one line (pure)."""
+    found = (re.search(r"^(?:fatal|failed): .*", output, re.MULTILINE)
+             or re.search(r"^.*(?:ERROR|FAILED).*", output, re.MULTILINE))
+    return (found.group(0) if found else output[-300:].replace("\n", " "))[:300]
+
+
 def changed(output: str) -> int:
     """Tasks that a run changed on the hubs, -1 when it failed (pure)."""
     if re.search(r"(failed|unreachable)=[1-9]", output) or "PLAY RECAP" not in output:
@@ -227,6 +258,12 @@ def other_order() -> str:
         raise LabError("inventories/lab/hosts.yml does not list hub1 and hub2 as the row expects.")
     OTHER_ORDER.write_text(text.replace(one + two, two + one), encoding="utf-8")
     return str(OTHER_ORDER)
+
+
+def settings_back(log: Path) -> None:
+    """The settings of the lab's inventory again, after a row that may have left others. LabError when it fails."""
+    if play("playbooks/upgrade-to-ha.yml", log=log)[0] != 0:
+        raise LabError("The playbook does not bring the pair's settings back: %s" % log)
 
 
 def proved(log: Path) -> bool:
@@ -275,6 +312,8 @@ class Hands:
         self.changed: Optional[int] = None
         self.missed: List[str] = []
         self.sessions: Optional[subprocess.Popen] = None
+        self.plays: List[audit.Played] = []
+        self.facts: List[audit.Fact] = []
         self.pids = dict((name, first_process(name)) for name in HUBS)
 
     def do(self, step: Step) -> None:
@@ -366,16 +405,33 @@ class Hands:
 
     def do_play(self, _name: str, *options: str) -> None:
         """A run of the upgrade's playbook; a run that fails counts as one that changed what it must not. With "before"
-        it is one that takes what an earlier failover has left for the hubs' own agents, and is not counted.
+        it is one that takes what an earlier failover has left for the hubs' own agents: its changes are not counted.
         """
         inventory = other_order() if "other-order" in options else "inventories/lab/hosts.yml"
         more = [one for one in options if one not in ("other-order", "before")]
-        status, output = play("playbooks/upgrade-to-ha.yml", *more,
-                              inventory=inventory, log=self.watch.log.with_name("play.log"))
+        status, output = play("playbooks/upgrade-to-ha.yml", *more, inventory=inventory,
+                              log=self.watch.log.with_name("play%d.log" % (len(self.plays) + 1)))
+        self.plays.append(audit.Played(" ".join(options), "done" if status == 0 else "refused" if refused(output)
+                                       else "failed", "" if status == 0 else why_failed(output)))
         if "before" in options and status == 0:
             return
         count = changed(output) if status == 0 else -1
         self.changed = count if self.changed is None or self.changed >= 0 > count else self.changed + max(0, count)
+
+    def do_see(self, _name: str, *wanted: str) -> None:
+        """What must be in force by now; a standby that was told to stream otherwise has some seconds for it."""
+        pairs = [one.split("=", 1) for one in wanted]
+        deadline = time.monotonic() + SEE_SECONDS
+        while True:
+            found = in_force([name for name, _value in pairs], self.hubs["active"], self.hubs["passive"])
+            if all(found[name] == value for name, value in pairs) or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        self.facts += [audit.Fact(name, value, found[name]) for name, value in pairs]
+
+    def do_oldparams(self, name: str) -> None:
+        """The pair as it was made before: see old_parameters."""
+        old_parameters(name, [self.hubs["active"], self.hubs["passive"]])
 
     def do_fill(self, name: str) -> None:
         """No room is left where PostgreSQL's WAL is (see small_disk), and it needs some."""
@@ -489,6 +545,65 @@ def refer(log: Path, *addresses: str) -> None:
                            json.dumps({"hub_ha_reference_addresses": list(addresses)}), log=log)
     if status != 0:
         raise LabError("upgrade-to-ha.yml with hub_ha_reference_addresses failed: %s" % log)
+
+
+def old_parameters(active: str, both: Sequence[str]) -> None:
+    """How the standby comes to its primary goes to the CIB, through the shared address, and no hub has a file of it.
+
+    In maintenance mode, and pacemaker looks at what runs before it is let loose: by itself it would restart both.
+    """
+    def tool(*argv: str) -> str:
+        return podman.execute(active, list(argv), timeout=60).stdout
+
+    text = (Path(str(hosts.root_of(active)) + AGENT_CONF)).read_text(encoding="utf-8")
+    options = tool("sh", "-c", '. %s; printf %%s "$OCF_RESKEY_primary_conninfo_opt"' % AGENT_CONF)
+    if not options or "OCF_RESKEY_repuser=hub_ha_repl" not in text:
+        raise LabError("%s on %s is not as the row expects: %s" % (AGENT_CONF, active, text))
+    tool("crm_attribute", "--type", "crm_config", "--name", "maintenance-mode", "--update", "true")
+    tool("crm_resource", "--wait", "--timeout=30")
+    for key, value in zip(OLD_PARAMETERS, (network.SHARED_ADDRESS, options, "hub_ha_repl")):
+        tool("crm_resource", "--resource", "cfpgsql", "--set-parameter", key, "--parameter-value", value)
+    for name in both:
+        podman.execute(name, ["rm", AGENT_CONF])
+    tool("crm_resource", "--refresh", "--resource", "cfpgsql")
+    tool("crm_resource", "--wait", "--timeout=60")
+    tool("crm_attribute", "--type", "crm_config", "--name", "maintenance-mode", "--delete")
+    tool("crm_resource", "--wait", "--timeout=60")
+
+
+def receiver(conninfo: str, key: str) -> str:
+    """The value of a key in a connection string as pg_stat_wal_receiver shows it, "" without it (pure)."""
+    return (re.findall(r"(?:^|\s)%s=(\S+)" % re.escape(key), conninfo) or [""])[-1]
+
+
+def in_force(names: Sequence[str], active: str, passive: str) -> Dict[str, str]:
+    """{name: what is in force now}, "" for what is not there. For the names see FACTS. Several are joined by commas."""
+    found = {}
+    for name in names:
+        of, argv = FACTS[name]
+        values = set()
+        for host in {"active": [active], "passive": [passive], "both": [active, passive]}[of]:
+            done = podman.execute(host, list(argv), check=False, timeout=20)
+            text = done.stdout.strip() if done.returncode == 0 else "no answer of %s: %s" % (host, done.stderr.strip())
+            values.add(receiver(text, name) if argv is RECEIVER and done.returncode == 0
+                       else ",".join(sorted(set(text.split("\n")))))
+        found[name] = " and ".join(sorted(values))
+    return found
+
+
+def servers() -> Dict[str, str]:
+    """{hub: its postmaster, as "process PID since TICKS"}, "" where none or more than one runs."""
+    found = {}
+    for name in HUBS:
+        pid = first_process(name)
+        some = processes.postmasters(processes.every(("postgres",)).get(processes.container(pid), [])) if pid else []
+        try:
+            (one,) = some
+            text = Path("/proc/%d/stat" % one.pid).read_text(encoding="utf-8", errors="replace")
+            found[name] = "process %d since %d" % (one.pid, processes.started(text))
+        except (ValueError, OSError):
+            found[name] = ""
+    return found
 
 
 def rows_of(name: str, writer: str, last: Optional[audit.Sample]) -> Optional[List[int]]:

@@ -31,6 +31,11 @@ def stat(text: str) -> Process:
     return Process(int(text[:begin]), int(fields[1]), text[begin + 1:end], fields[0])
 
 
+def started(text: str) -> int:
+    """When a process began, in the kernel's ticks since the machine's boot, out of /proc/PID/stat (pure)."""
+    return int(text[text.rindex(")") + 2:].split()[19])
+
+
 def container_id(text: str) -> str:
     """The id of the container in the text of /proc/PID/cgroup, "" when it is in none (pure)."""
     for part in text.replace("\n", "/").split("/"):

@@ -52,7 +52,9 @@ class Step:
     clog, unclog (what the guard and the cluster write to has no room), slow, quick (a crm_mon that takes 5 s longer),
     hold, release (maintenance mode), whole (wait until the pair is), given (wait until the hub's database is given up,
     and prove says so), retry (hub-ha retry), refer (the playbook sets the address of a host as the reference), deaf,
-    hear (that host does not answer this hub).  hub: active, passive or client.
+    hear (that host does not answer this hub), see ("NAME=value" each: what must be in force by then, see
+    pair.FACTS), oldparams (the database's parameters in the CIB as pairs made before have them).
+    hub: active, passive or client.
     """
 
     at: float
@@ -69,7 +71,8 @@ class Expect:
     back: seconds from the last mending step until writes go on for good.
     overlap: seconds in which both hubs took writes (frozen hubs left out); overlap_from: fault, or mend where
     two isolated hubs cannot know of each other.
-    lost: acknowledged writes of the outside writer that the hub which serves in the end does not have.
+    lost: acknowledged writes of the outside writer that the hub which serves in the end does not have. The session
+    that was open on the active hub may have lost as many, and what it wrote while both hubs took writes; of 0 it is 0.
     dead: seconds that a hub went on as primary while daemons of its cluster were missing or stopped.
     role: same, moves, any (who is active in the end).  moves: how often the active role moved, at most.
     ends: states of the pair that are right in the end.  deadline: seconds from the last step until it is reached.
@@ -78,6 +81,10 @@ class Expect:
     left: failed actions and fail-counts that the cluster may still list in the end.
     server: hubs (active, passive) whose PostgreSQL must be the same in the end, never started anew.
     idle: the guards must have done nothing, and be the same.
+    refused: playbooks that must be refused before they change anything; every other one must succeed.
+    restarts: hubs whose PostgreSQL may be another process in the end than it was before.
+    failed: attempts of the outside writer that may fail; with a number the open session must live on, too.
+    away: seconds for which the standby may give no answer as one, the longest.
     """
 
     gap: Optional[Limit] = FAILOVER
@@ -95,6 +102,10 @@ class Expect:
     left: Optional[int] = 0
     server: Tuple[str, ...] = ()
     idle: bool = False
+    refused: int = 0
+    restarts: Optional[int] = None
+    failed: Optional[int] = None
+    away: Optional[Limit] = None
 
 
 @dataclass(frozen=True)
@@ -309,15 +320,31 @@ def _by_hand() -> List[Row]:
     return rows
 
 
+def _play(at: float, *options: str) -> Step:
+    """A run of the upgrade's playbook that has no leave to restart anything."""
+    return Step(at, "play", "client", options + ("-e", "hub_ha_allow_restart=false"))
+
+
+def _see(at: float, *facts: str) -> Step:
+    return Step(at, "see", "active", facts)
+
+
 def _plays() -> List[Row]:
-    quiet = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, changed=0)
-    few = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)
+    # A change of settings: no server restarts, no write fails, no session ends, the standby streams as is wanted then.
+    few = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, restarts=0, failed=0,
+                 away=UNNOTICED)
+    moved = ("parameters=", "conf=master_ip,primary_conninfo_opt,repuser", "usename=hub_ha_repl", "sslmode=verify-ca")
     return [
         Row("play-hubs-in-other-order", (Step(0, "play", "client", ("before",)),
-                                         Step(1, "play", "client", ("other-order",))), quiet),
-        Row("play-sslmode", (Step(0, "play", "client", ("-e", "hub_ha_sslmode=verify-full", "-e",
-                                                        "hub_ha_allow_restart=false")),
-                             Step(1, "play", "client", ("-e", "hub_ha_allow_restart=false"))), few),
+                                         Step(1, "play", "client", ("other-order",))), replace(few, changed=0)),
+        Row("play-sslmode", (_play(0, "-e", "hub_ha_sslmode=verify-full"), _see(1, "sslmode=verify-full", "ssl=t"),
+                             _play(2), _see(3, "sslmode=verify-ca", "ssl=t")), few),
+        Row("play-user", (_play(0, "-e", "hub_ha_replication_user=lab_other"), _see(1, "usename=lab_other", "ssl=t"),
+                          _play(2), _see(3, "usename=hub_ha_repl", "ssl=t")), few),
+        # A pair made before has them in the CIB, where a change of them restarts the databases.
+        Row("play-old-parameters", (Step(0, "oldparams", "active"),
+                                    _see(1, "parameters=master_ip,primary_conninfo_opt,repuser", "conf="),
+                                    _play(2), _see(3, *moved)), few),
     ]
 
 

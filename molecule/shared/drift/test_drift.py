@@ -102,18 +102,27 @@ def drift(hub1, hub2):
         assert hub.file(COROSYNC).contains("^# Managed by Ansible")
 
 
-def other_order(path, names):
-    """The lab's inventory with its hubs the other way round, under these names: {hub: name}. Returns its path."""
+def other_order(path, names, nested):
+    """The lab's inventory with its hubs the other way round, under these names: {hub: name}. Returns its path.
+
+    nested: each hub in a group of its own, two levels below the group hubs, and the groups the other way round.
+    """
     data = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text(encoding="utf-8"))
-    hosts = data["hubs"]["hosts"]
-    data["hubs"]["hosts"] = dict((names.get(hub, hub), hosts[hub]) for hub in reversed(list(hosts)))
+    hosts = data["hubs"].pop("hosts")
+    found = dict((names.get(hub, hub), hosts[hub]) for hub in reversed(list(hosts)))
+    if nested:
+        data["hubs"]["children"] = {"sites": {"children": dict(
+            ("site_%s" % name, {"hosts": {name: found[name]}}) for name in found)}}
+        data = dict(reversed(list(data.items())))
+    else:
+        data["hubs"]["hosts"] = found
     path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     return path
 
 
-def test_the_other_order_and_other_names_in_the_inventory_change_nothing(hub1, hub2, tmp_path):
+def test_other_orders_names_and_groups_in_the_inventory_change_nothing(hub1, hub2, tmp_path):
     before = [running(hub) for hub in (hub1, hub2)], starts(hub1), hub1.file(COROSYNC).content_string
-    for names in ({}, {"hub1": "zebra", "hub2": "ape"}):
-        status, output = play(inventory=other_order(tmp_path / "hosts.yml", names))
+    for names, nested in (({}, False), ({"hub1": "zebra", "hub2": "ape"}, False), ({}, True)):
+        status, output = play(inventory=other_order(tmp_path / "hosts.yml", names, nested))
         assert (status, changed_tasks(output)) == (0, []), output[-3000:]
     assert ([running(hub) for hub in (hub1, hub2)], starts(hub1), hub1.file(COROSYNC).content_string) == before

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from lab import report
-from lab.faults import audit, processes, summary, table
+from lab.faults import audit, pair, processes, run, summary, table
 from lab.shell import LabError
 
 TOKEN = 3.0
@@ -108,6 +108,119 @@ def test_changes_of_a_playbook():
     row = replace(ROW, expect=table.Expect(changed=0))
     assert findings(row, changed=3) == ("the playbook changed 3 tasks, must change 0",)
     assert findings(row, changed=0) == ()
+
+
+FEW = table.BY_NAME["play-sslmode"].expect
+SERVERS = {"hub1": ("process 7 since 100", "process 7 since 100"), "hub2": ("process 8 since 90", "process 8 since 90")}
+DONE = audit.Played("-e a=b", "done")
+
+
+def change(expect=FEW, **changes):
+    """What is wrong with a row that changes settings, without a mending step, of which this was seen."""
+    found = dict({"mended": None, "servers": SERVERS, "plays": (DONE, DONE), "changed": 4}, **changes)
+    return findings(table.Row("row", (table.Step(0, "play", "client"),), expect), **found)
+
+
+def test_a_change_of_settings_that_nobody_notices_is_green():
+    assert change(facts=(audit.Fact("sslmode", "verify-full", "verify-full"),)) == ()
+
+
+def written(*failures):
+    """What the outside writer logged, with these failures."""
+    return {"acks": [(number, 100 + number / 20) for number in range(800)], "failures": list(failures)}
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"plays": (DONE, audit.Played("", "failed", "fatal: x")), "changed": -1},
+     "the playbook failed (without options): fatal: x"),
+    ({"plays": (audit.Played("-e a=b", "refused", "CIB_RESTARTS"), DONE), "changed": -1},
+     "the playbook was refused (-e a=b): CIB_RESTARTS"),
+    ({"facts": (audit.Fact("sslmode", "verify-full", "verify-ca"),)},
+     "sslmode in force: verify-ca, must be verify-full"),
+    ({"facts": (audit.Fact("usename", "lab_other", ""),)}, "usename in force: none, must be lab_other"),
+    ({"facts": (audit.Fact("parameters", "", "master_ip"),)}, "parameters in force: master_ip, must be none"),
+    ({"servers": dict(SERVERS, hub2=("process 8 since 90", "process 9 since 95"))},
+     "PostgreSQL was restarted: hub2 (process 8 since 90, now process 9 since 95)"),
+    ({"servers": dict(SERVERS, hub1=("process 7 since 100", "process 7 since 101"))}, "was restarted: hub1"),
+    ({"servers": dict(SERVERS, hub1=("process 7 since 100", ""))}, "hub1 (process 7 since 100, now none)"),
+    ({"servers": {}}, "whether PostgreSQL was restarted is not known"),
+    ({"writer": written((9, 111.0, "OperationalError: no server"))},
+     "1 attempts to write failed, must be at most 0 (OperationalError: no server)"),
+    ({"hub2": ((100, 115, "standby"), (115, 135, "refused"), (135, 140, "standby"))},
+     "the standby gave no answer for 20.1 s, must be at most 1.5 s"),
+    ({"hub2": ((100, 140, "refused"),)}, "the standby gave no answer at all"),
+    ({"hub2": ((100, 120, "standby"), (120, 140, "silent"))}, "the standby gave no answer for 20.1 s"),
+])
+def test_each_thing_that_a_change_of_settings_must_leave_alone_can_make_it_red(changes, said):
+    assert [text for text in change(**changes) if said in text], change(**changes)
+
+
+def test_a_session_that_ends_in_a_change_of_settings_is_red():
+    watched = audit.Watched({"hub1": samples((100, 140, "primary")), "hub2": samples((100, 140, "standby"))}, [],
+                            (112.0, "terminating connection"))
+    assert change(watched=watched) == ("the open session ended: terminating connection",)
+    assert change(replace(FEW, failed=None), watched=watched) == ()
+
+
+def test_what_failed_before_the_row_is_not_its_own():
+    assert change(writer=written((1, 109.0, "no server"))) == ()
+    assert change(replace(FEW, failed=None), writer=written((1, 111.0, "no server"))) == ()
+
+
+def test_a_playbook_that_fails_is_red_in_every_row():
+    for play in (audit.Played("", "failed"), audit.Played("", "refused")):
+        for row in (ROW, *table.ROWS):
+            assert "the playbook" in " ".join(findings(row, plays=(play,))), row.name
+            assert "the playbook" not in " ".join(
+                one for one in findings(row, plays=(DONE,)) if not one.startswith("the playbook changed")), row.name
+
+
+def test_a_row_may_expect_a_refusal():
+    expect = replace(FEW, refused=1)
+    no = audit.Played("-e a=b", "refused", "x")
+    assert change(expect, plays=(no, DONE)) == ()
+    assert change(expect, plays=(DONE, DONE)) == ("0 playbooks were refused, must be 1",)
+    assert change(expect, plays=(no, no)) == ("2 playbooks were refused, must be 1",)
+    assert [text for text in change(expect, plays=(no, audit.Played("", "failed", "y"))) if "failed" in text]
+
+
+def test_rows_with_a_playbook_are_judged_by_what_it_must_leave_alone():
+    rows = [row for row in table.ROWS if any(step.do == "play" for step in row.steps)]
+    assert len(rows) >= 4
+    for row in rows:
+        assert (row.expect.restarts, row.expect.failed, row.expect.lost) == (0, 0, 0), row.name
+        assert row.expect.away is not None and row.expect.ends == table.WHOLE, row.name
+
+
+def opened(lost, overlap=0.0, expect=table.Expect(), **changes):
+    """What is wrong with a row in which the hub that serves, hub2, lacks *lost* of 200 writes of the open session."""
+    acks = [(number, 110 + number / 10) for number in range(200)]
+    watched = audit.Watched({"hub1": samples((100, 116 + overlap, "primary"), (116 + overlap, 140, "refused")),
+                             "hub2": samples((100, 116, "standby"), (116, 140, "primary"))},
+                            [one for one in acks if one[1] < 116 + overlap])
+    rows = [number for number, _at in watched.open_acks]
+    found = dict({"watched": watched, "open_rows": {"hub2": rows[:len(rows) - lost]}, "proved": False,
+                  "end": audit.State("forked", "hub2")}, **changes)
+    return findings(replace(ROW, expect=expect), **found)
+
+
+def test_what_the_open_session_lost():
+    assert opened(10) == () and opened(0) == ()
+    assert opened(11) == ("11 acknowledged writes of the open session are not on hub2, must be at most 10",)
+    assert opened(25, overlap=2.0) == (), "what it wrote while both served is what that costs"
+    assert opened(40, overlap=2.0) == (
+        "40 acknowledged writes of the open session are not on hub2, must be at most 30",)
+    assert opened(1, expect=table.Expect(lost=0)) == (
+        "1 acknowledged writes of the open session are not on hub2, must be at most 0",)
+    assert opened(50, expect=table.Expect(lost=None)) == ()
+    for rows in ({"hub2": None}, {}):
+        assert opened(0, open_rows=rows) == ("the open session's rows on hub2 cannot be read",)
+
+
+def test_what_the_open_session_lost_is_shown():
+    result = replace(audit.audit(ROW, seen(), TOKEN), open_lost={"hub1": 37, "hub2": 12})
+    assert " 37 " in run.line(result) and " 12 " not in run.line(result)
+    assert len(run.HEAD) == len(run.line(result))
 
 
 def test_overlap_counts_from_the_mend_where_isolated_hubs_cannot_know():
@@ -334,8 +447,9 @@ def test_what_a_row_does_it_undoes():
     "stop-schedulerd-passive", "kill-postmaster-passive", "kill-backend-active", "stop-postmaster-active",
     "cable-clients-active-20", "cables-passive-20", "power-active", "power-both-active-first",
     "power-both-passive-first", "play-hubs-in-other-order",
-    "play-sslmode", "systemctl-stop-corosync-active", "kill-guard-active", "disk-full-active", "load-cpu",
-    "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync", "crash-three-passive"])
+    "play-sslmode", "play-user", "play-old-parameters",
+    "systemctl-stop-corosync-active", "kill-guard-active",
+    "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync", "crash-three-passive"])
 def test_rows_that_are_asked_for(name):
     assert name in table.BY_NAME
 
@@ -373,6 +487,8 @@ def test_limits_follow_the_token():
 def test_processes():
     one = processes.stat("42 (pacemaker-contr (x)) T 7 1 1 0 -1")
     assert (one.pid, one.parent, one.name, one.state) == (42, 7, "pacemaker-contr (x)", "T")
+    rest = " ".join(map(str, range(3, 22))) + " 4711 0 0"
+    assert processes.started("42 (a (b) c) " + rest.replace("3", "S", 1)) == 4711
     assert processes.container_id("9:name=systemd:/\n0::/hub-ha-lab-1/libpod-abc.scope/init.scope\n") == "abc"
     assert processes.container_id("0::/user.slice\n") == ""
     found = [processes.Process(10, 1, "postgres", "S"), processes.Process(11, 10, "postgres", "S")]
@@ -380,11 +496,31 @@ def test_processes():
 
 
 def test_changed_tasks_of_a_play():
-    from lab.faults import pair
     recap = "PLAY RECAP\nhub1 : ok=7   changed=2   unreachable=0    failed=0\nhub2 : ok=5   changed=1   failed=0\n"
     assert pair.changed(recap) == 3
     assert pair.changed(recap.replace("failed=0", "failed=1")) == -1
     assert pair.changed("nothing") == -1
+
+
+def test_what_became_of_a_play():
+    recap = "PLAY RECAP\nhub1 : ok=7   changed=0   unreachable=0    failed=1\n"
+    assert pair.refused(recap) and not pair.refused(recap.replace("changed=0", "changed=2"))
+    assert not pair.refused("ERROR! the playbook could not be found")
+    assert pair.why_failed("TASK [x]\nfatal: [hub1]: FAILED! => no\nmore") == "fatal: [hub1]: FAILED! => no"
+    assert pair.why_failed("ERROR! not found\n") == "ERROR! not found" and pair.why_failed("nothing\n") == "nothing "
+
+
+def test_the_receivers_connection():
+    text = "user=hub_ha_repl passfile=/x channel_binding=prefer dbname=replication host=192.168.0.10 sslmode=verify-ca"
+    assert pair.receiver(text, "sslmode") == "verify-ca" and pair.receiver(text, "user") == "hub_ha_repl"
+    assert pair.receiver("requiressl=1 xsslmode=no", "sslmode") == "" and pair.receiver("", "user") == ""
+
+
+def test_facts_that_rows_ask_for_are_known():
+    for row in table.ROWS:
+        for step in row.steps:
+            for fact in step.what if step.do == "see" else ():
+                assert fact.split("=", 1)[0] in pair.FACTS, (row.name, fact)
 
 
 def test_a_row_without_a_write_is_no_gap_of_zero():
