@@ -449,7 +449,8 @@ def test_what_a_row_does_it_undoes():
     "power-both-passive-first", "play-hubs-in-other-order",
     "play-sslmode", "play-user", "play-old-parameters",
     "systemctl-stop-corosync-active", "kill-guard-active",
-    "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync", "crash-three-passive"])
+    "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync",
+    "crash-three-passive"])
 def test_rows_that_are_asked_for(name):
     assert name in table.BY_NAME
 
