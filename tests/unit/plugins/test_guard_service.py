@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
@@ -205,6 +206,37 @@ def test_presence_of_the_other_hub():
     assert mine.peer_absent_since is None and mine.peer_guard is True
     mine.changed([(1, 1)], [(2, 1, cpg.NODEDOWN)], [])
     assert mine.peer_guard is False
+
+
+def test_a_group_that_nobody_is_in_tells_of_nobody():
+    """A hub that is called absent is one beside which this one goes on without its cluster."""
+    mine = channel("hub1", PRIMARY)
+    mine.presence([])
+    assert mine.peer_absent_since is None and not mine.peer_here
+    mine.presence([(1, 10)])
+    mine.presence([])
+    assert mine.peer_absent_since == 100.0, "its own pacemaker was there, and may have died since"
+
+
+def test_pacemakers_groups_are_asked_by_the_names_that_corosync_knows():
+    """pacemaker's name has its last byte with it: length = 1 + strlen (pcmk_cpg_connect)."""
+    asked = []
+
+    class Library:
+        @staticmethod
+        def cpg_membership_get(dummy_handle, group, found, count):
+            name = ctypes.cast(group, ctypes.POINTER(cpg.Name)).contents
+            asked.append((name.length, ctypes.string_at(ctypes.addressof(name) + cpg.Name.value.offset, name.length)))
+            list_of = ctypes.cast(found, ctypes.POINTER(cpg.Address))
+            list_of[0].nodeid, list_of[0].pid = len(asked), 7
+            ctypes.cast(count, ctypes.POINTER(ctypes.c_int))[0] = 1
+            return cpg.OK if len(asked) < 4 else cpg.TRY_AGAIN
+
+    group = object.__new__(cpg.Group)
+    group.lib, group.handle = Library, ctypes.c_uint64()
+    assert group.members(guard_service.PACEMAKER_GROUPS) == [(1, 7), (2, 7), (3, 7)]
+    assert asked == [(5, b"crmd\0"), (6, b"attrd\0"), (4, b"cib\0")]
+    assert group.members(guard_service.PACEMAKER_GROUPS) is None, "one that does not say leaves it open"
 
 
 def test_the_other_hubs_link_by_its_messages():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import select
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 OK, TRY_AGAIN = 1, 6
 DISPATCH_ALL = 1
@@ -130,11 +130,15 @@ class Group:
         self.check(code, "cpg_mcast_joined")
         return True
 
-    def members(self, group: str) -> Optional[Members]:
-        """Who is in another group; None when corosync does not say now."""
-        found, count = (Address * 128)(), ctypes.c_int()
-        code = self.lib.cpg_membership_get(self.handle, ctypes.byref(name_of(group)), found, ctypes.byref(count))
-        return [(found[i].nodeid, found[i].pid) for i in range(count.value)] if code == OK else None
+    def members(self, groups: Sequence[str]) -> Optional[Members]:
+        """Who is in one of some other groups; None when corosync does not say now."""
+        result: Members = []
+        for group in groups:
+            found, count = (Address * 128)(), ctypes.c_int()
+            if self.lib.cpg_membership_get(self.handle, ctypes.byref(name_of(group)), found, ctypes.byref(count)) != OK:
+                return None
+            result += [(found[i].nodeid, found[i].pid) for i in range(count.value)]
+        return result
 
     def close(self, leave: bool = False) -> None:
         """The end. leave: say so; else the others see a process that has died. What corosync answers is no matter."""

@@ -27,7 +27,9 @@ from .split import Split
 PERIOD = 0.2      # seconds between two looks
 HEARTBEAT = 0.5   # seconds between two messages to the own group
 GROUP = "hub_ha"
-PACEMAKER_GROUP = "pacemakerd"  # which every pacemaker joins, so it tells which nodes are there without their guards
+# The groups of pacemaker's daemons tell which nodes are there without their guards. Pacemaker counts the byte that ends the
+# name (pcmk_cpg_connect); without it corosync knows no such group and calls everybody absent.
+PACEMAKER_GROUPS = ("crmd\0", "attrd\0", "cib\0")
 STATE = "/run/cfengine-hub-ha/guard.json"
 STOPPED = "/run/cfengine-hub-ha/stopped"  # the guard has stopped PostgreSQL, and it has not been started since
 PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other hub to take over
@@ -121,7 +123,7 @@ class Channel:
         self.nodeid = 0
         self.ending = False
         self.ended = threading.Event()
-        self.seen = False  # whether the membership has ever been looked at
+        self.seen = False  # whether the membership has ever been looked at, and this hub's own pacemaker was in it
 
     def run(self) -> None:
         """Until the guard ends."""
@@ -163,7 +165,7 @@ class Channel:
                     sent, told = now, state
             if now - asked >= 1.0:
                 asked = now
-                self.presence(group.members(PACEMAKER_GROUP))
+                self.presence(group.members(PACEMAKER_GROUPS))
             group.wait(0.05 if self.asking and self.claim is None else HEARTBEAT / 2)
 
     def own_claim(self) -> Optional[Dict[str, Any]]:
@@ -214,13 +216,16 @@ class Channel:
         return self.connected and self.seen and self.peer_absent_since is None
 
     def presence(self, members: Optional[cpg.Members]) -> None:
-        """Whether the other hub is there, by its pacemaker or its guard."""
+        """Whether the other hub is there, by its pacemaker or its guard. members: of pacemaker's groups.
+
+        Groups in which this hub's own pacemaker has never been are none that tell of the other one.
+        """
         if members is None:
             return
-        self.seen = True
+        self.seen = self.seen or any(nodeid == self.nodeid for nodeid, dummy in members)
         if self.peer_guard or any(nodeid != self.nodeid for nodeid, dummy in members):
             self.peer_absent_since = None
-        elif self.peer_absent_since is None:
+        elif self.seen and self.peer_absent_since is None:
             self.peer_absent_since = self.clock()
 
     def delivered(self, nodeid: int, data: bytes) -> None:
