@@ -12,12 +12,12 @@ import socket
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from ..core import say
 from ..pair import model
 from ..pg.evidence import Winner
-from . import announce
+from . import announce, belief
 from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
@@ -512,6 +512,33 @@ class Service:
             self.guardless = 0.0
             self.attributes.forget(self.pair.peer, tell.GUARD)
 
+    def not_here(self) -> FrozenSet[str]:
+        """Ids of the pair's resources that an active hub has and this one has not: its database, else its addresses."""
+        if self.server.postmaster() is None:
+            return frozenset([belief.DATABASE])
+        here = host.shared_here(self.pair) if self.channel.role == decide.PRIMARY else None
+        if here is None:
+            return frozenset()
+        return frozenset(item.id for item in self.pair.addresses if item.ip not in [found[0] for found in here])
+
+    def watch_belief(self) -> None:
+        """A thread: what pacemaker takes for running here and is not, it has to look at again."""
+        missing = belief.Missing()
+        while True:
+            now = time.monotonic()
+            due = missing.due(now, self.not_here())
+            if due and self.guard.phase == "watch" and self.guard.armed:
+                done = host.run(belief.SHOW, 10.0)
+                for name in sorted(due & belief.believed(done.stdout if done is not None else None, self.pair.node)):
+                    log("pacemaker takes %s for running here, and it has not been here for %d s: it is told to look"
+                        % (name, now - missing.since[name]), 4)
+                    done = host.run(belief.command(name, self.pair.node), 30.0)
+                    if done is None or done.returncode != 0:
+                        log("crm_resource --refresh of %s: %s" % (
+                            name, "no answer in 30 s" if done is None else done.stderr.strip()), 3)
+                missing.asked(now, due)
+            time.sleep(3.0)
+
     def write(self, seen: decide.Observation) -> None:
         """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
         key = (self.guard.phase, self.guard.armed, tuple(seen.daemons.items()), seen.postgres, self.channel.connected,
@@ -545,7 +572,8 @@ class Service:
         threading.stack_size(CHANNEL_STACK)
         threads = [worker(self.channel.run)]
         threading.stack_size(STACK)
-        threads += [worker(item) for item in (self.watch_server, self.tell, self.watch_link, self.watch_fork)]
+        threads += [worker(item) for item in (self.watch_server, self.tell, self.watch_link, self.watch_fork,
+                                                  self.watch_belief)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)
