@@ -302,8 +302,16 @@ def _long() -> List[Row]:
     """Stories of more than one fault."""
     kills = tuple(Step(25.0 * turn, "postmaster", "passive", ("KILL",)) for turn in range(3))
     rows = [
+        Row("maintenance-kill-corosync-active",
+            (Step(0, "hold", "passive"), Step(3, "kill", "active", ("corosync",)),
+             Step(20, "start", "active", ("pacemaker",)), Step(45, "release", "passive")),
+            replace(HEALTHY, dead=None)),
         Row("crash-three-passive", kills + (Step(60, "given", "passive"), Step(65, "retry", "passive")),
             replace(UNTOUCHED, server=("active",), left=None))]
+    # The hub that was stopped and has followed since is the one to take over.
+    rows.append(Row("rejoin-then-power", (
+        Step(0, "kill", "active", ("corosync",)), Step(6, "whole", "active"), Step(10, "off", "passive"),
+        Step(25, "on", "passive")), Expect(overlap=0.5, role="same", moves=2, left=None)))
     return rows
 
 

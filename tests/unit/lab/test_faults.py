@@ -450,7 +450,7 @@ def test_what_a_row_does_it_undoes():
     "play-sslmode", "play-user", "play-old-parameters",
     "systemctl-stop-corosync-active", "kill-guard-active",
     "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync",
-    "crash-three-passive"])
+    "crash-three-passive", "maintenance-kill-corosync-active", "rejoin-then-power"])
 def test_rows_that_are_asked_for(name):
     assert name in table.BY_NAME
 
