@@ -333,6 +333,11 @@ def _play(at: float, *options: str) -> Step:
     return Step(at, "play", "client", options + ("-e", "hub_ha_allow_restart=false"))
 
 
+def _addresses(*last: int) -> Tuple[str, ...]:
+    """Options with these shared addresses."""
+    return "-e", '{"hub_ha_virtual_ip": [%s]}' % ", ".join('"192.168.100.%d"' % one for one in last)
+
+
 def _see(at: float, *facts: str) -> Step:
     return Step(at, "see", "active", facts)
 
@@ -341,6 +346,7 @@ def _plays() -> List[Row]:
     # A change of settings: no server restarts, no write fails, no session ends, the standby streams as is wanted then.
     few = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, restarts=0, failed=0,
                  away=UNNOTICED)
+    one = "addresses=192.168.100.100"
     moved = ("parameters=", "conf=master_ip,primary_conninfo_opt,repuser", "usename=hub_ha_repl", "sslmode=verify-ca")
     return [
         Row("play-hubs-in-other-order", (Step(0, "play", "client", ("before",)),
@@ -349,6 +355,9 @@ def _plays() -> List[Row]:
                              _play(2), _see(3, "sslmode=verify-ca", "ssl=t")), few),
         Row("play-user", (_play(0, "-e", "hub_ha_replication_user=lab_other"), _see(1, "usename=lab_other", "ssl=t"),
                           _play(2), _see(3, "usename=hub_ha_repl", "ssl=t")), few),
+        # an additional one, and back; the writer's is the one that stays
+        Row("play-address", (_play(0, *_addresses(100, 101)), _see(1, one + ",192.168.100.101"),
+                             _play(2), _see(3, one)), few),
         # A pair made before has them in the CIB, where a change of them restarts the databases.
         Row("play-old-parameters", (Step(0, "oldparams", "active"),
                                     _see(1, "parameters=master_ip,primary_conninfo_opt,repuser", "conf="),

@@ -186,7 +186,7 @@ def test_a_row_may_expect_a_refusal():
 
 def test_rows_with_a_playbook_are_judged_by_what_it_must_leave_alone():
     rows = [row for row in table.ROWS if any(step.do == "play" for step in row.steps)]
-    assert len(rows) >= 4
+    assert len(rows) >= 5
     for row in rows:
         assert (row.expect.restarts, row.expect.failed, row.expect.lost) == (0, 0, 0), row.name
         assert row.expect.away is not None and row.expect.ends == table.WHOLE, row.name
@@ -447,7 +447,7 @@ def test_what_a_row_does_it_undoes():
     "stop-schedulerd-passive", "kill-postmaster-passive", "kill-backend-active", "stop-postmaster-active",
     "cable-clients-active-20", "cables-passive-20", "power-active", "power-both-active-first",
     "power-both-passive-first", "play-hubs-in-other-order",
-    "play-sslmode", "play-user", "play-old-parameters",
+    "play-sslmode", "play-user", "play-address", "play-old-parameters",
     "systemctl-stop-corosync-active", "kill-guard-active",
     "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync",
     "crash-three-passive", "maintenance-kill-corosync-active", "rejoin-then-power"])
