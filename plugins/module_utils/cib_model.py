@@ -1249,8 +1249,9 @@ def _meta(root, defaults):
 def _locations(element):
     """A location constraint as plain data, one entry for each of its rules, and one when it has none.
 
-    Keys: id, resource (or pattern, a regular expression), node (None where no node is named), score (as it is written),
-    promoted_only, conditional (True when a rule decides by something else than the node's name, such as an attribute).
+    Keys: id, rule (id of the rule, None without one: crm_mon calls a ban by it), resource (or pattern, a regular
+    expression), node (None where no node is named), score (as it is written), promoted_only, conditional (True when a
+    rule decides by something else than the node's name, such as an attribute).
     """
     rules = list(element.iterfind("rule")) or [None]
     resources = [found.get("id") for found in element.iter("resource_ref")] or [element.get("rsc")]
@@ -1260,7 +1261,8 @@ def _locations(element):
         tests = [] if rule is None else list(rule.iter("expression"))
         role = home.get("role", element.get("role"))
         result += [{
-            "id": element.get("id"), "resource": resource, "pattern": element.get("rsc-pattern"),
+            "id": element.get("id"), "rule": None if rule is None else rule.get("id", rule.get("id-ref")),
+            "resource": resource, "pattern": element.get("rsc-pattern"),
             "node": _ban_node(element if rule is None else rule, element.get("node")),
             "score": home.get("score", home.get("score-attribute")),
             "promoted_only": _LEGACY.get(role, role) == "Promoted",

@@ -130,9 +130,17 @@ def find_active(infos, report):
                     "if pg_ctl still runs there, wait; else start it in place, as docs/operate.md says under "
                     "\"Maintenance mode\"; then run this again: it ends the maintenance")
     elif not primaries and "unreachable" not in states.values():
-        report.fail("all", "PostgreSQL runs as a primary on neither hub (%s)"
-                    % ", ".join("%s: %s" % (host, states[host]) for host in hosts),
-                    "start the hub that holds the primary's data first; after a crash of a pair see docs/operate.md")
+        neither = "PostgreSQL runs as a primary on neither hub (%s)" % ", ".join(
+            "%s: %s" % (host, states[host]) for host in hosts)
+        if any(infos[host]["cluster"]["maintenance"] for host in hosts):
+            report.fail("all", neither + ", and the cluster is in maintenance mode: nobody starts or promotes one",
+                        "crm_attribute --type crm_config --name maintenance-mode --delete; then wait until crm_mon -1 "
+                        "shows a promoted hub. When it shows one and nobody serves: docs/operate.md, \"Maintenance mode\"",
+                        "CLUSTER_MAINTENANCE")
+        else:
+            report.fail("all", neither, "start the hub that holds the primary's data first; of a pair: crm_mon -1rAf "
+                        "says why, and docs/operate.md, \"hub2 does not take over\" and \"After both were down\", what to do",
+                        "NO_PRIMARY")
     for rank in ("unreachable", "stopped", "standby", "foreign", "absent"):
         order += [host for host in promoted + hosts if states[host] == rank]
     return order[0], [host for host in hosts if host != order[0]][0]

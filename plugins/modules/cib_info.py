@@ -243,7 +243,9 @@ bans:
       description: Whether only the promoted role is meant.
       type: bool
 active_bans:
-  description: Location constraints that keep a resource from a node at this moment, as pacemaker evaluates them.
+  description:
+    - Location constraints that keep a resource from a node at this moment, as pacemaker evaluates them.
+    - As RV(bans), but pacemaker calls one with a rule by the id of the rule; RV(locations) has both.
   returned: always
   type: list
   elements: dict
@@ -252,12 +254,12 @@ active_bans:
 locations:
   description:
     - All location constraints; one with several rules is there for each of them.
-    - Beside the keys of RV(bans) each has pattern (a regular expression for resources, or null) and conditional (whether
-      a rule decides by something else than the node's name).
+    - Beside the keys of RV(bans) each has pattern (a regular expression for resources, or null), rule (id of the rule, or
+      null) and conditional (whether a rule decides by something else than the node's name).
   returned: always
   type: list
   elements: dict
-  sample: [{"id": "cli-ban-mscfpgsql-on-hub2", "resource": "mscfpgsql", "pattern": null, "node": "hub2",
+  sample: [{"id": "cli-ban-mscfpgsql-on-hub2", "rule": null, "resource": "mscfpgsql", "pattern": null, "node": "hub2",
             "score": "-INFINITY", "promoted_only": true, "conditional": false}]
 fencing_devices:
   description:

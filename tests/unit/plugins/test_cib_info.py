@@ -142,8 +142,8 @@ def located(xml):
 
 
 def test_location_constraints():
-    plain = {"id": "l", "resource": "a", "pattern": None, "node": "hub1", "score": "-INFINITY", "promoted_only": False,
-             "conditional": False}
+    plain = {"id": "l", "rule": None, "resource": "a", "pattern": None, "node": "hub1", "score": "-INFINITY",
+             "promoted_only": False, "conditional": False}
     assert located('<rsc_location id="l" rsc="a" node="hub1" score="-INFINITY"/>') == [plain]
     assert located('<rsc_location id="l" rsc-pattern="a.*" node="hub1" score="-INFINITY"/>') == [
         dict(plain, resource=None, pattern="a.*")]
@@ -154,7 +154,9 @@ def test_location_constraints():
         'attribute="pingd" operation="lt" value="1"/></rule><rule id="q" score-attribute="pingd"><expression id="f" '
         'attribute="#uname" operation="eq" value="hub2"/><date_expression id="d" operation="lt" end="2026-01-01"/>'
         '</rule></rsc_location>') == [
-            dict(plain, node=None, promoted_only=True, conditional=True), dict(plain, node="hub2", score="pingd")]
+            dict(plain, node=None, promoted_only=True, conditional=True, rule="r"),
+            dict(plain, node="hub2", score="pingd", rule="q")]
+    assert [item["rule"] for item in located('<rsc_location id="l" rsc="a"><rule id-ref="r"/></rsc_location>')] == ["r"]
     assert located('<rsc_colocation id="c" rsc="a" with-rsc="b" score="-INFINITY"/>') == []
 
 

@@ -21,6 +21,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model, wanted_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError, Completed, HubError, local_runner, which)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks
 from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")
@@ -657,6 +658,36 @@ def test_the_tools_say_that_no_cluster_runs(tmp_path):
     offline = cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
+
+
+# ---------------------------------------------------------------- what keeps a resource off a hub
+
+PAIR_PLAN = {"active": "hub1", "passive": "hub2", "nodes": {"hub1": "hub1", "hub2": "hub2"}, "slots": {},
+             "virtual_ips": [{"id": "cfvirtip", "ip": "192.168.100.100"}]}
+BY_RULE = ("<rsc_location id='%s' rsc='mscfpgsql'><rule id='%s-rule' score='-INFINITY'>"
+           "<expression id='%s-expression' attribute='%s' operation='defined'/></rule></rsc_location>")
+
+
+def test_a_ban_by_a_rule_and_what_ends_it(tmp_path):
+    """As pacemaker tells it (by the rule's id), and as somebody pastes what is to be done."""
+    path = str(tmp_path / "pair.xml")
+    shutil.copy(os.path.join(FIXTURES, "pair.xml"), path)
+    for name, attribute in (("cfpgsql-not-given-up", "hub_ha-gave_up"), ("cfpgsql-not-forked", "hub_ha-forked"),
+                            ("operators", "broken")):
+        sh(path, "cibadmin", "--create", "--scope", "constraints", "--xml-text",
+           BY_RULE % (name, name, name, attribute))
+        sh(path, "crm_attribute", "--node", "hub2", "--name", attribute, "--update", "1")
+
+    def bans():
+        found = cib_loader.observe(local_runner, path)
+        assert {"cfpgsql-not-given-up-rule", "cfpgsql-not-forked-rule"} <= set(
+            item["id"] for item in found["active_bans"]), "pacemaker has other names for them"
+        return [item for item in checks.ban_problems(found, PAIR_PLAN)
+                if " cli-ban-cfengine-on-hub2 " not in item.problem]
+    told = bans()
+    assert [(item.host, item.problem.split()[1]) for item in told] == [("hub2", "operators")]
+    sh(path, "sh", "-c", told[0].remedy)
+    assert bans() == [] and not any(element.get("id") == "operators" for element in load(path).iter())
 
 
 # ---------------------------------------------------------------- what a change interrupts

@@ -304,10 +304,26 @@ def test_status_believes_what_is_fresh(tmp_path):
     path.write_text(json.dumps(told), encoding="utf-8")
     fresh, old = status.read(str(path), lambda: 101.0), status.read(str(path), lambda: 200.0)
     assert fresh["running"] is True and old["running"] is False
-    assert "guard GONE" in status.text(fresh) and "all running" in status.text(fresh)
+    assert "its guard is GONE" in status.text(fresh) and "all running" in status.text(fresh)
     assert "systemctl status" in status.text(old)
     path.write_text(json.dumps(dict(told, pid=2 ** 30)), encoding="utf-8")
     assert status.read(str(path), lambda: 101.0)["running"] is False
+
+
+@pytest.mark.parametrize("peer, connected, words", [
+    ({"guard": True, "absent": None}, True, "hub2, guard there"),
+    ({"guard": False, "absent": 20.7}, True, "hub2 is not in the cluster (since 20 s)"),
+    ({"guard": None, "absent": 3.0}, True, "hub2 is not in the cluster (since 3 s)"),
+    ({"guard": False, "absent": None}, True,
+     "hub2 is in the cluster, its guard is GONE: on hub2: systemctl start cfengine-hub-ha-guard"),
+    ({"guard": None, "absent": None}, True, "hub2, guard not known"), ({"guard": None}, True, "hub2, guard not known"),
+    ({"guard": None, "absent": None}, False, "not known how hub2 is: this guard is not connected to corosync"),
+    ({"guard": False, "absent": 9.0}, False, "not known how hub2 is: this guard is not connected to corosync")])
+def test_status_tells_a_hub_that_is_away_from_one_without_a_guard(peer, connected, words):
+    told = {"running": True, "version": "1", "phase": "watch", "armed": True, "reason": "", "daemons": {},
+            "corosync": {"silent": 0.1 if connected else None}, "postgres": "primary", "peer": dict(peer, node="hub2"),
+            "done": []}
+    assert status.text(told).splitlines()[-1] == "other hub    " + words
 
 
 def test_ready_and_alive_are_told_to_systemd(tmp_path, monkeypatch):

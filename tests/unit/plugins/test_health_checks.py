@@ -228,7 +228,7 @@ ONE_OF_THE_CLUSTER = [
     (status(1, "HS:alone"), "REPL_STOPPED", "hub2", "hub2 does not stream (cfpgsql-status HS:alone)",
      "crm_resource --why --resource cfpgsql --node hub2"),
     (status(1, "DISCONNECT"), "REPL_STOPPED", "hub2", "hub2 does not stream (cfpgsql-status DISCONNECT)", "tail"),
-    (status(1, None), "REPL_STOPPED", "hub2", "hub2 does not stream (cfpgsql-status None)", "tail"),
+    (status(1, None), "REPL_STOPPED", "hub2", "hub2 does not stream (no cfpgsql-status)", "tail"),
     (instance_gone("hub2"), "REPL_STOPPED", "hub2",
      "hub2 does not stream (cfpgsql-status HS:async, and cfpgsql does not "
      "run there)", "crm_resource --why --resource cfpgsql --node hub2"),
@@ -253,8 +253,10 @@ ONE_OF_THE_CLUSTER = [
      "may not run there (fail-count INFINITY, migration-threshold INFINITY)", CLEANUP),
     (blocked, "RESOURCE_FAILED", "all", "cfpgsql is blocked: pacemaker does nothing with it any more",
      "crm_resource --why --resource cfpgsql"),
-    (cut, "LINK_DOWN", "hub2", "link 1 to hub2 is down", "corosync-cfgtool -n"),
-    (lambda cluster: cluster["links"][0].update(peers={}), "LINK_DOWN", "all", "link 0 reaches no other hub",
+    (cut, "LINK_DOWN", "hub1", "link 1 between hub1 (where this is seen) and hub2 is down", "of either hub"),
+    (lambda cluster: (cut(cluster), cluster["links"][1]["peers"]["hub2"].update(address="192.168.0.11")), "LINK_DOWN",
+     "hub1", "link 1 between hub1 (where this is seen) and hub2 is down (192.168.0.10 to 192.168.0.11)", "both hubs: "),
+    (lambda cluster: cluster["links"][0].update(peers={}), "LINK_DOWN", "hub1", "link 0 of hub1 reaches no other hub",
      "corosync-cfgtool -n"),
     (lambda cluster: cluster.update(links=[]), "LINK_DOWN", "all", "corosync does not say how its links are",
      "corosync-cfgtool -s"),
@@ -451,6 +453,17 @@ def test_our_own_constraints_are_no_bans():
             assert of_cluster(device, change) == []
 
 
+def test_a_ban_by_a_rule_is_the_constraint_around_the_rule():
+    """What pacemaker calls it nobody can delete; the others' rules may be called anything, our constraints' too."""
+    rule = location("site", where=None, conditional=True, rule="cfpgsql-not-forked-rule")
+    assert of_cluster(rule, active_ban("cfpgsql-not-forked-rule")) == [(
+        "BAN_LEFT", "hub2", "constraint site keeps mscfpgsql off hub2 (score -1000000)",
+        "cibadmin --delete --xml-text '<rsc_location id=\"site\"/>'")]
+    own = location("cfpgsql-not-forked", where=None, conditional=True, rule="anything")
+    assert of_cluster(own, active_ban("anything")) == []
+    assert of_cluster(active_ban("cfpgsql-not-given-up-rule")) == [], "gone since pacemaker was asked"
+
+
 def test_a_ban_is_told_once_however_often_it_is_seen():
     ban = {"id": "cli-ban-mscfpgsql-on-hub2", "resource": "mscfpgsql", "node": "hub2", "score": "-INFINITY",
            "promoted_only": False}
@@ -491,8 +504,40 @@ def test_hub_that_is_in_no_cluster():
     def gone(cluster):
         del cluster["nodes"][1]
     assert [item[:3] for item in of_cluster(gone)] == [
-        ("HUB_DOWN", "hub2", "hub2 is not in the cluster"),
-        ("REPL_STOPPED", "hub2", "hub2 does not stream (cfpgsql-status None)")]
+        ("HUB_DOWN", "hub2", "hub2 is not in the cluster")]
+
+
+def links_cut(cluster):
+    for link in cluster["links"]:
+        link["peers"]["hub2"]["connected"] = False
+
+
+@pytest.mark.parametrize("change, code", [
+    (node(1, online=False), "HUB_DOWN"), (node(1, unclean=True), "HUB_DOWN"), (node(1, standby=True), "HUB_STANDBY"),
+    (forked, "FORKED"), (attribute(1, "hub_ha-gave_up", "3"), "RESOURCE_GIVEN_UP"),
+    (location("avoid", "cfpgsql"), "BAN_LEFT"), (location("cli-ban-mscfpgsql-on-hub2"), "BAN_LEFT")])
+def test_what_follows_from_another_problem_is_left_out(change, code):
+    """Nothing streams to a database that is kept from running; only a hub that is away explains its links."""
+    found = of_cluster(change, status(1, None), instance_gone("hub2"), links_cut)
+    assert [item[0] for item in found] == [code] + (["LINK_DOWN"] * 2 if code != "HUB_DOWN" else [])
+
+
+@pytest.mark.parametrize("change", [
+    location("cli-ban-mscfpgsql-on-hub2", promoted_only=True), location("avoid", "cfvirtip"),
+    location("cli-ban-mscfpgsql-on-hub1", where="hub1"), given_up])
+def test_what_has_another_cause_is_told(change):
+    """A database that may run there and not be promoted does stream, and so does one beside an address that may not."""
+    assert "REPL_STOPPED" in [item[0] for item in of_cluster(change, status(1, None))]
+
+
+def test_a_link_is_named_from_the_end_that_sees_it():
+    """Found by the active hub, which asks corosync."""
+    def other(cluster):
+        cluster["links"] = [{"id": 0, "address": "10.0.0.2",
+                             "peers": {"hub1": {"connected": False, "address": "10.0.0.1"}}}]
+    assert of_cluster(other, active="hub2") == [(
+        "LINK_DOWN", "hub2", "link 0 between hub2 (where this is seen) and hub1 is down (10.0.0.2 to 10.0.0.1)",
+        "on both hubs: corosync-cfgtool -n; mend cable, interface or firewall of that network, of either hub")]
 
 
 def test_two_active_hubs():
@@ -522,7 +567,9 @@ def test_no_active_hub():
 def test_all_problems_at_once():
     found = of_cluster(lambda cluster: cluster.update(quorate=False), node(1, online=False), status(1, None), cut,
                        failed)
-    assert [item[0] for item in found] == ["NO_QUORUM", "HUB_DOWN", "REPL_STOPPED", "RESOURCE_FAILED", "LINK_DOWN"]
+    assert [item[0] for item in found] == ["NO_QUORUM", "HUB_DOWN", "RESOURCE_FAILED"]
+    found = of_cluster(lambda cluster: cluster.update(quorate=False), status(1, None), cut, failed)
+    assert [item[0] for item in found] == ["NO_QUORUM", "REPL_STOPPED", "RESOURCE_FAILED", "LINK_DOWN"]
 
 
 def test_a_hub_that_has_another_name_in_the_inventory():
@@ -533,15 +580,14 @@ def test_a_hub_that_has_another_name_in_the_inventory():
     for change in (node(1, standby=True), failed, cut, location("cli-ban-mscfpgsql-on-hub2")):
         change(cluster)
     found = checks.cluster_problems(cluster, made)
-    assert set(item.host for item in found) == {"two"}
+    assert [item.host for item in found] == ["two", "two", "two", "one"], "a link is seen from the active hub"
     assert [item.remedy for item in found if item.code == "HUB_STANDBY"] == ["crm_standby --node hub2 --delete"]
 
 
 def test_nothing_known_is_not_healthy():
     """A cluster that runs and says nothing more."""
     codes = [item[0] for item in of_cluster(lambda cluster: [cluster.clear(), cluster.update(running=True)])]
-    assert codes == ["NO_QUORUM", "HUB_DOWN", "HUB_DOWN", "FENCING_WITHOUT_DEVICE", "NO_PRIMARY", "REPL_STOPPED",
-                     "REPL_STOPPED", "LINK_DOWN"]
+    assert codes == ["NO_QUORUM", "HUB_DOWN", "HUB_DOWN", "FENCING_WITHOUT_DEVICE", "NO_PRIMARY", "LINK_DOWN"]
     assert [item[0] for item in of_cluster(lambda cluster: cluster.clear())] == ["CLUSTER_DOWN"]
 
 

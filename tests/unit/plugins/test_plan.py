@@ -476,6 +476,11 @@ CASES = [
          "start the hub that holds the primary's data first",
          hub1(lambda info: (info.update(maintenance_marker=True), info["postgres"].update(
              state="stopped", server=None, pid=None), info["cluster"].update(promoted="hub1", maintenance=False)))),
+    case("nobody serves in maintenance mode", "all",
+         "neither hub (hub1: stopped, hub2: absent), and the cluster is in maintenance mode",
+         "crm_attribute --type crm_config --name maintenance-mode --delete",
+         hub1(lambda info: (info["postgres"].update(state="stopped", server=None, pid=None),
+                            info["cluster"].update(maintenance=True)))),
     case("pg_hba.conf broken", "hub1", "pg_hba.conf line 7: invalid authentication method", "correct that line",
          server(hba_errors=[{"line": 7, "error": "invalid authentication method \"x\""}])),
     case("tablespace", "hub1", "a tablespace lies outside the data directory: /srv/fast", "pg_default",
@@ -1103,6 +1108,21 @@ def test_the_trial_of_a_server_that_tells_no_size():
     results = with_pending(PENDING)
     results["hub1"]["hub"]["postgres"]["server"]["shared_memory"] = None  # PostgreSQL 13 and 14
     assert make(results)["trial"]["held_mb"] == 0
+
+
+@pytest.mark.parametrize("maintenance, code, heading", [
+    (True, "CLUSTER_MAINTENANCE", "Maintenance mode"), (False, "NO_PRIMARY", "After both were down")])
+def test_nobody_serves(maintenance, code, heading):
+    """What is said first has a code, a command or a heading of docs/operate.md; maintenance mode is named."""
+    results = pair.running_pair()
+    results["hub1"]["hub"]["postgres"].update(state="standby")
+    results["hub2"]["hub"]["postgres"].update(state="stopped", server=None, pid=None)
+    for result in results.values():
+        result["hub"]["cluster"]["maintenance"] = maintenance
+    failures = plan.make_plan(results, pair.settings())["failures"]
+    failure = [item for item in failures if "neither hub" in item["problem"]][0]
+    assert (failure["host"], failure["code"]) == ("all", code) and '"%s"' % heading in failure["remedy"]
+    assert ("maintenance mode" in failure["problem"]) == maintenance
 
 
 @pytest.mark.parametrize("trial, code, words", [

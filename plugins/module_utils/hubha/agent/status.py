@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Mapping
 
 from ..core import say
 from .guard_service import STATE
@@ -31,7 +31,6 @@ def text(found: Dict[str, Any]) -> str:
     """For people."""
     if not found["running"]:
         return "The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"
-    peer = found["peer"]
     lines = [
         "guard        %s, %s" % (found["version"], {
             "watch": "watching" if found["armed"] else "waiting for pacemaker",
@@ -40,10 +39,26 @@ def text(found: Dict[str, Any]) -> str:
                              or "all running"),
         "corosync     %s" % ("delivers" if found["corosync"]["silent"] is not None else "not connected"),
         "PostgreSQL   %s" % found["postgres"],
-        "other hub    %s, guard %s" % (peer["node"], {True: "there", False: "GONE", None: "not known"}[peer["guard"]])]
+        "other hub    %s" % other_hub(found["peer"], found["corosync"]["silent"] is not None)]
     for item in found["done"]:
         lines.append("%s  %s" % (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"])), item["text"]))
     return "\n".join(lines)
+
+
+def other_hub(peer: Mapping[str, Any], connected: bool) -> str:
+    """What this hub's guard knows of the other hub: whether it is in the cluster, and then whether its guard runs.
+
+    peer: {"node", "guard": True, False or None (not known), "absent": seconds since it left the cluster, None while it
+    is there or that is not known}. connected: whether corosync delivers to this guard, which knows nothing else of it.
+    """
+    node, absent = peer["node"], peer.get("absent")
+    if not connected:
+        return "not known how %s is: this guard is not connected to corosync" % node
+    if absent is not None:
+        return "%s is not in the cluster (since %d s)" % (node, absent)
+    if peer["guard"] is False:
+        return "%s is in the cluster, its guard is GONE: on %s: systemctl start cfengine-hub-ha-guard" % (node, node)
+    return "%s, guard %s" % (node, "there" if peer["guard"] else "not known")
 
 
 def main(argv: List[str], dummy_version: str) -> int:

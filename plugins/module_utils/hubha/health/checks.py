@@ -33,7 +33,12 @@ STREAMING = ("HS:async", "HS:sync")
 FENCING = ("fencing-enabled", "stonith-enabled")  # the option's name since pacemaker 3.0.2, and before
 
 #: Location constraints of ours: no device on the hub that it switches off; what the guard's attributes decide.
-OWN_LOCATION = re.compile(r"-not-on-target$|^cfpgsql-(not-forked|not-given-up|with-clients)$")
+#: -rule: of one that was gone when the CIB was read, just after pacemaker had named its rule.
+OWN_LOCATION = re.compile(r"-not-on-target$|^cfpgsql-(not-forked|not-given-up|with-clients)(-rule)?$")
+
+#: Where one of these is said of a hub its database does not run, and that needs no words of its own.
+STOPS_DATABASE = ("RESOURCE_GIVEN_UP", "FORKED", "HUB_STANDBY")
+KEEPS_DATABASE_OFF = re.compile(r" keeps (ms)?cfpgsql off ")
 
 #: What may pass without anybody doing something, so that it is worth waiting for. All else stays until it is put right.
 PASSING = frozenset((
@@ -53,6 +58,19 @@ def text(problems: Iterable[Mapping[str, str]]) -> str:
     return "\n".join(str(Problem(item["code"], item["host"], item["problem"], item["remedy"])) for item in problems)
 
 
+def causes(problems: Iterable[Problem]) -> List[Problem]:
+    """The problems without those that only follow from another one among them.
+
+    A hub that is away has no links and no standby; nothing streams to a database that is kept from running.
+    """
+    found = list(problems)
+    away = set(item.host for item in found if item.code == "HUB_DOWN")
+    resting = away | set(item.host for item in found if item.code in STOPS_DATABASE
+                         or item.code == "BAN_LEFT" and KEEPS_DATABASE_OFF.search(item.problem))
+    return [item for item in found if not (item.code == "REPL_STOPPED" and item.host in resting
+                                           or item.code == "LINK_DOWN" and item.host != "all" and away)]
+
+
 # --- the cluster ----------------------------------------------------------------------------------------------------
 
 def cluster_problems(cluster: Facts, plan: Plan) -> List[Problem]:
@@ -61,9 +79,9 @@ def cluster_problems(cluster: Facts, plan: Plan) -> List[Problem]:
         reason = cluster.get("reason") or "no answer"
         return [Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run: %s" % reason,
                         "systemctl start corosync pacemaker; journalctl -u corosync -u pacemaker")]
-    return (member_problems(cluster, plan) + option_problems(cluster) + fencing_problems(cluster, plan)
-            + restraint_problems(cluster, plan) + role_problems(cluster, plan) + failure_problems(cluster, plan)
-            + link_problems(cluster, plan))
+    return causes(member_problems(cluster, plan) + option_problems(cluster) + fencing_problems(cluster, plan)
+                  + restraint_problems(cluster, plan) + role_problems(cluster, plan) + failure_problems(cluster, plan)
+                  + link_problems(cluster, plan))
 
 
 def member_problems(cluster: Facts, plan: Plan) -> List[Problem]:
@@ -289,13 +307,19 @@ def ban_problems(cluster: Facts, plan: Plan) -> List[Problem]:
     """No constraint that is not ours keeps the pair's resources off a hub, or ties them to one.
 
     What crm_resource --ban and --move leave behind is one, with a time limit too. A rule that decides by something else
-    than the node's name, such as an attribute that an agent sets, counts while pacemaker says that it bans.
+    than the node's name, such as an attribute that an agent sets, counts while pacemaker says that it bans. pacemaker
+    calls it by the rule's id then (pcmk__unpack_location()), but only the constraint around the rule can be deleted.
     """
     names = own_resources(plan)
+    around: Dict[str, str] = {}
+    for item in cluster.get("locations") or []:
+        if item.get("rule"):
+            around.setdefault(item["rule"], item["id"])
     hosts = dict((node, host) for host, node in plan["nodes"].items())
     found: Dict[str, Problem] = {}
     sources = [dict(item) for item in (cluster.get("locations") or []) + (cluster.get("bans") or [])]
-    sources += [dict(item, conditional=False) for item in cluster.get("active_bans") or []]
+    sources += [dict(item, conditional=False, id=around.get(item.get("id"), item.get("id")))
+                for item in cluster.get("active_bans") or []]
     for item in sources:
         name, size = item.get("id") or "?", values.score(item.get("score"))
         made = name.startswith(("cli-ban-", "cli-prefer-"))
@@ -364,8 +388,9 @@ def role_problems(cluster: Facts, plan: Plan) -> List[Problem]:
             continue
         if not runs or status.get(name) not in STREAMING:
             found.append(Problem(
-                "REPL_STOPPED", host, "%s does not stream (cfpgsql-status %s%s)" % (
-                    name, status.get(name), "" if runs else ", and cfpgsql does not run there"),
+                "REPL_STOPPED", host, "%s does not stream (%s%s)" % (
+                    name, "cfpgsql-status %s" % status[name] if name in status else "no cfpgsql-status",
+                    "" if runs else ", and cfpgsql does not run there"),
                 "crm_resource --why --resource cfpgsql --node %s; on %s: tail /var/log/postgresql.log" % (name, name)))
     for item in plan["virtual_ips"]:
         where = started_on(cluster, item["id"])
@@ -430,20 +455,22 @@ def threshold(cluster: Facts, resource: str, node: str) -> int:
 
 
 def link_problems(cluster: Facts, plan: Plan) -> List[Problem]:
-    """Every link of corosync reaches the other hub."""
+    """Every link of corosync reaches the other hub. It is seen from one end, and the fault may be at either."""
     found = []
-    look = "corosync-cfgtool -n; mend cable, interface or firewall of that network"
+    look = "on both hubs: corosync-cfgtool -n; mend cable, interface or firewall of that network, of either hub"
     if not cluster.get("links"):
         return [Problem("LINK_DOWN", "all", "corosync does not say how its links are", "corosync-cfgtool -s")]
-    hosts = dict((node, host) for host, node in plan["nodes"].items())
+    host = plan["active"]
+    node = plan["nodes"][host]
     for link in cluster["links"]:
         peers = link.get("peers") or {}
         if not peers:
-            found.append(Problem("LINK_DOWN", "all", "link %s reaches no other hub" % link["id"], look))
+            found.append(Problem("LINK_DOWN", host, "link %s of %s reaches no other hub" % (link["id"], node), look))
         for peer, state in peers.items():
             if not state.get("connected"):
-                found.append(Problem("LINK_DOWN", hosts.get(peer, "all"),
-                                     "link %s to %s is down" % (link["id"], peer), look))
+                ends = [item.get("address") for item in (link, state)]
+                found.append(Problem("LINK_DOWN", host, "link %s between %s (where this is seen) and %s is down%s" % (
+                    link["id"], node, peer, " (%s)" % " to ".join(ends) if all(ends) else ""), look))
     return found
 
 
