@@ -50,6 +50,24 @@ def test_promoted_at_once_where_nobody_takes_writes(peer):
     assert promote(peer) == (None, 0.0)
 
 
+@pytest.mark.parametrize("mine, refused", [
+    (Side("hub1", SYSTEM, True, True, 1, 3999), True), (Side("hub1", SYSTEM, True, True, 1, 4000), False),
+    (Side("hub1", SYSTEM, True, True, 1, 4001), False), (Side("hub1", "other", True, True, 1, 10), False),
+    (Side("hub1", why="no answer"), False)], ids=["behind", "equal", "ahead", "another database", "not known"])
+def test_not_beside_a_standby_that_has_more(mine, refused):
+    """A hub that was off came back with the score of a standby that streams, and was promoted: 296 writes less."""
+    why = leave.may_promote(PAIR, lambda: leave.Peer(True, STANDBY), own=lambda: mine)
+    assert bool(why) == refused
+    if refused:
+        assert "hub2 runs as a standby and has what is missing here (timeline 1 at 0/FA0, here timeline 1 at 0/F9F)" in why
+
+
+def test_of_two_standbys_one_may_always_be_promoted():
+    for first, second in ((10, 20), (20, 10), (10, 10)):
+        one, two = Side("hub1", SYSTEM, True, True, 1, first), Side("hub2", SYSTEM, True, True, 1, second)
+        assert None in (leave.behind(one, two), leave.behind(two, one))
+
+
 def test_one_that_says_nothing_for_a_while_is_frozen():
     """A machine that is short of processor time is slow, and so is the look: one silence proves nothing."""
     why, seconds = promote(leave.Peer(True, None, ""))

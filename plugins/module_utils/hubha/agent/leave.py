@@ -21,6 +21,7 @@ from ..core.run import CommandTimeout, Completed, HubError, local_runner
 from ..pair.model import Pair, load
 from ..pg import conninfo, look
 from ..pg.evidence import Kind, Side, relation
+from ..pg.lsn import int_to_lsn
 
 WHO = "hub_ha_leave"  # by which the other hub's server knows who asks
 TAKES = 0.4     # seconds until a host of one's own network that takes no connection counts as away
@@ -92,15 +93,30 @@ def ask_peer(pair: Pair, run: Callable = local_runner, timeout: float = ANSWERS,
     return Peer(True, None, "" if silent and not answered else side.why or "it answered once and then no more")
 
 
+def behind(mine: Side, peer: Side) -> Optional[str]:
+    """Why the other hub's standby is the one to promote: it has all that this one has, and more. None when it has not.
+
+    Of two standbys one is behind at most. What cannot be compared is no reason: somebody has to serve.
+    """
+    found = relation(mine, peer)
+    if found.kind is not Kind.SAME_LINE_BEHIND:
+        return None
+    return ("%s runs as a standby and has what is missing here (timeline %s at %s, here timeline %s at %s): that hub is to be "
+            "promoted; crm_mon -1A says what is against it" % (
+                peer.name, peer.timeline, int_to_lsn(peer.position), mine.timeline, int_to_lsn(mine.position)))
+
+
 def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
-                clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep) -> Optional[str]:
+                clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep,
+                own: Callable[[], Side] = Side) -> Optional[str]:
     """Why this hub must not be promoted now, or None.
 
     Not while the other hub's server takes writes, or answers something that leaves that open: whoever promotes then makes
     two primaries. It is waited for (its cluster daemons may be dead, and its guard is stopping it). A server that says
     nothing at all for SILENCE, in look after look, is frozen or gone. unpromoted: pacemaker, which is in touch with that
     hub, has its server as a standby; believed where the server itself cannot be asked (a password or a certificate that is
-    wrong), or nobody would ever serve.
+    wrong), or nobody would ever serve. own: looks at this hub's server, asked beside another standby only: the agent's
+    scores are of before, and a hub that was off for a while still has the one of a standby that streams.
     """
     deadline, quiet = clock() + PATIENCE, None
     while True:
@@ -109,7 +125,7 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
         if not peer.here:
             return None
         if peer.side is not None and peer.side.in_recovery:
-            return None
+            return behind(own(), peer.side)
         if unpromoted and not peer.primary:
             return None
         if peer.side is None and not peer.why:
@@ -208,7 +224,9 @@ def promote_main(_argv: Sequence[str], _version: str) -> int:
     """hub-ha may-promote"""
     pair = this_pair()
     unpromoted = os.environ.get("OCF_RESKEY_CRM_meta_notify_slave_uname", "").lower().split()
-    why = may_promote(pair, lambda: ask_peer(pair), pair.peer.lower() in unpromoted)
+    why = may_promote(pair, lambda: ask_peer(pair), pair.peer.lower() in unpromoted,
+                      own=lambda: look.local_side(local_runner, pair.data_dir, pair.bin_dir, pair.db_user, None, pair.node,
+                                                  timeout=ANSWERS))
     return refuse(why) if why else 0
 
 
