@@ -59,7 +59,8 @@ def test_not_beside_a_standby_that_has_more(mine, refused):
     why = leave.may_promote(PAIR, lambda: leave.Peer(True, STANDBY), own=lambda: mine)
     assert bool(why) == refused
     if refused:
-        assert "hub2 runs as a standby and has what is missing here (timeline 1 at 0/FA0, here timeline 1 at 0/F9F)" in why
+        assert "hub2 runs as a standby and has what is missing here" in why
+        assert "(timeline 1 at 0/FA0, here timeline 1 at 0/F9F)" in why
 
 
 def test_of_two_standbys_one_may_always_be_promoted():

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""May the data of this hub, whose server is stopped, follow the other hub's primary? pg/look looks."""
+"""May the data of this hub, which follows nobody, follow the other hub's primary? pg/look looks."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def ask(pair: Pair, timeout: float = 5.0, run: Callable = local_runner) -> Answe
         return Answer(False, None, "%s is no primary that answers: %s" % (pair.peer,
                                                                           primary.why or "it is in recovery"))
     mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, primary, pair.node, timeout=timeout)
-    if mine.running:
-        return Answer(False, None, "the server runs")
+    if mine.running and mine.in_recovery is not True:
+        return Answer(False, None, "the server runs" + (": " + mine.why if mine.why else ""))
 
     def has(found: Relation) -> str:
         if found.fork is None:

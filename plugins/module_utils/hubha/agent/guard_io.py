@@ -90,6 +90,19 @@ class Processes:
                     found.setdefault(names[comm], []).append((stat[3], pid))
         return dict((name, sorted(items)) for name, items in found.items())
 
+    def titles(self, parent: int) -> List[str]:
+        """What the children of a process call themselves."""
+        found = []
+        for pid in self.pids():
+            if (self.stat(pid) or ("", "", 0))[2] != parent:
+                continue
+            try:
+                with open("%s/%d/cmdline" % (self.proc, pid), "rb", buffering=0) as stream:
+                    found.append(stream.read(256).decode("utf-8", "replace").replace("\0", " ").strip())
+            except OSError:
+                continue
+        return found
+
     def inside(self, directory: str) -> List[int]:
         """Processes whose working directory it is: a PostgreSQL server's have its data directory, and a shell may."""
         found = []
@@ -179,6 +192,13 @@ class Server:
             return decide.NO_SERVER
         return decide.STANDBY if any(os.path.exists("%s/%s.signal" % (self.pair.data_dir, name))
                                      for name in ("standby", "recovery")) else decide.PRIMARY
+
+    def streams(self) -> bool:
+        """Whether a standby's walreceiver is at work. One that PostgreSQL starts again and again, or that waits, is not."""
+        postmaster = self.postmaster()
+        titles = [] if postmaster is None else self.processes.titles(postmaster)
+        return any("walreceiver" in item and not any(word in item for word in ("waiting", "restarting", "starting", "stopping"))
+                   for item in titles)
 
     def written(self) -> Optional[float]:
         """When pg_control was written last: a stopped server's data has changed when this has. Reads the disk."""

@@ -26,6 +26,7 @@ from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
 HEARTBEAT = 0.5   # seconds between two messages to the own group
+STREAMS_NOT = 20.0  # seconds without a walreceiver until a standby beside a primary is looked at
 GROUP = "hub_ha"
 # The groups of pacemaker's daemons tell which nodes are there without their guards. Pacemaker counts the byte that ends the
 # name (pcmk_cpg_connect); without it corosync knows no such group and calls everybody absent.
@@ -478,19 +479,32 @@ class Service:
             time.sleep(2.0 if self.pair.reference_addresses else 0.5)
 
     def watch_fork(self) -> None:
-        """A thread: a stopped server beside a primary is looked at until it is known whether it may follow."""
+        """A thread: a server beside a primary that is stopped, or is a standby and streams from nobody, is looked at until
+        it is known whether it may follow. PostgreSQL itself tries that for ever and says it in its log only.
+        """
         known: Tuple[Any, ...] = ()
-        checked, told = 0.0, ""
+        checked, streamed, marked, told = 0.0, time.monotonic(), False, ""
         while True:
             time.sleep(0.5)
             role, peer, now = self.channel.role, self.channel.peer, time.monotonic()
+            beside = peer.get("role") == decide.PRIMARY
             if role != decide.NO_SERVER:
                 known = ()
-                if self.guard.phase == "watch":
-                    self.attributes.want(self.pair.node, tell.FORKED, None)
-                continue
+                if role != decide.STANDBY or not beside:
+                    streamed, marked = now, False
+                elif now - checked >= 5.0:
+                    checked = now
+                    if self.server.streams():
+                        streamed, marked = now, False
+                if marked:
+                    continue  # pacemaker stops it
+                if now - streamed < STREAMS_NOT:
+                    if self.guard.phase == "watch":
+                        self.attributes.want(self.pair.node, tell.FORKED, None)
+                    continue
+                streamed = now
             state = (self.channel.epoch, self.server.written())
-            if peer.get("role") != decide.PRIMARY or state == known or now - checked < 3.0:
+            if not beside or state == known or role == decide.NO_SERVER and now - checked < 3.0:
                 continue
             found = fork.ask(self.pair)
             checked = time.monotonic()
@@ -498,8 +512,9 @@ class Service:
                 told = found.why
                 log("the data here %s: %s" % ("has forked" if found.text else "may follow" if found.known else
                                               "cannot be judged yet", found.why), 4 if found.text else 6)
-            if found.known and self.server.postmaster() is None:
-                known = state
+            if found.known and self.server.role() == role:
+                known = state if role == decide.NO_SERVER else ()
+                marked = role == decide.STANDBY and found.text is not None
                 self.attributes.want(self.pair.node, tell.FORKED, found.text)
 
     def watch_guard(self, now: float) -> None:
@@ -537,7 +552,7 @@ class Service:
                         log("crm_resource --refresh of %s: %s" % (
                             name, "no answer in 30 s" if done is None else done.stderr.strip()), 3)
                 missing.asked(now, due)
-            time.sleep(3.0)
+            time.sleep(5.0)
 
     def write(self, seen: decide.Observation) -> None:
         """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
