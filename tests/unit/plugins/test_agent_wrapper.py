@@ -1,11 +1,14 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The resource agent's wrapper, with a stand-in for the distribution's agent."""
+"""The resource agent's wrapper, with a stand-in for the distribution's agent; where it waits for PostgreSQL, with both real."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -13,7 +16,11 @@ from pathlib import Path
 
 import pytest
 
-WRAPPER = Path(__file__).resolve().parents[3] / "roles/resources/files/pgsql"
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, free_port
+
+FILES = Path(__file__).resolve().parents[3] / "roles/resources/files"
+WRAPPER = FILES / "pgsql"
+PACKAGED = Path("/usr/lib/ocf")
 
 
 def soon(condition, text, seconds=5.0):
@@ -36,6 +43,14 @@ class Agent:
         (root / "bin").mkdir()
         self.program("bin/crm_node", "echo hub1")
         self.program("bin/cibadmin", 'echo "$@" >"%s/cibadmin"' % root)
+        self.program("bin/logger", 'echo "$@" >>"%s/log"' % root)
+        self.program("bin/runuser", "exit 1")
+        self.program("hub-ha", "exit 0")
+        self.port = free_port()
+
+    def log(self):
+        """What it has said to the system's log."""
+        return (self.root / "log").read_text(encoding="utf-8") if (self.root / "log").exists() else ""
 
     def program(self, name, text):
         """A shell program."""
@@ -43,12 +58,14 @@ class Agent:
         path.write_text("#!/bin/sh\n%s\n" % text, encoding="ascii")
         path.chmod(0o755)
 
-    def __call__(self, action, **more):
+    def __call__(self, action, wrapper=WRAPPER, **more):
         env = {"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root),
+               "HUB_HA_APP": str(self.root / "hub-ha"), "HUB_HA_CONF": str(self.root / "agent.conf"),
+               "OCF_RESKEY_pgport": str(self.port),
                "OCF_RESKEY_pgdata": str(self.data), "OCF_RESOURCE_INSTANCE": "cfpgsql:0",
                "OCF_RESKEY_CRM_meta_timeout": "4000", "OCF_RESKEY_master_ip": "127.0.0.1",
                "HUB_HA_RUN": str(self.root), **more}
-        return subprocess.run(["sh", str(WRAPPER), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
+        return subprocess.run(["sh", str(wrapper), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
 
     def postmaster(self, ignores=False):
@@ -79,6 +96,7 @@ def test_where_there_is_no_database_nothing_fails_to_stop(agent, action, code):
     (agent.data / "postgresql.conf").unlink()
     done = agent(action)
     assert done.returncode == code and done.stdout == ""
+    assert (agent.root / "cibadmin").exists() == (action == "stop")
     if action == "start":
         assert "ocf-exit-reason:there is no database in %s" % agent.data in done.stderr
 
@@ -169,13 +187,45 @@ def test_after_a_change_the_database_is_asked_at_once(agent, action):
         child.wait()
 
 
-@pytest.mark.parametrize("stamp", ["", "x", "99999999999", "1 2"])
+@pytest.mark.parametrize("stamp", ["", "x", "99999999999", "1 2", "08", "0x10", "-1", "9" * 15, "9" * 16, "9" * 40])
 def test_without_a_time_that_makes_sense_the_database_is_asked(agent, stamp):
     child = agent.postmaster()
     try:
         asked = asks(agent, 8)
         (agent.root / "hub_ha-asked-cfpgsql").write_text(stamp + "\n")
-        assert look(agent).returncode == 8 and asked() == 1
+        done = look(agent)
+        assert (done.returncode, done.stderr) == (8, "") and asked() == 1
+        assert look(agent).returncode == 8 and asked() == 1, "a stamp of its own"
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("interval", ["3s", "08ms", "x"])
+def test_with_an_interval_that_makes_no_sense_the_database_is_asked_each_time(agent, interval):
+    child = agent.postmaster()
+    try:
+        asked = asks(agent, 8)
+        assert [look(agent, interval).returncode for _ in range(2)] == [8] * 2 and asked() == 2
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_limit_that_makes_no_sense_ends_no_stop(agent):
+    child = agent.postmaster()
+    agent.program("resource.d/heartbeat/pgsql", "kill -KILL %d" % child.pid)
+    assert agent("stop", OCF_RESKEY_CRM_meta_timeout="08").returncode == 0
+    assert child.wait(5) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("pid", ["self", "x", "08", "../self"])
+def test_a_file_of_the_postmaster_that_names_no_process_names_none(agent, pid):
+    (agent.data / "postmaster.pid").write_text(pid + "\n", encoding="ascii")
+    assert look(agent).returncode == 7
+    child = agent.postmaster()
+    try:
+        assert asks(agent, 8)() == 0 and look(agent).returncode == 8
     finally:
         child.kill()
         child.wait()
@@ -275,8 +325,15 @@ def test_the_server_of_a_container_with_the_same_path_is_left_alone(agent):
 def test_a_stopped_database_leaves_no_monitor_behind(agent):
     assert agent("stop").returncode == 0
     said = (agent.root / "cibadmin").read_text()
-    for word in ("--delete-all", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'"):
+    for word in ("--delete-all --force", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'"):
         assert word in said
+    assert agent.log() == ""
+
+
+def test_a_monitor_that_stays_in_the_cib_is_said(agent):
+    agent.program("bin/cibadmin", "echo 'considered dangerous' >&2; exit 107")
+    assert agent("stop").returncode == 0
+    assert "pgsql(cfpgsql)" in agent.log() and "stays in the CIB: considered dangerous" in agent.log()
 
 
 def test_a_failure_is_one_of_this_hub_alone(agent):
@@ -293,7 +350,40 @@ def test_without_its_file_nothing_is_started_and_everything_stops(agent):
     for action in ("start", "promote"):
         done = agent(action, OCF_RESKEY_master_ip="")
         assert (done.returncode, done.stdout) == (1, "")
-        assert "ocf-exit-reason:/etc/cfengine-hub-ha/agent.conf" in done.stderr
+        assert "ocf-exit-reason:%s/agent.conf is not there" % agent.root in done.stderr
+        (agent.root / "agent.conf").write_text("OCF_RESKEY_master_ip=192.0.2.1\n", encoding="ascii")
+        agent.program("resource.d/heartbeat/pgsql", 'echo "$OCF_RESKEY_master_ip"')
+        assert agent(action, OCF_RESKEY_master_ip="").stdout == "192.0.2.1\n"
+        (agent.root / "agent.conf").unlink()
+
+
+@pytest.mark.parametrize("rest, why", [
+    ("OCF_RESKEY_x='unterminated", "nterminated"), ("if", "yntax error"), ("exit 0", "()"), (". /nowhere/at/all", "nowhere"),
+    ("readonly PATH; PATH=x", "read")])
+def test_with_a_broken_file_nothing_is_started_and_everything_stops(agent, rest, why):
+    """The shell ends at such a file: a stop that ends so blocks, and nobody serves for ever."""
+    (agent.root / "agent.conf").write_text("OCF_RESKEY_master_ip=192.0.2.1\n%s\n" % rest, encoding="ascii")
+    child = agent.postmaster()
+    try:
+        for action in ("monitor", "notify", "demote", "stop"):
+            if action == "demote":
+                agent.program("resource.d/heartbeat/pgsql", 'echo "inner $1 $OCF_RESKEY_master_ip"; rm -f "%s"' % (
+                    agent.data / "postmaster.pid"))
+            done = agent(action, OCF_RESKEY_master_ip="")
+            assert (done.returncode, done.stdout[:len(action) + 6]) == (0, "inner " + action), done.stderr
+        for action in ("start", "promote"):
+            done = agent(action)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "ocf-exit-reason:%s/agent.conf is broken" % agent.root in done.stderr and why in done.stderr
+            assert "upgrade-to-ha.yml" in done.stderr
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_line_of_the_file_that_only_fails_is_no_reason_not_to_serve(agent):
+    (agent.root / "agent.conf").write_text("OCF_RESKEY_master_ip=192.0.2.1\nrubbish\n", encoding="ascii")
+    assert agent("promote").stdout.startswith("inner promote")
 
 
 def test_a_server_that_still_runs_was_not_stopped(agent):
@@ -326,3 +416,267 @@ def test_a_process_that_has_the_number_of_an_old_postmaster_is_left_alone(agent,
         agent("stop")
         assert other.poll() is None
         other.kill()
+
+
+# --- may it? -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("code", [0, 1, 3, 127])
+@pytest.mark.parametrize("beside", [False, True])
+def test_where_nothing_can_be_found_out_nothing_is_promoted_beside_a_server(agent, code, beside):
+    """127: the program is not there."""
+    if code == 127:
+        (agent.root / "hub-ha").unlink()
+    else:
+        agent.program("hub-ha", "[ $1 = may-promote ] && exit %d" % code)
+    with socket.socket() as server:
+        if beside:
+            server.bind(("127.0.0.1", agent.port))
+            server.listen()
+        done = agent("promote")
+    right = code == 0 or code != 3 and not beside
+    assert (done.returncode, done.stdout) == ((0, "inner promote patience=\n") if right else (1, ""))
+    if not right and code != 3:
+        assert "may-promote fails (code %d" % code in done.stderr and "a server runs on 127.0.0.1" in done.stderr
+        assert "upgrade-to-ha.yml" in done.stderr
+
+
+@pytest.mark.parametrize("code, right", [(0, True), (1, True), (3, False), (127, True)])
+def test_a_start_is_refused_by_a_refusal_only(agent, code, right):
+    """Where it cannot be found out, the agent's lock decides."""
+    if code == 127:
+        (agent.root / "hub-ha").unlink()
+    else:
+        agent.program("hub-ha", "[ $1 = may-start ] && exit %d" % code)
+    assert agent("start").returncode == (0 if right else 1)
+
+
+# --- the sessions of a standby that is promoted --------------------------------------------------------------------
+
+@pytest.fixture(scope="module", name="pair")
+def fixture_pair():
+    """A primary and its standby, with a role of the agent's name."""
+    lab = Lab()
+    try:
+        lab.primary = lab.server("primary").create()
+        lab.primary.sql("CREATE ROLE %s SUPERUSER LOGIN; ALTER SYSTEM SET wal_level = replica" % OWNER)
+        with open(lab.primary.data + "/pg_hba.conf", "a", encoding="utf-8") as hba:
+            hba.write("local replication all trust\n")
+        lab.primary.sql("select pg_reload_conf()")
+        lab.standby = lab.server("standby")
+        lab.owner(lab.bin + "/pg_basebackup", "-D", lab.standby.data, "-h", lab.primary.home, "-p", str(lab.primary.port),
+                  "-U", OWNER, "-R", "-c", "fast")
+        lab.standby.start()
+        folder = lab.directory("ocf")
+        shutil.copy(str(FILES / "psql"), folder + "/psql")
+        os.chmod(folder + "/psql", 0o755)
+        os.symlink(lab.bin, folder + "/bin")
+        yield lab
+    finally:
+        lab.close()
+
+
+def client(server, *words):
+    """A client's session, idle or with words for psql. Returns the process."""
+    return subprocess.Popen(  # pylint: disable=consider-using-with
+        [server.lab.bin + "/psql", "-XAtq", "-h", server.home, "-p", str(server.port), "-U", "root", "-d", "postgres",
+         *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def promote(agent, server, **more):
+    """With the real runuser, and the agent's psql, to *server*."""
+    (agent.root / "bin/runuser").unlink(missing_ok=True)
+    given = {"OCF_RESKEY_pgport": str(server.port), "OCF_RESKEY_socketdir": server.home, "OCF_RESKEY_pgdba": OWNER,
+             "OCF_RESKEY_psql": server.lab.root + "/ocf/psql", "OCF_RESKEY_pgdb": "template1"}
+    return agent("promote", **dict(given, **more))
+
+
+def test_sessions_that_read_for_long_end_at_a_promotion(agent, pair):
+    agent.program("hub-ha", "sleep 0.1")
+    sleeping = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'"
+    old = [client(pair.standby, "-c", "select pg_sleep(60)") for _ in range(2)]
+    others = [client(pair.standby), client(pair.primary, "-c", "select pg_sleep(60)")]
+    try:
+        soon(lambda: pair.standby.sql(sleeping) == "2", "they have not begun")
+        time.sleep(1.2)
+        others.append(client(pair.standby, "-c", "select pg_sleep(60)"))
+        soon(lambda: pair.standby.sql(sleeping) == "3", "it has not begun")
+        assert promote(agent, pair.standby).stdout.startswith("inner promote")
+        for child in old:
+            assert b"terminating connection" in child.communicate(timeout=5)[0]
+        soon(lambda: "ended for the promotion: 2 session(s)" in agent.log(), agent.log())
+        time.sleep(0.2)
+        assert [child.poll() for child in others] == [None] * 3, "idle, just begun, or of another server"
+    finally:
+        for child in old + others:
+            child.kill()
+            child.wait()
+
+
+def test_nothing_of_it_holds_a_promotion_up(agent, pair):
+    """Of a primary, of none, and of one that is frozen."""
+    child = client(pair.primary, "-c", "select pg_sleep(60)")
+    time.sleep(1.2)
+    frozen = pair.standby.pid()
+    try:
+        assert promote(agent, pair.primary).returncode == 0
+        os.kill(frozen, signal.SIGSTOP)
+        began = time.monotonic()
+        assert promote(agent, pair.standby).returncode == 0 and time.monotonic() - began < 1.5
+        assert promote(agent, pair.standby, OCF_RESKEY_psql="/nowhere/psql").returncode == 0
+        time.sleep(0.5)
+        assert child.poll() is None and agent.log() == ""
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+        child.kill()
+        child.wait()
+
+
+# --- a server that does not come -----------------------------------------------------------------------------------
+
+class Real:
+    """The wrapper, its library and the distribution's agent, whole, for one server that is no pair's."""
+
+    def __init__(self, root, lab, name):
+        assert (PACKAGED / "resource.d/heartbeat/pgsql").exists(), "These tests need the package resource-agents"
+        self.lab, self.root, self.server = lab, root, lab.server(name)
+        lab.initdb(self.server.data)
+        for folder in ("lib/hub_ha", "resource.d/heartbeat", "bin"):
+            (root / folder).mkdir(parents=True)
+        (root / "lib/heartbeat").symlink_to(PACKAGED / "lib/heartbeat")
+        (root / "resource.d/heartbeat/pgsql").symlink_to(PACKAGED / "resource.d/heartbeat/pgsql")
+        (root / "lib/hub_ha/ocf-shellfuncs").symlink_to(FILES / "ocf-shellfuncs")
+        shutil.copy(str(WRAPPER), str(root / "pgsql"))
+        (root / "pgsql").chmod(0o755)
+        for program in ("bin/crm_node", "bin/crm_attribute", "hub-ha"):
+            (root / program).write_text("#!/bin/sh\necho hub1\n", encoding="ascii")
+            (root / program).chmod(0o755)
+
+    def start(self, limit=60, **more):
+        """Returns the process's end and how long it took, in seconds."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [str(self.root / "pgsql"), "start"], text=True, check=False, timeout=limit, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, cwd="/",
+            env={"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root), "LC_ALL": "C",
+                 "OCF_RESOURCE_INSTANCE": "cfpgsql", "OCF_RESKEY_master_ip": "127.0.0.1", "HUB_HA_RUN": str(self.root),
+                 "HUB_HA_CONF": "/nowhere/agent.conf", "HUB_HA_APP": str(self.root / "hub-ha"),
+                 "HA_RSCTMP": str(self.root), "OCF_RESKEY_pgdata": self.server.data, "OCF_RESKEY_pgdba": OWNER,
+                 "OCF_RESKEY_config": self.server.data + "/postgresql.conf", "OCF_RESKEY_logfile": self.server.log,
+                 "OCF_RESKEY_pgctl": self.lab.bin + "/pg_ctl", "OCF_RESKEY_psql": self.lab.bin + "/psql",
+                 "OCF_RESKEY_monitor_user": "root", "OCF_RESKEY_monitor_password": "none",
+                 "OCF_RESKEY_pgport": str(self.server.port), "OCF_RESKEY_socketdir": self.server.home,
+                 "OCF_RESKEY_start_opt": "-p %d -k %s" % (self.server.port, self.server.home), **more})
+        return done, time.monotonic() - began
+
+
+@pytest.fixture(name="real")
+def fixture_real(tmp_path, pair):
+    """A Real with a server of its own."""
+    made = Real(tmp_path, pair, tmp_path.name)
+    yield made
+    for pid in at_work(made):
+        os.kill(pid, signal.SIGKILL)
+
+
+def reason(done):
+    """The exit reasons, one line."""
+    return " ".join(line for line in done.stderr.splitlines() if "ocf-exit-reason:" in line)
+
+
+def test_the_agent_says_what_the_library_listens_to():
+    said = (PACKAGED / "resource.d/heartbeat/pgsql").read_text(encoding="utf-8")
+    for step in ("started", "promoted"):
+        text = "ocf_log debug \"PostgreSQL still hasn't %s yet. Waiting...\"" % step
+        assert text in said and text.replace("ocf_log ", "").replace('"', "") in FILES.joinpath(
+            "ocf-shellfuncs").read_text(encoding="utf-8")
+
+
+def test_a_server_that_cannot_start_is_a_failure_at_once_with_its_reason(real):
+    """It had no process any more, and was waited for up to the operation's limit of minutes."""
+    Path(real.server.log).write_text("2020-01-01 FATAL:  of another time\n", encoding="ascii")
+    shutil.chown(real.server.log, OWNER)
+    with open(real.server.data + "/postgresql.auto.conf", "a", encoding="ascii") as conf:
+        conf.write("shared_buffers = rubbish\n")
+    done, took = real.start()
+    assert done.returncode == 1 and 2.5 < took < 20
+    assert "postgresql.auto.conf\" contains errors" in reason(done) and "of another time" not in reason(done)
+    assert re.search("of %s on [a-z0-9.-]+ ends" % re.escape(real.server.data), reason(done))
+    assert "mend it (see %s)" % real.server.log in reason(done)
+
+
+def test_the_reason_is_found_where_the_server_writes_a_log_of_its_own(real):
+    with open(real.server.data + "/postgresql.auto.conf", "a", encoding="ascii") as conf:
+        conf.write("logging_collector = on\nlog_filename = 'own.log'\n")
+    Path(real.server.data, "pg_hba.conf").write_text("rubbish\n", encoding="ascii")
+    done = real.start()[0]
+    assert done.returncode == 1 and "pg_hba.conf" in reason(done) and "FATAL" in reason(done)
+    assert "FATAL" not in real.server.log_text(), "it stands in the other log alone"
+
+
+def held(real):
+    """Its configuration comes through a pipe: it waits before it has written its file. Returns the pipe."""
+    pipe = Path(real.server.home, "pipe")
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    with open(real.server.data + "/postgresql.conf", "a", encoding="ascii") as conf:
+        conf.write("include '%s'\n" % pipe)
+    return pipe
+
+
+def at_work(real):
+    """The processes of its directory's PostgreSQL."""
+    done = subprocess.run(["pgrep", "-x", "postgres"], stdout=subprocess.PIPE, text=True, check=False)
+    return [int(pid) for pid in done.stdout.split() if os.path.exists("/proc/%s/cwd" % pid)
+            and os.readlink("/proc/%s/cwd" % pid) == real.server.data]
+
+
+def test_a_start_that_is_slow_is_waited_for(real):
+    """Also while it has no file yet, as on a machine that is very busy."""
+    pipe = held(real)
+
+    def go_on():
+        with open(pipe, "w", encoding="ascii"):  # it reads its configuration twice
+            pipe.with_name("file").touch(0o644)
+            pipe.with_name("file").rename(pipe)
+
+    threading.Timer(7.0, go_on).start()
+    done, took = real.start()
+    assert (done.returncode, reason(done)) == (0, "") and took > 6.5, done.stderr
+    assert real.server.sql("select 1") == "1"
+
+
+def test_a_server_that_ends_in_the_middle_of_its_start_is_noticed(real):
+    held(real)
+
+    def end():
+        soon(lambda: at_work(real), "it has not begun", 20)
+        time.sleep(4)
+        for pid in at_work(real):
+            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    done, took = real.start()
+    thread.join()
+    assert done.returncode == 1 and "no FATAL in its log" in reason(done) and 6.5 < took < 25
+
+
+def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
+    """The agent waits for it in the same way."""
+    for name in ("lib/heartbeat", "lib/hub_ha"):
+        (agent.root / name).mkdir(parents=True)
+    (agent.root / "lib/hub_ha/ocf-shellfuncs").symlink_to(FILES / "ocf-shellfuncs")
+    (agent.root / "lib/heartbeat/ocf-shellfuncs").symlink_to(PACKAGED / "lib/heartbeat/ocf-shellfuncs")
+    for path in (PACKAGED / "lib/heartbeat").iterdir():
+        if not (agent.root / "lib/heartbeat" / path.name).exists():
+            (agent.root / "lib/heartbeat" / path.name).symlink_to(path)
+    shutil.copy(str(WRAPPER), str(agent.root / "pgsql"))
+    (agent.root / "pgsql").chmod(0o755)
+    agent.program("resource.d/heartbeat/pgsql", '. "$OCF_FUNCTIONS_DIR/ocf-shellfuncs"\nwhile :; do sleep 1; ocf_log '
+                  'debug "PostgreSQL still hasn\'t promoted yet. Waiting..."; done')
+    child = agent.postmaster()
+    threading.Timer(4.0, child.kill).start()
+    threading.Timer(4.1, child.wait).start()
+    began = time.monotonic()
+    done = agent("promote", wrapper=agent.root / "pgsql")
+    assert done.returncode == 1 and "ends instead of serving" in done.stderr and 6.5 < time.monotonic() - began < 20
