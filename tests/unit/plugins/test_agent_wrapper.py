@@ -96,7 +96,7 @@ def test_where_there_is_no_database_nothing_fails_to_stop(agent, action, code):
     (agent.data / "postgresql.conf").unlink()
     done = agent(action)
     assert done.returncode == code and done.stdout == ""
-    assert (agent.root / "cibadmin").exists() == (action == "stop")
+    assert (agent.root / "cibadmin").exists() == (action == "start")
     if action == "start":
         assert "ocf-exit-reason:there is no database in %s" % agent.data in done.stderr
 
@@ -322,17 +322,29 @@ def test_the_server_of_a_container_with_the_same_path_is_left_alone(agent):
             session.kill()
 
 
-def test_a_stopped_database_leaves_no_monitor_behind(agent):
-    assert agent("stop").returncode == 0
+@pytest.mark.parametrize("code", [3, 0])
+def test_a_start_that_fails_leaves_no_monitor_of_a_primary_behind(agent, code):
+    """Refused or failed; pacemaker would take the hub for promoted, and demote the one that serves."""
+    agent.program("hub-ha", "exit %d" % code)
+    agent.program("resource.d/heartbeat/pgsql", "exit 5")
+    assert agent("start").returncode == 1
     said = (agent.root / "cibadmin").read_text()
-    for word in ("--delete-all --force", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'"):
+    for word in ("--delete-all --force", "@uname='hub1'", "@id='cfpgsql'", "@operation='monitor'", "@rc-code='8'"):
         assert word in said
     assert agent.log() == ""
 
 
+def test_what_goes_well_changes_nothing_in_the_cib(agent):
+    """What cibadmin changes there starts an election, which costs a failover a second."""
+    for action in ("stop", "start", "promote", "demote", "monitor", "notify"):
+        assert agent(action).returncode == 0
+    assert not (agent.root / "cibadmin").exists()
+
+
 def test_a_monitor_that_stays_in_the_cib_is_said(agent):
     agent.program("bin/cibadmin", "echo 'considered dangerous' >&2; exit 107")
-    assert agent("stop").returncode == 0
+    agent.program("hub-ha", "exit 3")
+    assert agent("start").returncode == 1
     assert "pgsql(cfpgsql)" in agent.log() and "stays in the CIB: considered dangerous" in agent.log()
 
 
