@@ -1,6 +1,9 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The resource agent's wrapper, with a stand-in for the distribution's agent; where it waits for PostgreSQL, with both real."""
+"""The resource agent's wrapper, with a stand-in for the distribution's agent.
+
+Where it waits for PostgreSQL, and where it connects, with the real ones.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import socket
 import subprocess
 import threading
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -334,6 +338,38 @@ def test_a_start_that_fails_leaves_no_monitor_of_a_primary_behind(agent, code):
     assert agent.log() == ""
 
 
+def test_the_real_cibadmin_removes_that_monitor_and_nothing_else(agent):
+    """It refuses what it calls dangerous, and ends with 107."""
+    (agent.root / "bin/cibadmin").unlink()
+    ops = [("monitor", "1001", 8), ("monitor", "2003", 0), ("monitor", "0", 8), ("start", "0", 0), ("promote", "0", 0)]
+    op = ('<lrm_rsc_op id="{0}_{1}_{2}_{3}" operation="{1}" interval="{2}" rc-code="{3}" call-id="5" op-status="0" '
+          'operation_key="k" crm_feature_set="3.16.1" transition-key="1:0:7:x" transition-magic="0:0;1:0:7:x"/>')
+    resource = '<lrm_resource id="{0}" class="ocf" provider="pacemaker" type="Stateful">{1}</lrm_resource>'
+    state = ('<node_state id="{0}" uname="hub{0}" in_ccm="true" crmd="online" join="member" expected="member">'
+             '<lrm id="{0}"><lrm_resources>{1}</lrm_resources></lrm></node_state>')
+    kept = [(hub, name, *one) for hub in ("1", "2") for name in ("cfpgsql", "other") for one in ops]
+    cib = agent.root / "cib.xml"
+    cib.write_text(
+        '<cib validate-with="pacemaker-3.7" epoch="1" num_updates="1" admin_epoch="0" crm_feature_set="3.16.1">'
+        '<configuration><crm_config/><nodes/><resources/><constraints/></configuration><status>%s</status></cib>'
+        % "".join(
+            state.format(hub, "".join(resource.format(name, "".join(op.format(name, *one) for one in ops))
+                                      for name in ("cfpgsql", "other"))) for hub in ("1", "2")), encoding="ascii")
+
+    def found():
+        return [(state.get("id"), item.get("id"), one.get("operation"), one.get("interval"), int(one.get("rc-code")))
+                for state in ET.parse(cib).getroot().iter("node_state") for item in state.iter("lrm_resource")
+                for one in item.iter("lrm_rsc_op")]
+
+    assert found() == kept
+    agent.program("hub-ha", "exit 3")
+    assert agent("start", CIB_file=str(cib)).returncode == 1 and agent.log() == ""
+    kept.remove(("1", "cfpgsql", "monitor", "1001", 8))
+    assert found() == kept
+    assert agent("start", CIB_file=str(cib)).returncode == 1 and agent.log() == "", "nothing left to remove"
+    assert agent("start", CIB_file="/nowhere/cib.xml").returncode == 1 and "stays in the CIB" in agent.log()
+
+
 def test_what_goes_well_changes_nothing_in_the_cib(agent):
     """What cibadmin changes there starts an election, which costs a failover a second."""
     for action in ("stop", "start", "promote", "demote", "monitor", "notify"):
@@ -370,7 +406,7 @@ def test_without_its_file_nothing_is_started_and_everything_stops(agent):
 
 
 @pytest.mark.parametrize("rest, why", [
-    ("OCF_RESKEY_x='unterminated", "nterminated"), ("if", "yntax error"), ("exit 0", "()"), (". /nowhere/at/all", "nowhere"),
+    ("OCF_RESKEY_x='unterminated", "nterminated"), ("if", "yntax error"), ("exit 0", "()"), (". /nowhere", "nowhere"),
     ("readonly PATH; PATH=x", "read")])
 def test_with_a_broken_file_nothing_is_started_and_everything_stops(agent, rest, why):
     """The shell ends at such a file: a stop that ends so blocks, and nobody serves for ever."""
@@ -448,7 +484,7 @@ def test_where_nothing_can_be_found_out_nothing_is_promoted_beside_a_server(agen
     right = code == 0 or code != 3 and not beside
     assert (done.returncode, done.stdout) == ((0, "inner promote patience=\n") if right else (1, ""))
     if not right and code != 3:
-        assert "may-promote fails (code %d" % code in done.stderr and "a server runs on 127.0.0.1" in done.stderr
+        assert "beside a server on 127.0.0.1: hub-ha may-promote fails (code %d)" % code in done.stderr
         assert "upgrade-to-ha.yml" in done.stderr
 
 
@@ -475,8 +511,8 @@ def fixture_pair():
             hba.write("local replication all trust\n")
         lab.primary.sql("select pg_reload_conf()")
         lab.standby = lab.server("standby")
-        lab.owner(lab.bin + "/pg_basebackup", "-D", lab.standby.data, "-h", lab.primary.home, "-p", str(lab.primary.port),
-                  "-U", OWNER, "-R", "-c", "fast")
+        lab.owner(lab.bin + "/pg_basebackup", "-D", lab.standby.data, "-h", lab.primary.home,
+                  "-p", str(lab.primary.port), "-U", OWNER, "-R", "-c", "fast")
         lab.standby.start()
         folder = lab.directory("ocf")
         shutil.copy(str(FILES / "psql"), folder + "/psql")
@@ -612,8 +648,9 @@ def test_a_server_that_cannot_start_is_a_failure_at_once_with_its_reason(real):
     done, took = real.start()
     assert done.returncode == 1 and 2.5 < took < 20
     assert "postgresql.auto.conf\" contains errors" in reason(done) and "of another time" not in reason(done)
-    assert re.search("of %s on [a-z0-9.-]+ ends" % re.escape(real.server.data), reason(done))
-    assert "mend it (see %s)" % real.server.log in reason(done)
+    assert reason(done).startswith('ocf-exit-reason:PostgreSQL ends: FATAL: configuration file "'), "128 are kept"
+    assert re.search("see %s on [a-z0-9.-]+ .data in %s." % (re.escape(real.server.log), re.escape(real.server.data)),
+                     reason(done))
 
 
 def test_the_reason_is_found_where_the_server_writes_a_log_of_its_own(real):
@@ -691,4 +728,4 @@ def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
     threading.Timer(4.1, child.wait).start()
     began = time.monotonic()
     done = agent("promote", wrapper=agent.root / "pgsql")
-    assert done.returncode == 1 and "ends instead of serving" in done.stderr and 6.5 < time.monotonic() - began < 20
+    assert done.returncode == 1 and "PostgreSQL ends: no FATAL" in done.stderr and 6.5 < time.monotonic() - began < 20
