@@ -238,9 +238,24 @@ def file_problems(files):
     return [item.to_dict() for item in checks.file_problems(files)]
 
 
-def may_pass(problems):
+def pair_problems(told, cluster, the_plan, max_lag_mb):
+    """See module_utils/hubha/health/checks.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in checks.pair_problems(told, cluster, the_plan, max_lag_mb)]
+
+
+def replication_may_pass(replication, cluster, the_plan, max_lag_mb, check_mode):
     """See module_utils/hubha/health/checks.py."""
-    return checks.may_pass(problems)
+    return checks.replication_may_pass(replication, cluster, the_plan, max_lag_mb, check_mode)
+
+
+def addresses_of(text):
+    """See module_utils/hubha/health/checks.py."""
+    return checks.addresses_of(text)
+
+
+def may_pass(problems, check_mode=False):
+    """See module_utils/hubha/health/checks.py."""
+    return checks.may_pass(problems, check_mode)
 
 
 def problems_text(problems):
@@ -258,9 +273,9 @@ def wayback_verdict(the_plan, before, answers, stage):
     return wayback.judge(the_plan, before, answers, stage)
 
 
-def wayback_text(the_plan, verdict, cause, notes, backup):
+def wayback_text(the_plan, verdict, cause, notes, backup, check_mode=False):
     """See module_utils/wayback.py, text."""
-    return wayback.text(the_plan, verdict, cause, notes, backup)
+    return wayback.text(the_plan, verdict, cause, notes, backup, check_mode)
 
 
 def running_values(result):
@@ -433,4 +448,7 @@ class FilterModule:
                 "cib_without_parameters": cib_without_parameters, "cib_kept": cib_kept,
                 "cluster_problems": cluster_problems, "failed_standby": failed_standby,
                 "replication_problems": replication_problems, "pair_picture": pair_picture,
-                "guard_problems": guard_problems, "file_problems": file_problems, "may_pass": may_pass, "problems_text": problems_text}
+                "pair_problems": pair_problems, "addresses_of": addresses_of,
+                "replication_may_pass": replication_may_pass,
+                "guard_problems": guard_problems, "file_problems": file_problems, "may_pass": may_pass,
+                "problems_text": problems_text}

@@ -155,12 +155,13 @@ def newer(passive, mine, active, theirs):
     return ["whether %s holds newer data than %s is not known (%s)" % (passive, active, found)]
 
 
-def text(plan, verdict, cause, notes, backup):
+def text(plan, verdict, cause, notes, backup, check_mode=False):
     """The last message of a run that failed.
 
     cause: what failed. notes: sentences about what was done since. backup: directory with what was there before, or None.
+    check_mode: whether this run has changed nothing, and saved nothing.
     """
-    lines = [cause.strip(), ""]
+    lines = [("The check found: " if check_mode else "") + cause.strip(), ""]
     if len(verdict["primaries"]) > 1:
         lines.append("BOTH hubs have a primary: %s. Stop one now; docs/operate.md, \"Unplanned failover\"."
                      % " and ".join(verdict["primaries"]))
@@ -188,6 +189,10 @@ def text(plan, verdict, cause, notes, backup):
         else:
             lines.append("Look on %s at: %s, journalctl -u %s."
                          % (plan["active"], plan["layout"]["pg_log"], plan["layout"]["db_unit"]))
+    if check_mode:
+        lines.append("This was a check: nothing was changed. What stands in files, and services that are stopped, the same "
+                     "command without --check puts right; mend everything else first.")
+        return "\n".join(lines)
     if backup:
         lines.append("What was there before is saved on %s in %s." % (plan["active"], backup))
     lines.append("Mend the cause above and run the same command again: it goes on where it stopped.")

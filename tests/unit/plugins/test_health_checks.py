@@ -816,7 +816,155 @@ def test_nothing_known_of_the_database_is_not_healthy():
     assert codes == ["NO_PRIMARY", "REPL_STOPPED", "REPL_STOPPED", "SLOT_MISSING"]
 
 
+# --- the pair, all at once ------------------------------------------------------------------------------------------
+
+def of_pair(*changes, **more):
+    """[(code, host, problem, remedy)] of a healthy pair after these changes to ({host: what it says}, cluster)."""
+    replication = pair.replication_state()
+    files = [{"path": "/etc/cfengine-hub-ha/" + name, "size": 9} for name in ("pair.json", "agent.conf")]
+    status = json.dumps({"running": True, "phase": "watch", "armed": True, "daemons": {"pacemakerd": "running"},
+                         "corosync": {"connected": True}, "pair_file": ""})
+    told = dict((host, {"files": list(files), "replication": replication[host],
+                        "units": {"active": "active", "pacemaker": "active", "status": status},
+                        "addresses": ["127.0.0.1"] + ["192.168.100.100"] * (host == "hub1")}) for host in replication)
+    cluster = pair.cluster_state()
+    for change in changes:
+        change(told, cluster)
+    return [(item.code, item.host, item.problem, item.remedy)
+            for item in checks.pair_problems(told, cluster, dict(the_plan(), **more), 64)]
+
+
+def in_cluster(change):
+    return lambda told, cluster: change(cluster)
+
+
+def server(host, **values):
+    return lambda told, cluster: told[host]["replication"].update(values)
+
+
+def server_stopped(host):
+    """What replication_info says of one that does not run."""
+    return server(host, role="stopped", senders=[], slots=[], not_lower={}, replay_paused=None)
+
+
+def not_streaming(told, cluster):
+    told["hub1"]["replication"]["senders"] = []
+    told["hub1"]["replication"]["slots"][0]["active"] = False
+
+
+def guard_dead(host):
+    def change(told, cluster):
+        told[host]["units"] = {"active": "failed", "pacemaker": "active", "status": ""}
+        cluster["nodes"][1]["attributes"]["hub_ha-guard"] = "gone"
+    return change
+
+
+def test_a_healthy_pair():
+    assert of_pair() == []
+
+
+def test_four_faults_are_told_at_once():
+    """And what follows from one of them, or is another word for it, is not told again."""
+    found = of_pair(guard_dead("hub2"), in_cluster(location("cli-ban-cfengine-on-hub2", "cfengine")),
+                    in_cluster(option("maintenance-mode", "true")), server("hub2", replay_paused=True))
+    assert [item[:2] for item in found] == [("GUARD_DEAD", "hub2"), ("CLUSTER_MAINTENANCE", "all"), ("BAN_LEFT", "hub2"),
+                                            ("REPLAY_PAUSED", "hub2")]
+
+
+def test_a_standby_that_does_not_stream_is_told_once():
+    found = of_pair(in_cluster(status(1, "HS:alone")), not_streaming)
+    assert [item[:2] for item in found] == [("REPL_STOPPED", "hub2")]
+
+
+@pytest.mark.parametrize("change, code", [
+    (node(1, online=False), "HUB_DOWN"), (node(1, standby=True), "HUB_STANDBY"), (forked, "FORKED"),
+    (location("avoid", "mscfpgsql"), "BAN_LEFT")])
+def test_a_hub_whose_database_rests_is_told_once(change, code):
+    found = of_pair(in_cluster(change), in_cluster(status(1, None)), in_cluster(instance_gone("hub2")), not_streaming,
+                    server_stopped("hub2"))
+    assert [item[:2] for item in found] == [(code, "hub2")]
+
+
+def test_a_slot_that_is_missing_is_told_beside_a_hub_that_is_away():
+    found = of_pair(in_cluster(node(1, online=False)), not_streaming,
+                    lambda told, cluster: told["hub1"]["replication"].update(slots=[]))
+    assert [item[0] for item in found] == ["HUB_DOWN", "SLOT_MISSING"]
+    # In use or not, it is told where the standby is there and streams.
+    assert [item[0] for item in of_pair(
+        lambda told, cluster: told["hub1"]["replication"]["slots"][0].update(active=False))] == ["SLOT_MISSING"]
+
+
+def test_a_promoted_hub_without_a_server():
+    found = of_pair(server_stopped("hub1"))
+    assert found[0] == ("NO_PRIMARY", "hub1", "pacemaker calls hub1 promoted, and PostgreSQL does not run there (stopped)",
+                        "crm_resource --refresh --resource cfpgsql")
+    assert [item[0] for item in found].count("NO_PRIMARY") == 1
+
+
+def test_a_shared_address_that_is_not_there():
+    def without(told, cluster):
+        told["hub1"]["addresses"].remove("192.168.100.100")
+    assert of_pair(without) == [(
+        "ADDRESS_NOT_WITH_PRIMARY", "hub1", "pacemaker says that shared address 192.168.100.100 is on hub1, which does not "
+        "have it", "crm_resource --refresh --resource cfvirtip")]
+    assert of_pair(lambda told, cluster: told["hub1"].update(addresses=None)) == [], "not known"
+    assert checks.addresses_of('[{"addr_info": [{"local": "192.0.2.1"}, {}]}, {}]') == ["192.0.2.1"]
+    assert [checks.addresses_of(text) for text in (None, "", "{", "[1]", '{"a": 1}')] == [None] * 5
+
+
+@pytest.mark.parametrize("changes, replication, waits", [
+    ([], {"lag_bytes": None}, [True, True]), ([], {"ssl": False}, [False, False]), ([], {}, [False, False]),
+    ([node(1, online=False)], {"state": "catchup"}, [False, False]),       # follows from it
+    ([node(1, standby=True)], {"state": "catchup"}, [False, False]),
+    ([location("mild", "cfvirtip")], {"lag_bytes": None}, [True, True]),   # has nothing to do with it
+    ([attribute(1, "hub_ha-guard", "gone")], {"lag_bytes": None}, [True, False]),   # a run would have mended it before
+    ([lambda cluster: cluster.update(running=False)], {"lag_bytes": None}, [True, False])])
+def test_when_replication_is_asked_again_beside_the_cluster(changes, replication, waits):
+    cluster, found = pair.cluster_state(), pair.replication_state()
+    for change in changes:
+        change(cluster)
+    found["hub1"]["senders"][0].update(replication)
+    assert [checks.replication_may_pass({"hub1": found["hub1"]}, cluster, the_plan(), 64, check)
+            for check in (False, True)] == waits
+
+
+def test_a_pair_file_that_cannot_be_read():
+    def broken(told, cluster):
+        told["hub2"]["units"]["status"] = json.dumps(dict(json.loads(told["hub2"]["units"]["status"]), pair_file="x: cut"))
+    found = of_pair(broken)
+    assert [item[:2] for item in found] == [("PAIR_FILE", "hub2")] and found[0][2].startswith("x: cut: the guard cannot")
+    assert checks.UPGRADE in found[0][3]
+    # Missing, it is told by one word only; of a guard that does not run too.
+    found = of_pair(broken, guard_dead("hub2"), broken_files("hub2"))
+    assert [item[:2] for item in found] == [("PAIR_FILE", "hub2"), ("GUARD_DEAD", "hub2")]
+
+
+def broken_files(host):
+    return lambda told, cluster: told[host].update(files=told[host]["files"][1:])
+
+
+def test_what_was_not_asked_is_no_problem():
+    """In check mode, of a pair that has yet to get its guard and files."""
+    def nothing(told, cluster):
+        for item in told.values():
+            del item["units"], item["files"], item["addresses"]
+    assert of_pair(nothing) == []
+
+
+def test_a_server_that_does_not_answer_is_told_with_what_it_said():
+    found = of_pair(lambda told, cluster: told["hub2"].update(replication={"failed": True, "msg": "runs, but does not\nanswer"}))
+    assert ("REPL_STOPPED", "hub2", "PostgreSQL on hub2 is in an unknown state (runs, but does not answer), not standby") in [
+        item[:3] for item in found]
+
+
 # --- for the roles --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("code", sorted(checks.STARTED_BY_A_RUN))
+def test_check_mode_waits_for_nothing_that_only_a_run_starts(code):
+    assert checks.may_pass([{"code": code}]) is True and checks.may_pass([{"code": code}], True) is False
+    assert checks.may_pass([{"code": "REPL_LAG"}], True) is True
+    assert checks.may_pass([{"code": code}, {"code": "REPL_LAG"}], True) is False
+
 
 def test_what_is_worth_waiting_for():
     passing, lasting = {"code": "REPL_LAG"}, {"code": "BAN_LEFT"}

@@ -65,9 +65,17 @@ def test_where_pacemaker_was_stopped_there_is_nothing_to_watch(prove):
     assert status == 0 and asked == 1, output
 
 
-def test_a_dead_guard_is_not_asked(prove):
-    status, output, asked = prove([(0, json.dumps(WATCHES))], guard="failed")
-    assert status != 0 and asked == 0 and "(GUARD_DEAD)" in output, output
+@pytest.mark.parametrize("rc, text", [(3, '{"running": false, "pair_file": "it is cut"}'), (1, "Traceback")])
+def test_a_dead_guard_is_asked_once_for_what_may_be_the_reason(prove, rc, text):
+    status, output, asked = prove([(rc, text)], guard="failed")
+    assert status != 0 and asked == 1 and "(GUARD_DEAD)" in output, output
+    assert ("it is cut: the guard cannot start again with it" in output) == (rc == 3), output
+
+
+def test_check_mode_does_not_wait_for_what_only_a_run_would_mend(prove):
+    unarmed = dict(WATCHES, armed=False)
+    assert prove([(0, json.dumps(unarmed))], "--check")[2] == 1
+    assert prove([(0, json.dumps(unarmed))])[2] == 3
 
 
 def test_check_mode_of_a_pair_that_has_yet_to_get_a_guard(prove):

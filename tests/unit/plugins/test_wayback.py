@@ -352,5 +352,14 @@ def test_words_about_a_start(old):
         "Mend the cause above and run the same command again: it goes on where it stopped."]
 
 
+def test_words_of_a_check(old):
+    """It has saved nothing, and nothing goes on."""
+    old.postgres("hub1", "primary")
+    text = wayback.text(old.plan, old.judge(), 'hub2: "a step" failed: why', [], "/var/backups/of-an-earlier-run", True)
+    assert text.splitlines()[:3] == [
+        'The check found: hub2: "a step" failed: why', "", "The hub is serving: PostgreSQL takes writes on hub1."]
+    assert "This was a check: nothing was changed." in text and "saved" not in text and "goes on" not in text
+
+
 def test_no_backup_is_no_line(old):
     assert "saved" not in old.text(backup=None)

@@ -10,6 +10,8 @@ import time
 from typing import Any, Callable, Dict, List, Mapping
 
 from ..core import say
+from ..core.run import HubError
+from ..pair.model import PATH, load
 from .guard_service import STATE
 
 FRESH = 5.0  # seconds; the guard writes every 2
@@ -29,8 +31,11 @@ def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str,
 
 def text(found: Dict[str, Any]) -> str:
     """For people."""
+    wrong = found.get("pair_file")
+    wrong = "%s: upgrade-to-ha.yml writes it (PAIR_FILE)" % wrong if wrong else ""
     if not found["running"]:
-        return "The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"
+        lines = ["The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"]
+        return "\n".join(lines + [wrong] * bool(wrong))
     lines = [
         "guard        %s, %s" % (found["version"], {
             "watch": "watching" if found["armed"] else "waiting for pacemaker",
@@ -40,9 +45,19 @@ def text(found: Dict[str, Any]) -> str:
         "corosync     %s" % ("delivers" if found["corosync"]["silent"] is not None else "not connected"),
         "PostgreSQL   %s" % found["postgres"],
         "other hub    %s" % other_hub(found["peer"], found["corosync"]["silent"] is not None)]
+    lines += ["pair file    %s" % wrong] * bool(wrong)
     for item in found["done"]:
         lines.append("%s  %s" % (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"])), item["text"]))
     return "\n".join(lines)
+
+
+def pair_file(path: str = PATH) -> str:
+    """What is wrong with this hub's file of the pair, for the guard's next start; empty when nothing is."""
+    try:
+        found = load(path)
+    except HubError as error:
+        return error.message.partition(" -> ")[0]
+    return "" if found is not None else "%s is missing" % path
 
 
 def other_hub(peer: Mapping[str, Any], connected: bool) -> str:
@@ -66,6 +81,6 @@ def main(argv: List[str], dummy_version: str) -> int:
     if argv not in ([], ["--json"]):
         say.err("usage: hub-ha status [--json]")
         return 2
-    found = read()
+    found = dict(read(), pair_file=pair_file())
     say.out(json.dumps(found, sort_keys=True) if argv else text(found))
     return 0 if found["running"] else 3

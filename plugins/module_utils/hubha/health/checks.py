@@ -47,10 +47,18 @@ PASSING = frozenset((
     "GUARD_DEAD", "GUARD_GONE", "GUARD_RECOVERS", "GUARD_UNARMED", "GUARD_UNCONNECTED", "CLIENTS_CUT", "FORKED"))
 
 
-def may_pass(problems: Iterable[Mapping[str, str]]) -> bool:
-    """True when there are problems (as dicts), and each of them may go away by itself within seconds."""
+#: What a run starts itself before it asks. Check mode starts nothing, so that there nobody would wait for anything.
+STARTED_BY_A_RUN = frozenset(("CLUSTER_DOWN", "HUB_DOWN", "GUARD_DEAD", "GUARD_GONE", "GUARD_UNARMED", "SLOT_MISSING"))
+
+
+def may_pass(problems: Iterable[Mapping[str, str]], check_mode: bool = False) -> bool:
+    """True when there are problems (as dicts), and each of them may go away by itself within seconds.
+
+    check_mode: whether this is a run that starts nothing.
+    """
     found = list(problems)
-    return bool(found) and all(item["code"] in PASSING for item in found)
+    return bool(found) and all(item["code"] in PASSING and not (check_mode and item["code"] in STARTED_BY_A_RUN)
+                               for item in found)
 
 
 def text(problems: Iterable[Mapping[str, str]]) -> str:
@@ -69,6 +77,90 @@ def causes(problems: Iterable[Problem]) -> List[Problem]:
                          or item.code == "BAN_LEFT" and KEEPS_DATABASE_OFF.search(item.problem))
     return [item for item in found if not (item.code == "REPL_STOPPED" and item.host in resting
                                            or item.code == "LINK_DOWN" and item.host != "all" and away)]
+
+
+def pair_problems(told: Mapping[str, Mapping[str, Any]], cluster: Facts, plan: Plan, max_lag_mb: int) -> List[Problem]:
+    """Everything that is wrong with the pair, each thing once, first what other things come from.
+
+    told: {host: {"files": see file_problems, "units": see guard_problems, "replication": see replication_problems,
+    "addresses": those of its interfaces, None when not known}}; of a key that is missing nothing is said.
+    cluster: see cluster_problems.
+    """
+    def each(key: str) -> Dict[str, Any]:
+        return dict((host, item[key]) for host, item in told.items() if key in item)
+    found = file_problems(each("files")) + guard_problems(each("units"))
+    found += unseen_problems(cluster, plan, each("replication"), each("addresses"))
+    found += cluster_problems(cluster, plan) + replication_problems(each("replication"), plan, max_lag_mb)
+    return once_each(found, plan)
+
+
+def once_each(problems: Iterable[Problem], plan: Plan) -> List[Problem]:
+    """Problems from several sources without what follows from another one, and without what two of them have found."""
+    once: Dict[Tuple[str, str, str], Problem] = {}
+    for item in causes(problems):
+        if item.code in ("NO_PRIMARY", "TWO_PRIMARIES"):
+            key = (item.code, "", "")
+        elif item.code in ("REPL_STOPPED", "PAIR_FILE"):
+            key = (item.code, item.host, "")
+        else:
+            key = (item.code, item.host, item.problem)
+        once.setdefault(key, item)
+    dead = [item.host for item in once.values() if item.code == "GUARD_DEAD"]
+    # Nobody uses the slot of a standby that does not run, and the other guard hears nothing of a dead one.
+    still = [item for item in once.values() if item.host == plan["passive"] and (
+        item.code in ("HUB_DOWN", "REPL_STOPPED") + STOPS_DATABASE
+        or item.code == "BAN_LEFT" and KEEPS_DATABASE_OFF.search(item.problem))]
+    return [item for item in once.values() if not (
+        item.code == "SLOT_MISSING" and item.problem.endswith("is not in use") and still
+        or item.code == "GUARD_GONE" and item.host in dead)]
+
+
+def replication_may_pass(replication: Mapping[str, Facts], cluster: Facts, plan: Plan, max_lag_mb: int,
+                         check_mode: bool) -> bool:
+    """Whether it is worth asking for replication again, when the cluster has had its time and has said this.
+
+    Not when all that is wrong with it follows from what is wrong with the cluster; and in check mode not while that
+    is something that only a run would mend. Arguments: as those of pair_problems and may_pass.
+    """
+    known = cluster_problems(cluster, plan)
+    found = [item.to_dict() for item in once_each(known + replication_problems(replication, plan, max_lag_mb), plan)
+             if item not in known]
+    down = check_mode and any(item.code in STARTED_BY_A_RUN for item in known)
+    return not down and may_pass(found, check_mode)
+
+
+def unseen_problems(cluster: Facts, plan: Plan, replication: Mapping[str, Facts],
+                    addresses: Mapping[str, Optional[Sequence[str]]]) -> List[Problem]:
+    """What pacemaker takes for running on a hub, and the hub has not: it does not look while it is told nothing.
+
+    It looks where it has a monitor, and a failure that it has forgotten, or that came while nothing was monitored, leaves
+    none behind. addresses: {host: those of its interfaces, None: not known}.
+    """
+    found = []
+    hosts = dict((node, host) for host, node in plan["nodes"].items())
+    for instance in instances_of(cluster, DATABASE[0]):
+        host = hosts.get(instance["node"])
+        role = (replication.get(host or "") or {}).get("role")
+        if host and instance.get("role") == "Promoted" and role in ("stopped", "absent"):
+            found.append(Problem(
+                "NO_PRIMARY", host, "pacemaker calls %s promoted, and PostgreSQL does not run there (%s)"
+                % (instance["node"], role), "crm_resource --refresh --resource %s" % DATABASE[0]))
+    for item in plan["virtual_ips"]:
+        for node in started_on(cluster, item["id"]):
+            there = addresses.get(hosts.get(node, ""))
+            if there is not None and item["ip"] not in there:
+                found.append(Problem(
+                    "ADDRESS_NOT_WITH_PRIMARY", hosts[node], "pacemaker says that shared address %s is on %s, which does "
+                    "not have it" % (item["ip"], node), "crm_resource --refresh --resource %s" % item["id"]))
+    return found
+
+
+def addresses_of(text: Any) -> Optional[List[str]]:
+    """The addresses in what `ip -json address` printed; None when that is none."""
+    try:
+        return [info["local"] for item in json.loads(text) for info in item.get("addr_info") or [] if "local" in info]
+    except (TypeError, ValueError, AttributeError):
+        return None
 
 
 # --- the cluster ----------------------------------------------------------------------------------------------------
@@ -485,6 +577,10 @@ def guard_problems(units: Mapping[str, Optional[Mapping[str, Any]]]) -> List[Pro
     found = []
     for host, unit in units.items():
         active = (unit or {}).get("active")
+        wrong = said((unit or {}).get("status")).get("pair_file")
+        if wrong:
+            found.append(Problem("PAIR_FILE", host, "%s: the guard cannot start again with it, and hub-ha lets no database "
+                                 "start" % wrong, "on the controller: " + UPGRADE))
         if active != "active":
             found.append(Problem(
                 "GUARD_DEAD", host, "%s is %s: nobody stops this hub's database when its cluster daemons die"
@@ -584,9 +680,11 @@ def server_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Proble
         if host not in roles or roles[host] == role:
             continue
         moved = roles[host] in ("primary", "standby") and roles.get(passive, "primary") == "primary"
+        word = roles[host] or "in an unknown state"
+        if not roles[host] and replication[host].get("msg"):
+            word += " (%s)" % " ".join(str(replication[host]["msg"]).split())
         found.append(Problem(
-            "ROLES_MOVED" if moved else code, host,
-            "PostgreSQL on %s is %s, not %s" % (host, roles[host] or "in an unknown state", role),
+            "ROLES_MOVED" if moved else code, host, "PostgreSQL on %s is %s, not %s" % (host, word, role),
             "the active role has moved meanwhile; run it again: " + UPGRADE if moved
             else "crm_mon -1rAf says why; tail /var/log/postgresql.log"))
     return found
@@ -669,13 +767,14 @@ def setting_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Probl
     if active not in replication or passive not in replication:
         return []
     node = plan["nodes"][passive]
+    low_ones = lower_settings(replication, plan) if replication[passive].get("role") in ("primary", "standby") else []
     found = [Problem(
         "STANDBY_SETTING_LOWER", passive,
         "%s is %s, lower than %s on %s: with it PostgreSQL stops replaying, and ends at a promotion" % (
             name, "unknown" if low is None else low, high, active),
         "psql -X -d postgres -c \"ALTER SYSTEM SET %s = %s\"; then restart it: crm_standby --node %s --update on; "
         "crm_resource --wait; crm_standby --node %s --delete" % (name, high, node, node))
-        for name, low, high in lower_settings(replication, plan)]
+        for name, low, high in low_ones]
     if not replication[active].get("not_lower") and replication[active].get("role") == "primary":
         found.append(Problem("STANDBY_SETTING_LOWER", active,
                              "its settings are not known, so neither is whether the standby's are lower",
