@@ -137,6 +137,12 @@ def find_active(infos, report):
                         "crm_attribute --type crm_config --name maintenance-mode --delete; then wait until crm_mon -1 "
                         "shows a promoted hub. When it shows one and nobody serves: docs/operate.md, \"Maintenance mode\"",
                         "CLUSTER_MAINTENANCE")
+        elif [host for host in promoted if states[host] == "stopped"]:
+            report.fail("all", "%s, and pacemaker calls %s promoted" % (neither, infos[promoted[0]]["uname"]),
+                        "have pacemaker look at what runs, there: crm_resource --refresh --resource cfpgsql; then wait "
+                        "until crm_mon -1 shows a promoted hub. Else: start the hub that holds the primary's data first "
+                        "(docs/operate.md, \"After both were down\")",
+                        "NO_PRIMARY")
         else:
             report.fail("all", neither, "start the hub that holds the primary's data first; of a pair: crm_mon -1rAf "
                         "says why, and docs/operate.md, \"hub2 does not take over\" and \"After both were down\", what to do",

@@ -867,8 +867,8 @@ def test_four_faults_are_told_at_once():
     """And what follows from one of them, or is another word for it, is not told again."""
     found = of_pair(guard_dead("hub2"), in_cluster(location("cli-ban-cfengine-on-hub2", "cfengine")),
                     in_cluster(option("maintenance-mode", "true")), server("hub2", replay_paused=True))
-    assert [item[:2] for item in found] == [("GUARD_DEAD", "hub2"), ("CLUSTER_MAINTENANCE", "all"), ("BAN_LEFT", "hub2"),
-                                            ("REPLAY_PAUSED", "hub2")]
+    assert [item[:2] for item in found] == [
+        ("GUARD_DEAD", "hub2"), ("CLUSTER_MAINTENANCE", "all"), ("BAN_LEFT", "hub2"), ("REPLAY_PAUSED", "hub2")]
 
 
 def test_a_standby_that_does_not_stream_is_told_once():
@@ -896,8 +896,9 @@ def test_a_slot_that_is_missing_is_told_beside_a_hub_that_is_away():
 
 def test_a_promoted_hub_without_a_server():
     found = of_pair(server_stopped("hub1"))
-    assert found[0] == ("NO_PRIMARY", "hub1", "pacemaker calls hub1 promoted, and PostgreSQL does not run there (stopped)",
-                        "crm_resource --refresh --resource cfpgsql")
+    assert found[0] == (
+        "NO_PRIMARY", "hub1", "pacemaker calls hub1 promoted, and PostgreSQL does not run there (stopped)",
+        "crm_resource --refresh --resource cfpgsql")
     assert [item[0] for item in found].count("NO_PRIMARY") == 1
 
 
@@ -905,8 +906,8 @@ def test_a_shared_address_that_is_not_there():
     def without(told, cluster):
         told["hub1"]["addresses"].remove("192.168.100.100")
     assert of_pair(without) == [(
-        "ADDRESS_NOT_WITH_PRIMARY", "hub1", "pacemaker says that shared address 192.168.100.100 is on hub1, which does not "
-        "have it", "crm_resource --refresh --resource cfvirtip")]
+        "ADDRESS_NOT_WITH_PRIMARY", "hub1", "pacemaker says that shared address 192.168.100.100 is on hub1, which does "
+        "not have it", "crm_resource --refresh --resource cfvirtip")]
     assert of_pair(lambda told, cluster: told["hub1"].update(addresses=None)) == [], "not known"
     assert checks.addresses_of('[{"addr_info": [{"local": "192.0.2.1"}, {}]}, {}]') == ["192.0.2.1"]
     assert [checks.addresses_of(text) for text in (None, "", "{", "[1]", '{"a": 1}')] == [None] * 5
@@ -930,9 +931,11 @@ def test_when_replication_is_asked_again_beside_the_cluster(changes, replication
 
 def test_a_pair_file_that_cannot_be_read():
     def broken(told, cluster):
-        told["hub2"]["units"]["status"] = json.dumps(dict(json.loads(told["hub2"]["units"]["status"]), pair_file="x: cut"))
+        status_now = json.loads(told["hub2"]["units"]["status"])
+        told["hub2"]["units"]["status"] = json.dumps(dict(status_now, pair_file="x: cut"))
     found = of_pair(broken)
-    assert [item[:2] for item in found] == [("PAIR_FILE", "hub2")] and found[0][2].startswith("x: cut: the guard cannot")
+    assert [item[:2] for item in found] == [("PAIR_FILE", "hub2")]
+    assert found[0][2].startswith("x: cut: the guard cannot")
     assert checks.UPGRADE in found[0][3]
     # Missing, it is told by one word only; of a guard that does not run too.
     found = of_pair(broken, guard_dead("hub2"), broken_files("hub2"))
@@ -952,9 +955,10 @@ def test_what_was_not_asked_is_no_problem():
 
 
 def test_a_server_that_does_not_answer_is_told_with_what_it_said():
-    found = of_pair(lambda told, cluster: told["hub2"].update(replication={"failed": True, "msg": "runs, but does not\nanswer"}))
-    assert ("REPL_STOPPED", "hub2", "PostgreSQL on hub2 is in an unknown state (runs, but does not answer), not standby") in [
-        item[:3] for item in found]
+    found = of_pair(lambda told, cluster: told["hub2"].update(
+        replication={"failed": True, "msg": "runs, but does not\nanswer"}))
+    assert [item[:3] for item in found if item[0] == "REPL_STOPPED"] == [
+        ("REPL_STOPPED", "hub2", "PostgreSQL on hub2 is in an unknown state (runs, but does not answer), not standby")]
 
 
 # --- for the roles --------------------------------------------------------------------------------------------------

@@ -1118,11 +1118,20 @@ def test_nobody_serves(maintenance, code, heading):
     results["hub1"]["hub"]["postgres"].update(state="standby")
     results["hub2"]["hub"]["postgres"].update(state="stopped", server=None, pid=None)
     for result in results.values():
-        result["hub"]["cluster"]["maintenance"] = maintenance
+        result["hub"]["cluster"].update(maintenance=maintenance, promoted="hub1")
     failures = plan.make_plan(results, pair.settings())["failures"]
     failure = [item for item in failures if "neither hub" in item["problem"]][0]
     assert (failure["host"], failure["code"]) == ("all", code) and '"%s"' % heading in failure["remedy"]
     assert ("maintenance mode" in failure["problem"]) == maintenance
+
+
+def test_nobody_serves_though_pacemaker_calls_a_hub_promoted():
+    results = pair.running_pair()
+    results["hub1"]["hub"]["postgres"].update(state="stopped", server=None, pid=None)
+    failures = plan.make_plan(results, pair.settings())["failures"]
+    failure = [item for item in failures if "neither hub" in item["problem"]][0]
+    assert failure["code"] == "NO_PRIMARY" and "and pacemaker calls hub1 promoted" in failure["problem"]
+    assert "crm_resource --refresh --resource cfpgsql;" in failure["remedy"]
 
 
 @pytest.mark.parametrize("trial, code, words", [

@@ -33,10 +33,11 @@ def fixture_verdict(ansible_playbook):
         done = ansible_playbook(dict({
             "hub_ha": ours, "hub_ha_read": {"hub": {"cluster": {"cib_ips": {"cfvirtip": "127.0.0.1"}}}},
             "hub_ha_max_lag": 16, "prove_cluster": cluster, "prove_replication": replication["localhost"],
-            "prove_files": {"files": FILES}, "prove_guard": {"status": {"ActiveState": "active", "LoadState": "loaded"}},
+            "prove_files": {"files": FILES},
+            "prove_guard": {"status": {"ActiveState": "active", "LoadState": "loaded"}},
             "prove_pacemaker": {"status": {"ActiveState": "active"}}, "prove_status": {"stdout": json.dumps(status)},
-        }, **variables), [{"ansible.builtin.import_role": {"name": "cfengine.hub_ha.prove", "tasks_from": "verdict.yml"}}],
-            *options)
+        }, **variables), [{"ansible.builtin.import_role": {
+            "name": "cfengine.hub_ha.prove", "tasks_from": "verdict.yml"}}], *options)
         return done.returncode, done.stdout
     return run
 

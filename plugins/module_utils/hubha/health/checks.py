@@ -83,8 +83,8 @@ def pair_problems(told: Mapping[str, Mapping[str, Any]], cluster: Facts, plan: P
     """Everything that is wrong with the pair, each thing once, first what other things come from.
 
     told: {host: {"files": see file_problems, "units": see guard_problems, "replication": see replication_problems,
-    "addresses": those of its interfaces, None when not known}}; of a key that is missing nothing is said.
-    cluster: see cluster_problems.
+    "addresses": those of its interfaces, None when not known}}; of a key that is missing nothing is said. cluster: see
+    cluster_problems.
     """
     def each(key: str) -> Dict[str, Any]:
         return dict((host, item[key]) for host, item in told.items() if key in item)
@@ -133,8 +133,8 @@ def unseen_problems(cluster: Facts, plan: Plan, replication: Mapping[str, Facts]
                     addresses: Mapping[str, Optional[Sequence[str]]]) -> List[Problem]:
     """What pacemaker takes for running on a hub, and the hub has not: it does not look while it is told nothing.
 
-    It looks where it has a monitor, and a failure that it has forgotten, or that came while nothing was monitored, leaves
-    none behind. addresses: {host: those of its interfaces, None: not known}.
+    It looks where it has a monitor, and a failure that it has forgotten, or that came while nothing was monitored,
+    leaves none behind. addresses: {host: those of its interfaces, None: not known}.
     """
     found = []
     hosts = dict((node, host) for host, node in plan["nodes"].items())
@@ -150,8 +150,8 @@ def unseen_problems(cluster: Facts, plan: Plan, replication: Mapping[str, Facts]
             there = addresses.get(hosts.get(node, ""))
             if there is not None and item["ip"] not in there:
                 found.append(Problem(
-                    "ADDRESS_NOT_WITH_PRIMARY", hosts[node], "pacemaker says that shared address %s is on %s, which does "
-                    "not have it" % (item["ip"], node), "crm_resource --refresh --resource %s" % item["id"]))
+                    "ADDRESS_NOT_WITH_PRIMARY", hosts[node], "pacemaker says that shared address %s is on %s, which "
+                    "does not have it" % (item["ip"], node), "crm_resource --refresh --resource %s" % item["id"]))
     return found
 
 
@@ -579,8 +579,8 @@ def guard_problems(units: Mapping[str, Optional[Mapping[str, Any]]]) -> List[Pro
         active = (unit or {}).get("active")
         wrong = said((unit or {}).get("status")).get("pair_file")
         if wrong:
-            found.append(Problem("PAIR_FILE", host, "%s: the guard cannot start again with it, and hub-ha lets no database "
-                                 "start" % wrong, "on the controller: " + UPGRADE))
+            found.append(Problem("PAIR_FILE", host, "%s: the guard cannot start again with it, and hub-ha lets no "
+                                 "database start" % wrong, "on the controller: " + UPGRADE))
         if active != "active":
             found.append(Problem(
                 "GUARD_DEAD", host, "%s is %s: nobody stops this hub's database when its cluster daemons die"
