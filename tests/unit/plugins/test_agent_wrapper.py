@@ -448,6 +448,57 @@ def test_a_postmaster_that_was_stopped_obeys_sigkill_only(agent, action):
     assert child.wait(5) == -signal.SIGKILL
 
 
+def says(agent, text):
+    """The psql of a server that says this instead of taking a connection."""
+    agent.program("bin/psql", 'echo "psql: error: FATAL:  the database system is %s" >&2; exit 2' % text)
+    return {"OCF_RESKEY_psql": str(agent.root / "bin/psql")}
+
+
+@pytest.mark.parametrize("action", ["stop", "demote"])
+@pytest.mark.parametrize("text, standby, killed", [
+    ("in recovery mode", False, True), ("starting up", False, True), ("shutting down", False, False),
+    ("starting up", True, False)])
+def test_a_primary_that_recovers_is_not_waited_for(agent, action, text, standby, killed):
+    """It syncs its files before it heeds a stop: seen for a minute."""
+    child = agent.postmaster(ignores=True)
+    if standby:
+        (agent.data / "standby.signal").touch()
+    agent.program("resource.d/heartbeat/pgsql",
+                  "sed 's/.*) \\(.\\).*/inner, postmaster \\1/' /proc/%d/stat" % child.pid)
+    try:
+        found = agent(action, OCF_RESKEY_CRM_meta_timeout="60000", **says(agent, text))
+        if killed:  # before the agent has begun to wait
+            assert child.poll() == -signal.SIGKILL and "postmaster S" not in found.stdout and found.returncode == 0
+        else:
+            assert "inner, postmaster S" in found.stdout
+    finally:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.parametrize("absent, age, text, code", [
+    ("12.5", 0, "in recovery mode", 8), ("5.0", 0, "starting up", 8), ("4.9", 0, "in recovery mode", 1),
+    ("null", 0, "in recovery mode", 1), ("12.5", 30, "in recovery mode", 1), ("12.5", 0, "shutting down", 1)])
+def test_a_primary_that_recovers_is_waited_for_where_nobody_could_take_over(agent, absent, age, text, code):
+    """The guard knows that the other hub is away; what it wrote half a minute ago counts for nothing."""
+    child = agent.postmaster()
+    asks(agent, 1)
+    guard = agent.root / "guard.json"
+    guard.write_text('{"peer": {"node": "hub2", "absent": %s}, "done": []}' % absent)
+    os.utime(guard, (time.time() - age,) * 2)
+    try:
+        done = agent("monitor", OCF_RESKEY_query_interval="3000ms", OCF_RESKEY_CRM_meta_interval="1001",
+                     HUB_HA_GUARD=str(guard), **says(agent, text))
+        assert done.returncode == code
+        assert not (agent.root / "hub_ha-asked-cfpgsql").exists(), "it is asked again at the next turn"
+        (agent.data / "standby.signal").touch()
+        assert agent("monitor", OCF_RESKEY_query_interval="3000ms", OCF_RESKEY_CRM_meta_interval="2003",
+                     HUB_HA_GUARD=str(guard), **says(agent, text)).returncode == 1, "a standby serves nobody"
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_one_that_does_not_obey_is_killed_after_half_the_time(agent):
     child = agent.postmaster(ignores=True)
     agent.program("resource.d/heartbeat/pgsql", "while kill -0 %d 2>/dev/null; do case $(cut -d ')' -f 2 /proc/%d/stat)"
