@@ -41,6 +41,7 @@ KINDS = (
     ("corosync SIGKILLed in maintenance mode", "maintenance-", ""),
     ("postmaster of the passive hub SIGKILLed three times", "crash-three-", ""),
     ("the hub that has rejoined takes over when the other one is lost", "rejoin-then-", ""),
+    ("corosync SIGKILLed, active hub, and no guard on the other one", "guardless-", ""),
     ("the reference address answers no more", "reference-", ""),
     ("systemctl stop pacemaker or corosync", "systemctl-stop-", ""), ("a playbook beside it", "play-", ""))
 

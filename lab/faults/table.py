@@ -182,7 +182,7 @@ def _stalls() -> List[Row]:
         for length in (0.5, 1.0, 1.5, 2.0, 3.0, 6.0, 15.0, 30.0):
             rows += [_stall(hubs, length), _stall(hubs, length, cables=True)]
         for length in (2.0, 6.0, 15.0):
-            rows.append(_stall(hubs, length, twice=True))
+            rows += [_stall(hubs, length, twice=True), _stall(hubs, length, cables=True, twice=True)]
     return rows
 
 
@@ -294,8 +294,11 @@ def _alone() -> List[Row]:
     # Seconds until the daemons are back: corosync's start, pacemaker's, and its wait for a coordinator.
     goes_on = replace(UNTOUCHED, server=("active",), dead=20.0)
     rows = [alone("kill-%s" % daemon.replace("pacemaker-", ""), goes_on, Step(15, "kill", "active", (daemon,)))
-            for daemon in ("corosync",)]
-    return rows
+            for daemon in ("corosync", "pacemakerd", "pacemaker-controld")]
+    again = replace(UNTOUCHED, gap=4.0, left=None)
+    return rows + [
+        alone("kill-backend", replace(again, server=("active",)), Step(15, "backend", "active")),
+        alone("kill-postmaster", replace(again, gap=10.0), Step(15, "postmaster", "active", ("KILL",)))]
 
 
 def _long() -> List[Row]:
@@ -309,9 +312,20 @@ def _long() -> List[Row]:
         Row("crash-three-passive", kills + (Step(60, "given", "passive"), Step(65, "retry", "passive")),
             replace(UNTOUCHED, server=("active",), left=None))]
     # The hub that was stopped and has followed since is the one to take over.
-    rows.append(Row("rejoin-then-power", (
-        Step(0, "kill", "active", ("corosync",)), Step(6, "whole", "active"), Step(10, "off", "passive"),
-        Step(25, "on", "passive")), Expect(overlap=0.5, role="same", moves=2, left=None)))
+    for name, lose in (("power", (Step(10, "off", "passive"), Step(25, "on", "passive"))),
+                       ("postmaster", (Step(10, "postmaster", "passive", ("KILL",)),))):
+        rows.append(Row("rejoin-then-%s" % name, (Step(0, "kill", "active", ("corosync",)), Step(6, "whole", "active"),
+                                                  *lose), Expect(overlap=0.5, role="same", moves=2, left=None)))
+    for who, hubs in (("active", ("active",)), ("both", ("active", "passive"))):
+        rows.append(Row("reference-unanswered-%s" % who, tuple(
+            [Step(0, "refer", "client", ("client1",))] + [Step(2, "deaf", hub, ("client1",)) for hub in hubs]
+            + [Step(27, "hear", hub, ("client1",)) for hub in hubs]),
+            Expect(gap=15.0, overlap=0.5, lost=0, role="moves", ends=WHOLE) if who == "active"
+            else replace(UNTOUCHED, server=("active", "passive"))))
+    # A hub whose guard is gone is no hub that is away: its pacemaker takes over.
+    rows.append(Row("guardless-kill-corosync-active", (
+        Step(0, "halt", "passive", (GUARD,)), Step(10, "kill", "active", ("corosync",)),
+        Step(40, "start", "passive", (GUARD,))), Expect(overlap=0.5, role="moves", left=None)))
     return rows
 
 
