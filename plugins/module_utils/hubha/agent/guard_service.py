@@ -22,10 +22,12 @@ from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
+from . import successor
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
 HEARTBEAT = 0.5   # seconds between two messages to the own group
+NO_PRIMARY = 5.0  # seconds without a primary until a standby asks whether it is barred wrongly
 STREAMS_NOT = 20.0  # seconds without a walreceiver until a standby beside a primary is looked at
 GROUP = "hub_ha"
 # The groups of pacemaker's daemons tell which nodes are there without their guards. Pacemaker counts the byte that ends the
@@ -93,6 +95,12 @@ def worker(target: Callable[..., Any], *arguments: Any) -> threading.Thread:
     thread = threading.Thread(target=guarded, args=(target,) + arguments, daemon=True)
     thread.start()
     return thread
+
+
+def answer_of(argv: List[str]) -> Optional[str]:
+    """What a program of pacemaker's says; None when it fails or says nothing in time."""
+    done = host.run(argv, 10.0)
+    return done.stdout if done is not None and done.returncode == 0 else None
 
 
 class Channel:
@@ -527,6 +535,27 @@ class Service:
             self.guardless = 0.0
             self.attributes.forget(self.pair.peer, tell.GUARD)
 
+    def watch_succession(self) -> None:
+        """A thread: where nobody is the primary, the hub whose line goes on may be promoted."""
+        since = 0.0
+        while True:
+            time.sleep(1.0)
+            now = time.monotonic()
+            if not (self.channel.role == decide.STANDBY and self.channel.peer.get("role") != decide.PRIMARY
+                    and self.channel.connected and self.guard.phase == "watch" and self.guard.armed):
+                since = 0.0
+                continue
+            since = since or now
+            if now - since < NO_PRIMARY:
+                continue
+            since = now  # asked again after as long
+            status = successor.barred(self.pair, answer_of)
+            if status is not None:
+                done = answer_of(successor.status_command(self.pair, successor.LATEST))
+                log("nobody is the primary, %s has forked, and %s bars this hub (%s): it is %s" % (
+                    self.pair.peer, successor.STATUS, status, "set to " + successor.LATEST if done is not None
+                    else "not set, crm_attribute failed"), 4)
+
     def not_here(self) -> FrozenSet[str]:
         """Ids of the pair's resources that an active hub has and this one has not: its database, else its addresses."""
         if self.server.postmaster() is None:
@@ -588,7 +617,7 @@ class Service:
         threads = [worker(self.channel.run)]
         threading.stack_size(STACK)
         threads += [worker(item) for item in (self.watch_server, self.tell, self.watch_link, self.watch_fork,
-                                                  self.watch_belief)]
+                                                  self.watch_belief, self.watch_succession)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)
