@@ -27,8 +27,10 @@ SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterpr
 # restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. debian12: remove
 # begins with that pair and its tests, and cuts the power later.
 BY_NAME_ONLY = ("restore", "debian12")
-# Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback.
-PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl"}
+# Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback; and one that comes with the
+# distribution's agent, which is in no path.
+PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl",
+            "ocf-tester": "resource-agents"}
 NOT_IN_COLLECTION = ("lab/", "molecule/", ".ci/", ".config/", "tests/unit/lab/", "tests/run.py")
 SHOWN_LINES = 60
 # The lines of a log that name what has failed, for the end of the run: often that is all that is kept of it. Pytest's,
