@@ -132,9 +132,9 @@ def test_a_look_says_what_the_postmaster_is(agent):
     child = agent.postmaster()
     try:
         asked = asks(agent, 8)
-        assert [look(agent).returncode for _ in range(4)] == [8] * 4 and asked() == 1, "a primary"
+        assert [look(agent).returncode for dummy in range(4)] == [8] * 4 and asked() == 1, "a primary"
         (agent.data / "standby.signal").touch()
-        assert [look(agent).returncode for _ in range(2)] == [0] * 2 and asked() == 1, "a standby"
+        assert [look(agent).returncode for dummy in range(2)] == [0] * 2 and asked() == 1, "a standby"
     finally:
         child.kill()
         child.wait()
@@ -210,7 +210,7 @@ def test_with_an_interval_that_makes_no_sense_the_database_is_asked_each_time(ag
     child = agent.postmaster()
     try:
         asked = asks(agent, 8)
-        assert [look(agent, interval).returncode for _ in range(2)] == [8] * 2 and asked() == 2
+        assert [look(agent, interval).returncode for dummy in range(2)] == [8] * 2 and asked() == 2
     finally:
         child.kill()
         child.wait()
@@ -592,7 +592,7 @@ def promote(agent, server, **more):
 def test_sessions_that_read_for_long_end_at_a_promotion(agent, pair):
     agent.program("hub-ha", "sleep 0.1")
     sleeping = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'"
-    old = [client(pair.standby, "-c", "select pg_sleep(60)") for _ in range(2)]
+    old = [client(pair.standby, "-c", "select pg_sleep(60)") for dummy in range(2)]
     others = [client(pair.standby), client(pair.primary, "-c", "select pg_sleep(60)")]
     try:
         soon(lambda: pair.standby.sql(sleeping) == "2", "they have not begun")

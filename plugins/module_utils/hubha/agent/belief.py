@@ -10,9 +10,9 @@ what is there, has pacemaker look again: crm_resource --refresh.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Optional
+from xml.etree import ElementTree
 
 DATABASE = "cfpgsql"
 MISSED = 15.0  # seconds that something is not there before pacemaker is asked; its own monitors say so within 4

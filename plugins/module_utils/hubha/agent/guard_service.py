@@ -616,8 +616,8 @@ class Service:
         threading.stack_size(CHANNEL_STACK)
         threads = [worker(self.channel.run)]
         threading.stack_size(STACK)
-        threads += [worker(item) for item in (self.watch_server, self.tell, self.watch_link, self.watch_fork,
-                                                  self.watch_belief, self.watch_succession)]
+        threads += [worker(item) for item in (
+            self.watch_server, self.tell, self.watch_link, self.watch_fork, self.watch_belief, self.watch_succession)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)
