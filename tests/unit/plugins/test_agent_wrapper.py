@@ -7,6 +7,7 @@ Where it waits for PostgreSQL, and where it connects, with the real ones.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -673,8 +674,7 @@ def fixture_real(tmp_path, pair):
     """A Real with a server of its own."""
     made = Real(tmp_path, pair, tmp_path.name)
     yield made
-    for pid in at_work(made):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(made)
 
 
 def reason(done):
@@ -724,8 +724,19 @@ def held(real):
 def at_work(real):
     """The processes of its directory's PostgreSQL."""
     done = subprocess.run(["pgrep", "-x", "postgres"], stdout=subprocess.PIPE, text=True, check=False)
-    return [int(pid) for pid in done.stdout.split() if os.path.exists("/proc/%s/cwd" % pid)
-            and os.readlink("/proc/%s/cwd" % pid) == real.server.data]
+    found = []
+    for pid in done.stdout.split():
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink("/proc/%s/cwd" % pid) == real.server.data:
+                found.append(int(pid))
+    return found
+
+
+def kill_all(real):
+    """SIGKILL to them; those that have ended with their postmaster meanwhile are none."""
+    for pid in at_work(real):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_start_that_is_slow_is_waited_for(real):
@@ -751,8 +762,7 @@ def test_a_server_that_ends_in_the_middle_of_its_start_is_noticed(real):
     def end():
         soon(lambda: at_work(real), "it has not begun", 20)
         time.sleep(4)
-        for pid in at_work(real):
-            os.kill(pid, signal.SIGKILL)
+        kill_all(real)
 
     thread = threading.Thread(target=end)
     thread.start()
