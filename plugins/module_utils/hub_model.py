@@ -225,7 +225,8 @@ def cib_summary(xml_text):
              for pair in primitive.findall("instance_attributes/nvpair") if pair.get("name") == "node_list"]
     return {"cib_nodes": nodes, "cib_node_list": known[0] if known else [], "cib_resources": resources,
             "cib_addresses": list(shared.values()), "cib_ips": shared, "cib_fencing": fencing,
-            "pgsql_status": status, "forked": attributes["hub_ha-forked"], "promoted": promoted[0] if len(promoted) == 1 else None,
+            "pgsql_status": status, "forked": attributes["hub_ha-forked"],
+            "promoted": promoted[0] if len(promoted) == 1 else None,
             "maintenance": bool(maintenance) and maintenance[0] in ("true", "on", "yes", "y", "1")}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.cib_model import microseconds
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR
 
@@ -26,7 +27,6 @@ CLIENTS_SCORE = "10000"
 # milliseconds, and a failover of a killed one begins seconds earlier. The database itself is asked at the operator's
 # interval, by the same operation. Two different ones: pacemaker tells operations apart by name and interval.
 LOOKS = {"Promoted": 1001, None: 2003}
-UNITS = {"ms": 1, "": 1000, "s": 1000, "m": 60000, "min": 60000, "h": 3600000}
 AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 # Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
@@ -138,16 +138,11 @@ def database(plan, settings, nodes):
             "operations": operations}
 
 
-def milliseconds(duration):
-    """Of a duration such as 3s, 500ms, 2 (seconds) or 1min, as pacemaker reads it."""
-    number, unit = re.fullmatch(r"([0-9]+)(ms|s|m|min|h|)", duration).groups()
-    return int(number) * UNITS[unit]
-
-
 def monitor(role, asked):
     """The monitor operation of a role; asked: how often the database itself is asked (a duration)."""
-    operation = {"name": "monitor", "interval": "%dms" % min(LOOKS[role], milliseconds(asked)), "timeout": "30s",
-                 "on_fail": "restart", "attributes": {"query_interval": "%dms" % milliseconds(asked)}}
+    query = microseconds(asked) // 1000
+    operation = {"name": "monitor", "interval": "%dms" % min(LOOKS[role], query), "timeout": "30s", "on_fail": "restart",
+                 "attributes": {"query_interval": "%dms" % query}}
     if role:
         operation["role"] = role
     return operation

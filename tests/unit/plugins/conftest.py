@@ -9,12 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_service
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres import cluster
 
 
@@ -36,6 +38,33 @@ def fixture_run_module(capsys):
         assert bool(end.value.code) == bool(result.get("failed", False))
         return result
     return run
+
+
+@pytest.fixture(name="guard_thread")
+def fixture_guard_thread(monkeypatch):
+    """guard_thread(name, seconds, run=None, clock=None, **parts): one of the guard's threads for so many seconds.
+
+    Time passes by its pauses only. run: stands for guard_io.run. clock: [now], for those who look at it. parts: what
+    the service has (pair, server, channel, guard, attributes).
+    """
+    class Stop(Exception):
+        """The thread's end."""
+
+    def go(name, seconds, run=None, clock=None, **parts):
+        now = [0.0] if clock is None else clock
+
+        def sleep(pause):
+            now[0] += pause
+            if now[0] > seconds:
+                raise Stop
+        monkeypatch.setattr(guard_service, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+        monkeypatch.setattr(guard_service, "log", lambda *dummy: None)
+        monkeypatch.setattr(guard_service.host, "run", run)
+        service = object.__new__(guard_service.Service)
+        vars(service).update(parts)
+        with pytest.raises(Stop):
+            getattr(service, name)()
+    return go
 
 
 @pytest.fixture(name="ansible_playbook")

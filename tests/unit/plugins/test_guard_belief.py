@@ -49,33 +49,18 @@ def test_it_is_asked_after_a_while_and_not_again_at_once():
     assert missing.due(162.0, gone) == gone, "missing anew"
 
 
-class Stop(Exception):
-    """The thread's end."""
-
-
-def watch(monkeypatch, postmaster, here, role=PRIMARY, shown=SHOWN, phase="watch", armed=True):
+def watch(guard_thread, postmaster, here, role=PRIMARY, shown=SHOWN, phase="watch", armed=True):
     """The commands that the thread runs in a minute of a hub without what is not *here*."""
-    now, ran = [0.0], []
-
-    def sleep(seconds):
-        now[0] += seconds
-        if now[0] > 60:
-            raise Stop
+    ran = []
 
     def run(argv, dummy_timeout):
         ran.append(argv)
         return SimpleNamespace(returncode=0, stdout=shown, stderr="")
-    monkeypatch.setattr(guard_service, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    monkeypatch.setattr(guard_service, "log", lambda *dummy: None)
-    monkeypatch.setattr(guard_service.host, "run", run)
-    monkeypatch.setattr(guard_service.host, "shared_here", lambda dummy: here)
-    service = object.__new__(guard_service.Service)
-    service.pair = SimpleNamespace(node="hub1", addresses=[SimpleNamespace(id="cfvirtip", ip="192.0.2.100")])
-    service.server = SimpleNamespace(postmaster=lambda: postmaster)
-    service.channel = SimpleNamespace(role=role)
-    service.guard = SimpleNamespace(phase=phase, armed=armed)
-    with pytest.raises(Stop):
-        service.watch_belief()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(guard_service.host, "shared_here", lambda dummy: here)
+        guard_thread("watch_belief", 60, run, server=SimpleNamespace(postmaster=lambda: postmaster),
+                     pair=SimpleNamespace(node="hub1", addresses=[SimpleNamespace(id="cfvirtip", ip="192.0.2.100")]),
+                     channel=SimpleNamespace(role=role), guard=SimpleNamespace(phase=phase, armed=armed))
     return ran
 
 
@@ -83,23 +68,23 @@ REFRESH = ["crm_resource", "--refresh", "--resource"]
 HERE = [("192.0.2.100", 24, "eth0")]
 
 
-def test_a_database_that_counts_as_running_and_is_gone(monkeypatch):
-    ran = watch(monkeypatch, None, HERE)
+def test_a_database_that_counts_as_running_and_is_gone(guard_thread):
+    ran = watch(guard_thread, None, HERE)
     assert [argv for argv in ran if argv != belief.SHOW] == [REFRESH + ["cfpgsql", "--node", "hub1"]] * 2
 
 
-def test_an_address_that_counts_as_here_and_is_not(monkeypatch):
-    ran = watch(monkeypatch, 77, [])
+def test_an_address_that_counts_as_here_and_is_not(guard_thread):
+    ran = watch(guard_thread, 77, [])
     assert [argv for argv in ran if argv != belief.SHOW] == [REFRESH + ["cfvirtip", "--node", "hub1"]] * 2
 
 
 @pytest.mark.parametrize("case", [
     {"postmaster": 77, "here": HERE}, {"postmaster": 77, "here": None}, {"postmaster": 77, "here": [], "role": STANDBY},
     {"postmaster": None, "here": [], "phase": "recover"}, {"postmaster": None, "here": [], "armed": False}])
-def test_nobody_is_asked_where_all_is_as_it_should_be_or_is_being_mended(monkeypatch, case):
-    assert watch(monkeypatch, **case) == []
+def test_nobody_is_asked_where_all_is_as_it_should_be_or_is_being_mended(guard_thread, case):
+    assert watch(guard_thread, **case) == []
 
 
-def test_a_database_that_pacemaker_knows_to_be_stopped_stays_so(monkeypatch):
+def test_a_database_that_pacemaker_knows_to_be_stopped_stays_so(guard_thread):
     shown = SHOWN.replace('id="cfpgsql"', 'id="other"')
-    assert set(map(tuple, watch(monkeypatch, None, HERE, shown=shown))) == {tuple(belief.SHOW)}
+    assert set(map(tuple, watch(guard_thread, None, HERE, shown=shown))) == {tuple(belief.SHOW)}

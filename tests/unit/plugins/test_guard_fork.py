@@ -17,29 +17,13 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard 
 FORKED, MAY = Answer(True, "timeline=1 commits=3", "it has what hub2 lacks"), Answer(True, None, "it is behind")
 
 
-class Stop(Exception):
-    """The thread's end."""
-
-
-def watch(monkeypatch, seconds, answer, role=lambda now: STANDBY, peer=PRIMARY, streams=lambda now: False):
+def watch(guard_thread, seconds, answer, role=lambda now: STANDBY, peer=PRIMARY, streams=lambda now: False):
     """[(second, value)] of each change of the mark that the thread wants."""
     now, wanted = [0.0], []
-
-    def sleep(pause):
-        now[0] += pause
-        if now[0] > seconds:
-            raise Stop
 
     def want(dummy_node, dummy_name, value):
         if not wanted or wanted[-1][1] != value:
             wanted.append((now[0], value))
-    monkeypatch.setattr(guard_service, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    monkeypatch.setattr(guard_service, "log", lambda *dummy: None)
-    monkeypatch.setattr(guard_service.fork, "ask", lambda dummy: answer)
-    service = object.__new__(guard_service.Service)
-    service.pair = SimpleNamespace(node="hub1")
-    service.server = SimpleNamespace(role=lambda: role(now[0]), written=lambda: 1.0, streams=lambda: streams(now[0]))
-    service.guard, service.attributes = SimpleNamespace(phase="watch"), SimpleNamespace(want=want)
 
     class Channel:
         """What both hubs say."""
@@ -55,19 +39,22 @@ def watch(monkeypatch, seconds, answer, role=lambda now: STANDBY, peer=PRIMARY, 
         def peer(self):
             """The other hub's message."""
             return {"role": peer}
-    service.channel = Channel()
-    with pytest.raises(Stop):
-        service.watch_fork()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(guard_service.fork, "ask", lambda dummy: answer)
+        guard_thread("watch_fork", seconds, clock=now, channel=Channel(), pair=SimpleNamespace(node="hub1"),
+                     guard=SimpleNamespace(phase="watch"), attributes=SimpleNamespace(want=want),
+                     server=SimpleNamespace(role=lambda: role(now[0]), written=lambda: 1.0,
+                                            streams=lambda: streams(now[0])))
     return wanted
 
 
-def test_a_standby_that_cannot_follow_is_marked_and_stays_so(monkeypatch):
-    found = watch(monkeypatch, 120, FORKED)
+def test_a_standby_that_cannot_follow_is_marked_and_stays_so(guard_thread):
+    found = watch(guard_thread, 120, FORKED)
     assert [value for dummy, value in found] == [None, FORKED.text] and 20 <= found[1][0] <= 26
 
 
-def test_the_mark_stays_when_pacemaker_has_stopped_it_and_goes_when_it_streams(monkeypatch):
-    found = watch(monkeypatch, 120, FORKED, role=lambda now: NO_SERVER if 40 < now < 60 else STANDBY,
+def test_the_mark_stays_when_pacemaker_has_stopped_it_and_goes_when_it_streams(guard_thread):
+    found = watch(guard_thread, 120, FORKED, role=lambda now: NO_SERVER if 40 < now < 60 else STANDBY,
                   streams=lambda now: now > 60)
     assert [value for dummy, value in found] == [None, FORKED.text, None] and found[2][0] > 60
 
@@ -76,8 +63,8 @@ def test_the_mark_stays_when_pacemaker_has_stopped_it_and_goes_when_it_streams(m
     {"answer": MAY}, {"answer": FORKED, "streams": lambda now: True}, {"answer": FORKED, "peer": STANDBY},
     {"answer": FORKED, "role": lambda now: PRIMARY}, {"answer": Answer(False, None, "no answer")},
     {"answer": FORKED, "streams": lambda now: now % 18 < 6}])
-def test_no_mark_for_one_that_may_follow_or_streams_now_and_then(monkeypatch, case):
-    assert [value for dummy, value in watch(monkeypatch, 120, **case)] == [None]
+def test_no_mark_for_one_that_may_follow_or_streams_now_and_then(guard_thread, case):
+    assert [value for dummy, value in watch(guard_thread, 120, **case)] == [None]
 
 
 @pytest.mark.parametrize("title, works", [

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_service, successor
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import successor
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
 
 PAIR = SimpleNamespace(node="hub2", peer="hub1")
@@ -28,42 +28,27 @@ def test_only_the_other_hubs_mark_shows_that_this_one_is_barred_wrongly(mark, st
     assert successor.barred(PAIR, lambda argv: answers[tuple(argv)]) == barred
 
 
-class Stop(Exception):
-    """The thread's end."""
-
-
-def watch(monkeypatch, role=STANDBY, peer=NO_SERVER, phase="watch", armed=True, connected=True):
+def watch(guard_thread, role=STANDBY, peer=NO_SERVER, phase="watch", armed=True, connected=True):
     """The commands of twenty seconds."""
-    now, ran, status = [0.0], [], ["DISCONNECT"]
-
-    def sleep(seconds):
-        now[0] += seconds
-        if now[0] > 20:
-            raise Stop
+    ran, status = [], ["DISCONNECT"]
 
     def run(argv, dummy_timeout):
         ran.append(argv)
         if argv == SET:
             status[0] = "LATEST"
         return SimpleNamespace(returncode=0, stdout=MARK if argv == QUERY else status[0])
-    monkeypatch.setattr(guard_service, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    monkeypatch.setattr(guard_service, "log", lambda *dummy: None)
-    monkeypatch.setattr(guard_service.host, "run", run)
-    service = object.__new__(guard_service.Service)
-    service.pair, service.guard = PAIR, SimpleNamespace(phase=phase, armed=armed)
-    service.channel = SimpleNamespace(role=role, peer={"role": peer}, connected=connected)
-    with pytest.raises(Stop):
-        service.watch_succession()
+    guard_thread("watch_succession", 20, run, pair=PAIR, guard=SimpleNamespace(phase=phase, armed=armed),
+                 channel=SimpleNamespace(role=role, peer={"role": peer}, connected=connected))
     return ran
 
 
-def test_where_nobody_is_the_primary_it_is_set_once(monkeypatch):
-    ran = watch(monkeypatch)
+def test_where_nobody_is_the_primary_it_is_set_once(guard_thread):
+    ran = watch(guard_thread)
     assert ran[:3] == [QUERY, GET, SET] and ran.count(SET) == 1
 
 
 @pytest.mark.parametrize("case", [
     {"peer": PRIMARY}, {"role": PRIMARY}, {"role": NO_SERVER}, {"phase": "recover"}, {"armed": False},
     {"connected": False}])
-def test_else_nobody_is_asked(monkeypatch, case):
-    assert watch(monkeypatch, **case) == []
+def test_else_nobody_is_asked(guard_thread, case):
+    assert watch(guard_thread, **case) == []
