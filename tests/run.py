@@ -185,10 +185,13 @@ def scenario(name):
         root = getattr(HERE, "root", ROOT)
         run(stage_name, ["python3", "-m", "lab", "up", "--hosts", "client1=client"], cwd=root)  # the namespace
         before = hosts_cpu(root)
+        # of this checkout alone: molecule's own choice is shared by all checkouts whose folders have the same name
+        ephemeral = root / ".cache" / "molecule" / name
+        shutil.rmtree(ephemeral, ignore_errors=True)
         try:
             run(stage_name, ["python3", "-m", "lab", "enter", "--", "molecule", "test", "-s", name], cwd=root,
-                FIGURES=str(STATE / "figures.jsonl"), PYTHONDONTWRITEBYTECODE=None, ONCE_FOLDER=str(STATE / "once"),
-                ANSIBLE_CALLBACKS_ENABLED="once",
+                MOLECULE_EPHEMERAL_DIRECTORY=str(ephemeral), FIGURES=str(STATE / "figures.jsonl"),
+                PYTHONDONTWRITEBYTECODE=None, ONCE_FOLDER=str(STATE / "once"), ANSIBLE_CALLBACKS_ENABLED="once",
                 ANSIBLE_CALLBACK_PLUGINS=str(root / "molecule" / "shared" / "callback_plugins"))
         finally:
             HERE.cpu += hosts_cpu(root) - before
