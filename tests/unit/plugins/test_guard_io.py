@@ -74,6 +74,41 @@ def test_kill_hits_what_was_named_and_nothing_else(daemons):
     assert corosync.wait(5) == -signal.SIGKILL and other.poll() is None
 
 
+def state_of(process):
+    return host.Processes().stat(process.pid)[1]
+
+
+def test_a_held_daemon_counts_as_running_and_goes_on(daemons):
+    process, found = daemons(guard.SCHEDULERD), host.Daemons(host.Processes())
+    found.states(100.0)
+    assert found.hold(guard.SCHEDULERD, True) and found.holds(guard.SCHEDULERD)
+    cluster.wait(lambda: state_of(process) == "T")
+    assert found.states(100.2)[guard.SCHEDULERD] == guard.RUNNING
+    assert found.hold(guard.SCHEDULERD, False) and not found.holds(guard.SCHEDULERD)
+    cluster.wait(lambda: state_of(process) == "S")
+
+
+def test_a_daemon_that_somebody_else_has_stopped_is_let_alone(daemons):
+    process, found = daemons(guard.SCHEDULERD), host.Daemons(host.Processes())
+    found.states(100.0)
+    os.kill(process.pid, signal.SIGSTOP)
+    cluster.wait(lambda: state_of(process) == "T")
+    assert not found.hold(guard.SCHEDULERD, True) and not found.hold(guard.SCHEDULERD, False)
+    assert found.states(100.2)[guard.SCHEDULERD] == guard.STOPPED and state_of(process) == "T"
+
+
+def test_a_held_daemon_that_was_replaced_is_not_the_next_one(daemons):
+    first, found = daemons(guard.SCHEDULERD), host.Daemons(host.Processes())
+    found.states(100.0)
+    assert found.hold(guard.SCHEDULERD, True)
+    first.kill()
+    first.wait()
+    second = daemons(guard.SCHEDULERD)
+    os.kill(second.pid, signal.SIGSTOP)
+    cluster.wait(lambda: found.states(100.2)[guard.SCHEDULERD] == guard.STOPPED)
+    assert not found.hold(guard.SCHEDULERD, False) and state_of(second) == "T"
+
+
 @pytest.fixture(scope="module")
 def lab():
     made = cluster.Lab()

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import (
     cpg, guard, guard_io, guard_service, status)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.hold import Meeting
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import say
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
@@ -65,6 +66,63 @@ def talk(channels, rounds=4):
             data = json.dumps({"v": 1, "node": item.pair.node, "role": item.role, "claim": item.own_claim()}).encode()
             for listener in channels:
                 listener.delivered(item.nodeid, data)
+
+
+def test_pacemaker_plans_nothing_from_the_meeting_until_one_is_left():
+    pair = [channel("hub1", PRIMARY, {"timeline": 1, "next_xid": 900}),
+            channel("hub2", PRIMARY, {"timeline": 2, "next_xid": 800})]
+    held = [[], []]
+    for item, told in zip(pair, held):
+        item.hold = told.append
+    meet(*pair)
+    assert [told[-1] for told in held] == [True, True], "before anybody has said what it is"
+    talk(pair)
+    assert [item.verdict.name for item in pair] == ["hub1", "hub1"] and [told[-1] for told in held] == [True, True]
+    pair[1].role = NO_SERVER
+    talk(pair)
+    for item in pair:
+        item.hold_planning()
+    assert [told[-1] for told in held] == [False, False]
+    pair[1].role = PRIMARY
+    talk(pair)
+    assert [told[-1] for told in held] == [False, False], "once for each meeting"
+
+
+@pytest.mark.parametrize("role, said, after, holds", [
+    (PRIMARY, PRIMARY, 0.5, True), (PRIMARY, PRIMARY, 2.9, True), (PRIMARY, PRIMARY, 3.0, False),
+    (PRIMARY, None, 0.9, True), (PRIMARY, None, 1.0, False), (PRIMARY, STANDBY, 0.0, False),
+    (PRIMARY, NO_SERVER, 0.0, False), (STANDBY, PRIMARY, 0.0, False), (STANDBY, None, 0.0, False)])
+def test_what_is_held_and_how_long(role, said, after, holds):
+    meeting = Meeting()
+    assert not meeting.holds(99.0, role, said), "nobody has come"
+    meeting.begins(100.0)
+    assert meeting.holds(100.0 + after, role, said) is holds
+    assert meeting.holds(100.0 + after, PRIMARY, PRIMARY) is holds, "what was let go is not held again"
+
+
+def test_a_conversation_that_ends_holds_nothing(monkeypatch):
+    told = []
+
+    class Group:
+        nodeid = 1
+
+        def __init__(self, *dummy):
+            pass
+
+        def close(self, leave):
+            mine.ending = True
+    mine = channel("hub1", PRIMARY)
+    mine.hold = told.append
+
+    def converse(dummy):
+        mine.changed([(1, 1), (2, 1)], [], [(2, 1)])
+        raise cpg.CpgError("corosync is gone")
+    monkeypatch.setattr(cpg, "library", lambda: None)
+    monkeypatch.setattr(cpg, "Group", Group)
+    monkeypatch.setattr(mine, "converse", converse)
+    monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: None)
+    mine.run()
+    assert told == [True, False]
 
 
 @pytest.mark.parametrize("one, two, wins", [

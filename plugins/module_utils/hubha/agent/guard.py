@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 COROSYNC = "corosync"
 PACEMAKERD = "pacemakerd"
 CONTROLD = "pacemaker-controld"
-CHILDREN = ("pacemaker-based", CONTROLD, "pacemaker-attrd", "pacemaker-execd", "pacemaker-fenced",
-            "pacemaker-schedulerd")
+SCHEDULERD = "pacemaker-schedulerd"
+CHILDREN = ("pacemaker-based", CONTROLD, "pacemaker-attrd", "pacemaker-execd", "pacemaker-fenced", SCHEDULERD)
 DAEMONS = (COROSYNC, PACEMAKERD) + CHILDREN
 
 RUNNING, STOPPED, TRACED, GONE = "running", "stopped", "traced", "gone"

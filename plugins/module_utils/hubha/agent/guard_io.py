@@ -123,6 +123,7 @@ class Daemons:
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.known: Dict[str, Tuple[int, int]] = {}
+        self.held: Dict[str, Tuple[int, int]] = {}  # those that hold() has stopped
         self.scanned = 0.0
 
     def states(self, now: float) -> Dict[str, str]:
@@ -145,7 +146,27 @@ class Daemons:
                 found[name] = decide.GONE
             else:
                 found[name] = {"T": decide.STOPPED, "t": decide.TRACED}.get(stat[1], decide.RUNNING)
+                if found[name] == decide.STOPPED and self.held.get(name) == (start, pid):
+                    found[name] = decide.RUNNING  # as it is meant to be
         return found
+
+    def holds(self, name: str) -> bool:
+        """Whether hold() has stopped it."""
+        return name in self.held
+
+    def hold(self, name: str, wanted: bool) -> bool:
+        """Stop a daemon (SIGSTOP), or let go on what was stopped here and no other one; whether that was done.
+
+        A guard that ends meanwhile leaves it stopped: the next one finds that, and has pacemakerd start it anew.
+        """
+        start, pid = self.known.get(name, (0, 0)) if wanted else self.held.pop(name, (0, 0))
+        stat = self.processes.stat(pid) if pid else None
+        if stat is None or stat[3] != start or stat[1] in "ZX" or wanted and stat[1] in "Tt":
+            return False
+        if wanted:
+            self.held[name] = (start, pid)
+        send(pid, signal.SIGSTOP if wanted else signal.SIGCONT)
+        return True
 
     def pid(self, name: str) -> int:
         """Process id of a daemon that was seen, 0 when none was."""

@@ -23,6 +23,7 @@ from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
 from . import successor
+from .hold import Meeting
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -111,8 +112,9 @@ class Channel:
     """
 
     def __init__(self, pair: model.Pair, server: host.Server, clock: Callable[[], float] = time.monotonic,
-                 sleep: Callable[[float], None] = time.sleep) -> None:
-        self.pair, self.server, self.clock, self.sleep = pair, server, clock, sleep
+                 sleep: Callable[[float], None] = time.sleep, hold: Callable[[bool], None] = lambda wanted: None) -> None:
+        self.pair, self.server, self.clock, self.sleep, self.hold = pair, server, clock, sleep, hold
+        self.meeting = Meeting()
         self.brought: Optional[float] = None
         self.connected = False
         self.peer_absent_since: Optional[float] = None
@@ -151,6 +153,8 @@ class Channel:
             finally:
                 self.connected, self.brought = False, None
                 self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
+                self.meeting = Meeting()
+                self.hold(False)
                 self.word.forget()
             if group is not None:
                 group.close(leave=self.ending)
@@ -165,6 +169,7 @@ class Channel:
         told: Tuple[Any, ...] = ()
         while not self.ending:
             now = self.clock()
+            self.hold_planning()
             claim = self.own_claim()
             clients = self.clients
             state = (self.epoch, self.role, claim, clients)
@@ -176,6 +181,10 @@ class Channel:
                 asked = now
                 self.presence(group.members(PACEMAKER_GROUPS))
             group.wait(0.05 if self.asking and self.claim is None else HEARTBEAT / 2)
+
+    def hold_planning(self) -> None:
+        """Pacemaker's scheduler stands still while two primaries meet, see hold.py."""
+        self.hold(self.meeting.holds(self.clock(), self.role, self.peer.get("role")))
 
     def own_claim(self) -> Optional[Dict[str, Any]]:
         """What this hub's database has, once both hubs say that they are primaries; asked anew each time they do."""
@@ -250,6 +259,7 @@ class Channel:
         if nodeid != self.nodeid:
             self.peer = message
             self.word.hear(self.clock(), message.get("clients"))
+            self.hold_planning()
         found = self.split.heard(message)
         if found is not None:
             self.verdict = found
@@ -266,6 +276,8 @@ class Channel:
                 self.word.forget()
         if [item for item in joined if item[0] != self.nodeid]:
             log("the guard of %s is there" % self.pair.peer, 6)
+            self.meeting.begins(self.clock())
+            self.hold_planning()
         self.peer_guard = bool(others)
         if others:
             self.peer_absent_since = None
@@ -283,7 +295,7 @@ class Service:
         processes = host.Processes()
         self.daemons = host.Daemons(processes)
         self.server = host.Server(pair, processes)
-        self.channel = Channel(pair, self.server)
+        self.channel = Channel(pair, self.server, hold=self.hold_planning)
         limits = decide.Limits(silent=decide.silent_limit(pair.token_ms))
         self.guard = decide.Guard(limits, armed=self.was_armed())
         self.looked: Optional[decide.Look] = None
@@ -325,6 +337,12 @@ class Service:
         good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3),
                                   self.wait_for_peer if action.wait else lambda: None)
         self.restarting = "done" if good else "failed"
+
+    def hold_planning(self, wanted: bool) -> None:
+        """Of the channel's thread: pacemaker's scheduler stands still, or goes on."""
+        if wanted != self.daemons.holds(decide.SCHEDULERD) and self.daemons.hold(decide.SCHEDULERD, wanted):
+            log("pacemaker's scheduler %s" % (
+                "stands still: two primaries meet" if wanted else "goes on"), 6)
 
     def wait_for_peer(self) -> None:
         """Until the other hub serves: a pacemaker that joins before that makes it plan anew, and people wait longer."""
@@ -635,6 +653,7 @@ class Service:
         notify("STOPPING=1")
         self.channel.ending = True
         self.channel.ended.wait(1.0)
+        self.hold_planning(False)
         return 0
 
 
