@@ -10,13 +10,13 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import (
-    cpg, guard, guard_io, guard_service, status)
+    cpg, guard, guard_io, guard_service, hold, status)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.hold import Meeting
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import say
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
@@ -80,9 +80,13 @@ def test_pacemaker_plans_nothing_from_the_meeting_until_one_is_left():
     assert [item.verdict.name for item in pair] == ["hub1", "hub1"] and [told[-1] for told in held] == [True, True]
     pair[1].role = NO_SERVER
     talk(pair)
-    for item in pair:
-        item.hold_planning()
-    assert [told[-1] for told in held] == [False, False]
+    assert [told[-1] for told in held] == [True, True], "the loser's pacemaker is still there, and may plan nothing more"
+    pair[0].presence([(1, 5)])
+    pair[0].hold_planning()
+    assert [told[-1] for told in held] == [False, True]
+    pair[1].now[0] += hold.LIMIT
+    pair[1].hold_planning()
+    assert held[1][-1] is False
     pair[1].role = PRIMARY
     talk(pair)
     assert [told[-1] for told in held] == [False, False], "once for each meeting"
@@ -93,11 +97,52 @@ def test_pacemaker_plans_nothing_from_the_meeting_until_one_is_left():
     (PRIMARY, None, 0.9, True), (PRIMARY, None, 1.0, False), (PRIMARY, STANDBY, 0.0, False),
     (PRIMARY, NO_SERVER, 0.0, False), (STANDBY, PRIMARY, 0.0, False), (STANDBY, None, 0.0, False)])
 def test_what_is_held_and_how_long(role, said, after, holds):
-    meeting = Meeting()
-    assert not meeting.holds(99.0, role, said), "nobody has come"
+    meeting = hold.Meeting()
+    assert not meeting.holds(99.0, role, said, True), "nobody has come"
     meeting.begins(100.0)
-    assert meeting.holds(100.0 + after, role, said) is holds
-    assert meeting.holds(100.0 + after, PRIMARY, PRIMARY) is holds, "what was let go is not held again"
+    assert meeting.holds(100.0 + after, role, said, True) is holds
+    assert meeting.holds(100.0 + after, PRIMARY, PRIMARY, True) is holds, "what was let go is not held again"
+
+
+@pytest.mark.parametrize("role, said, pacemaker, after, holds", [
+    (PRIMARY, NO_SERVER, True, 1.0, True), (PRIMARY, NO_SERVER, True, 3.0, False), (PRIMARY, NO_SERVER, False, 1.0, False),
+    (PRIMARY, None, True, 1.5, True), (PRIMARY, PRIMARY, False, 1.0, True), (NO_SERVER, PRIMARY, True, 2.9, True), (NO_SERVER, PRIMARY, True, 3.0, False)])
+def test_two_primaries_are_held_until_the_losers_pacemaker_has_left(role, said, pacemaker, after, holds):
+    meeting = hold.Meeting()
+    meeting.begins(100.0)
+    assert meeting.holds(100.0, PRIMARY, PRIMARY, True)
+    assert meeting.holds(100.0 + after, role, said, pacemaker) is holds
+
+
+@pytest.mark.parametrize("status, found", [
+    (None, False), ("", False), ("<status", False), ("<status/>", False),
+    ('<status><node_state uname="hub1" join="member"/><node_state uname="hub2" join="down"/></status>', False),
+    ('<status><node_state uname="Hub1" join="member"/><node_state uname="hub2" join="member"/></status>', True),
+    ('<status><node_state uname="hub1" join="member"/><node_state uname="hub3" join="member"/></status>', False)])
+def test_both_have_joined(status, found):
+    assert hold.joined(status, ("hub1", "hub2")) is found
+
+
+@pytest.mark.parametrize("answers, waits", [(1, 0.0), (3, 0.2), (1000, hold.JOIN)])
+def test_the_losers_pacemaker_joins_before_it_is_ended(monkeypatch, answers, waits):
+    asked = []
+
+    def cib(argv):
+        asked.append(argv)
+        return '<s><node_state uname="hub1" join="member"/><node_state uname="hub2" join="%s"/></s>' % (
+            "member" if len(asked) >= answers else "down")
+    monkeypatch.setattr(guard_service, "answer_of", cib)
+    clock = [100.0]
+    monkeypatch.setattr(guard_service.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    done = []
+    monkeypatch.setattr(guard_io, "start_daemons", lambda *arguments: done.append(len(asked)) or True)
+    service = SimpleNamespace(pair=SimpleNamespace(node="hub1", peer="hub2"), daemons=None, restarting="running")
+    service.wait_for_join = lambda: guard_service.Service.wait_for_join(service)
+    guard_service.Service.restart(service, guard.Action(guard.RESTART, meets=True))
+    assert waits <= clock[0] - 99.999 < waits + 0.15 and done == [len(asked)] and service.restarting == "done"
+    guard_service.Service.restart(service, guard.Action(guard.RESTART))
+    assert done == [len(asked)] * 2
 
 
 def test_a_conversation_that_ends_holds_nothing(monkeypatch):

@@ -120,7 +120,7 @@ class Observation:
 @dataclass(frozen=True)
 class Action:
     """kind: see above. reason: for the log. names: daemons to kill. corosync: restart it too. alone: see Limits. wait:
-    see restart().
+    see restart(). meets: the hubs have just met, see hold.py.
     """
 
     kind: str
@@ -129,6 +129,7 @@ class Action:
     corosync: bool = False
     alone: bool = False
     wait: bool = False
+    meets: bool = False
 
 
 @dataclass
@@ -330,7 +331,7 @@ class Guard:
         self.phase = "watch"
         self.controller, self.replaced = 0, False
 
-    def fail_stop(self, seen: Observation, reason: str, corosync: bool) -> List[Action]:
+    def fail_stop(self, seen: Observation, reason: str, corosync: bool, meets: bool = False) -> List[Action]:
         """First the hub stops serving, then its daemons are started again."""
         self.phase, self.reason, self.tries, self.began = "recover", reason, 0, seen.now
         found = []
@@ -340,20 +341,20 @@ class Guard:
             if seen.postgres == PRIMARY:
                 found.append(Action(STOP_POSTGRES, reason))
             found.append(Action(DROP_ADDRESSES, reason))
-        return found + self.restart(corosync, wait=not self.alone and seen.postgres == PRIMARY)
+        return found + self.restart(corosync, not self.alone and seen.postgres == PRIMARY, meets)
 
     def lost(self, seen: Observation, reason: str) -> List[Action]:
         """The other hub is a primary too, and it is the one to go on: this one stops, and joins again."""
         self.alone = False
-        return self.fail_stop(seen, reason, corosync=False)
+        return self.fail_stop(seen, reason, corosync=False, meets=True)
 
-    def restart(self, corosync: bool, wait: bool = False) -> List[Action]:
+    def restart(self, corosync: bool, wait: bool = False, meets: bool = False) -> List[Action]:
         """wait: the other hub is about to take over, and pacemaker here comes after that."""
         self.tries += 1
         self.waits = True
         self.forget_times()
         self.killed.clear()
-        return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone, wait=wait)]
+        return [Action(RESTART, self.reason, corosync=corosync, alone=self.alone, wait=wait, meets=meets)]
 
     def recover(self, seen: Observation) -> List[Action]:
         """Until every daemon is there again."""

@@ -22,8 +22,7 @@ from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
-from . import successor
-from .hold import Meeting
+from . import hold, successor
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -112,9 +111,10 @@ class Channel:
     """
 
     def __init__(self, pair: model.Pair, server: host.Server, clock: Callable[[], float] = time.monotonic,
-                 sleep: Callable[[float], None] = time.sleep, hold: Callable[[bool], None] = lambda wanted: None) -> None:
-        self.pair, self.server, self.clock, self.sleep, self.hold = pair, server, clock, sleep, hold
-        self.meeting = Meeting()
+                 sleep: Callable[[float], None] = time.sleep, planning: Callable[[bool], None] = lambda wanted: None) -> None:
+        self.pair, self.server, self.clock, self.sleep, self.hold = pair, server, clock, sleep, planning
+        self.meeting = hold.Meeting()
+        self.peer_pacemaker = False
         self.brought: Optional[float] = None
         self.connected = False
         self.peer_absent_since: Optional[float] = None
@@ -153,7 +153,7 @@ class Channel:
             finally:
                 self.connected, self.brought = False, None
                 self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
-                self.meeting = Meeting()
+                self.meeting = hold.Meeting()
                 self.hold(False)
                 self.word.forget()
             if group is not None:
@@ -177,14 +177,15 @@ class Channel:
                 message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim, "clients": clients}
                 if group.send(json.dumps(message).encode()):
                     sent, told = now, state
-            if now - asked >= 1.0:
+            meets = self.meeting.since is not None
+            if now - asked >= (0.1 if meets else 1.0):
                 asked = now
                 self.presence(group.members(PACEMAKER_GROUPS))
-            group.wait(0.05 if self.asking and self.claim is None else HEARTBEAT / 2)
+            group.wait(0.05 if meets or self.asking and self.claim is None else HEARTBEAT / 2)
 
     def hold_planning(self) -> None:
         """Pacemaker's scheduler stands still while two primaries meet, see hold.py."""
-        self.hold(self.meeting.holds(self.clock(), self.role, self.peer.get("role")))
+        self.hold(self.meeting.holds(self.clock(), self.role, self.peer.get("role"), self.peer_pacemaker))
 
     def own_claim(self) -> Optional[Dict[str, Any]]:
         """What this hub's database has, once both hubs say that they are primaries; asked anew each time they do."""
@@ -241,7 +242,8 @@ class Channel:
         if members is None:
             return
         self.seen = self.seen or any(nodeid == self.nodeid for nodeid, dummy in members)
-        if self.peer_guard or any(nodeid != self.nodeid for nodeid, dummy in members):
+        self.peer_pacemaker = any(nodeid != self.nodeid for nodeid, dummy in members)
+        if self.peer_guard or self.peer_pacemaker:
             self.peer_absent_since = None
         elif self.seen and self.peer_absent_since is None:
             self.peer_absent_since = self.clock()
@@ -277,6 +279,7 @@ class Channel:
         if [item for item in joined if item[0] != self.nodeid]:
             log("the guard of %s is there" % self.pair.peer, 6)
             self.meeting.begins(self.clock())
+            self.peer_pacemaker = True  # until it is seen that it is not
             self.hold_planning()
         self.peer_guard = bool(others)
         if others:
@@ -295,7 +298,7 @@ class Service:
         processes = host.Processes()
         self.daemons = host.Daemons(processes)
         self.server = host.Server(pair, processes)
-        self.channel = Channel(pair, self.server, hold=self.hold_planning)
+        self.channel = Channel(pair, self.server, planning=self.hold_planning)
         limits = decide.Limits(silent=decide.silent_limit(pair.token_ms))
         self.guard = decide.Guard(limits, armed=self.was_armed())
         self.looked: Optional[decide.Look] = None
@@ -334,6 +337,8 @@ class Service:
 
     def restart(self, action: decide.Action) -> None:
         """A thread: the daemons again."""
+        if action.meets:
+            self.wait_for_join()
         good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3),
                                   self.wait_for_peer if action.wait else lambda: None)
         self.restarting = "done" if good else "failed"
@@ -343,6 +348,14 @@ class Service:
         if wanted != self.daemons.holds(decide.SCHEDULERD) and self.daemons.hold(decide.SCHEDULERD, wanted):
             log("pacemaker's scheduler %s" % (
                 "stands still: two primaries meet" if wanted else "goes on"), 6)
+
+    def wait_for_join(self) -> None:
+        """Until this hub's pacemaker has joined the other one's; PostgreSQL is down by now."""
+        began = time.monotonic()
+        while time.monotonic() - began < hold.JOIN:
+            if hold.joined(answer_of(hold.CIB_COMMAND), (self.pair.node, self.pair.peer)):
+                return
+            time.sleep(0.1)
 
     def wait_for_peer(self) -> None:
         """Until the other hub serves: a pacemaker that joins before that makes it plan anew, and people wait longer."""
@@ -371,6 +384,7 @@ class Service:
         text = action.reason
         if action.kind == decide.STOP_POSTGRES:
             text = "%s: %s" % (action.reason, self.server.stop())
+            self.channel.role = self.server.role()  # the other hub waits to hear it
             self.note_stop()
         elif action.kind == decide.DROP_ADDRESSES:
             dropped = host.drop_addresses(self.pair)
