@@ -28,6 +28,7 @@ TAKES = 0.4     # seconds until a host of one's own network that takes no connec
 ANSWERS = 1.5   # seconds that a server has to answer one look
 SILENCE = 3.0   # seconds without any answer, over two looks at least, until one that takes connections counts as frozen
 PATIENCE = 8.0  # seconds that a promotion waits for the other server to end: its guard stops it within 3
+STILL, AGAIN = 0.5, 3  # seconds more than a look can take: it is not believed, so many times
 CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
 REFUSED = 3
 STATE = "/run/cfengine-hub-ha"
@@ -115,13 +116,17 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
     two primaries. It is waited for (its cluster daemons may be dead, and its guard is stopping it). A server that says
     nothing at all for SILENCE, in look after look, is frozen or gone. unpromoted: pacemaker, which is in touch with that
     hub, has its server as a standby; believed where the server itself cannot be asked (a password or a certificate that is
-    wrong), or nobody would ever serve. own: looks at this hub's server, asked beside another standby only: the agent's
+    wrong), or nobody would ever serve. A look that took longer than it can take has been interrupted: this machine stood
+    still (a snapshot, a migration), nothing that was on its way then has arrived, and what was heard is old. own: looks at this hub's server, asked beside another standby only: the agent's
     scores are of before, and a hub that was off for a while still has the one of a standby that streams.
     """
-    deadline, quiet = clock() + PATIENCE, None
+    deadline, quiet, again = clock() + PATIENCE, None, 0
     while True:
         began = clock()
         peer = ask()
+        if clock() - began > TAKES + (ANSWERS if peer.here else 0) + STILL and again < AGAIN:
+            deadline, quiet, again = clock() + PATIENCE, None, again + 1
+            continue
         if not peer.here:
             return None
         if peer.side is not None and peer.side.in_recovery:
