@@ -73,11 +73,19 @@ class Agent:
         return subprocess.run(["sh", str(wrapper), action], env=env, text=True, check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
 
-    def postmaster(self, ignores=False):
-        """A process that stands for one."""
+    def postmaster(self, ignores=False, streams=False):
+        """A process that stands for one. streams: with a child that stands for a walreceiver, once it is there."""
+        receiver = self.root / "walreceiver"
+        if not receiver.exists():
+            receiver.symlink_to("/usr/bin/sleep")
         child = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["sh", "-c", "%ssleep 60 & wait; wait" % ("trap '' TERM INT QUIT; " if ignores else "")], cwd=self.data)
+            ["sh", "-c", "%s%s 60 & wait; wait" % ("trap '' TERM INT QUIT; " if ignores else "",
+                                                   receiver if streams else "sleep")], cwd=self.data)
         (self.data / "postmaster.pid").write_text("%d\n" % child.pid, encoding="ascii")
+        children = Path("/proc/%d/task/%d/children" % (child.pid, child.pid))
+        if streams:
+            soon(lambda: any(b"walreceiver" in Path("/proc/%s/cmdline" % pid).read_bytes()
+                             for pid in children.read_text().split()), "it has no child")
         return child
 
     def session(self):
@@ -134,6 +142,11 @@ def test_a_look_says_what_the_postmaster_is(agent):
     try:
         asked = asks(agent, 8)
         assert [look(agent).returncode for dummy in range(4)] == [8] * 4 and asked() == 1, "a primary"
+    finally:
+        child.kill()
+        child.wait()
+    child = agent.postmaster(streams=True)
+    try:
         (agent.data / "standby.signal").touch()
         assert [look(agent).returncode for dummy in range(2)] == [0] * 2 and asked() == 1, "a standby"
     finally:
@@ -170,6 +183,26 @@ def test_a_database_that_is_not_as_it_should_be_is_asked_each_time(agent, code):
         asked = asks(agent, code)
         assert [look(agent, "400ms").returncode, look(agent).returncode, look(agent).returncode] == [code] * 3
         assert asked() == 4
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_standby_that_does_not_stream_is_asked_each_time(agent):
+    """The agent counts its own monitors until it takes a standby for the newest."""
+    child = agent.postmaster()
+    (agent.data / "standby.signal").touch()
+    asked = asks(agent, 0)
+    try:
+        for number in (1, 2, 3):
+            assert look(agent).returncode == 0 and asked() == number
+    finally:
+        child.kill()
+        child.wait()
+    child = agent.postmaster(streams=True)
+    try:
+        for dummy in range(3):
+            assert look(agent).returncode == 0 and asked() == 3
     finally:
         child.kill()
         child.wait()
@@ -651,11 +684,11 @@ class Real:
             (root / program).write_text("#!/bin/sh\necho hub1\n", encoding="ascii")
             (root / program).chmod(0o755)
 
-    def start(self, limit=60, **more):
+    def start(self, limit=60, action="start", **more):
         """Returns the process's end and how long it took, in seconds."""
         began = time.monotonic()
         done = subprocess.run(
-            [str(self.root / "pgsql"), "start"], text=True, check=False, timeout=limit, stdout=subprocess.PIPE,
+            [str(self.root / "pgsql"), action], text=True, check=False, timeout=limit, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, cwd="/",
             env={"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"]), "OCF_ROOT": str(self.root), "LC_ALL": "C",
                  "OCF_RESOURCE_INSTANCE": "cfpgsql", "OCF_RESKEY_master_ip": "127.0.0.1", "HUB_HA_RUN": str(self.root),
@@ -771,8 +804,61 @@ def test_a_server_that_ends_in_the_middle_of_its_start_is_noticed(real):
     assert done.returncode == 1 and "no FATAL in its log" in reason(done) and 6.5 < took < 25
 
 
-def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
-    """The agent waits for it in the same way."""
+def alone(root):
+    """What the guard has just said."""
+    guard = root / "guard.json"
+    guard.write_text('{"peer": {"node": "hub2", "absent": 12.5}, "done": []}')
+    return {"HUB_HA_GUARD": str(guard), "OCF_RESKEY_query_interval": "3000ms", "OCF_RESKEY_CRM_meta_interval": "1001"}
+
+
+def test_a_primary_that_is_alone_is_started_in_place(real):
+    """With a session that the postmaster has left, which would go on and acknowledge what nobody keeps."""
+    assert real.start()[0].returncode == 0
+    before = int(Path(real.server.data, "postmaster.pid").read_text().split()[0])
+    children = at_work(real)
+    os.kill(before, signal.SIGSTOP)  # so that none of its children ends with it by itself
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    os.kill(before, signal.SIGKILL)
+    # nor as a zombie: its name stands in the socket's lock too
+    soon(lambda: not Path("/proc/%d" % before).exists(), "it is still there", 20)
+    real.start(action="monitor", **alone(real.root))
+    after = int(Path(real.server.data, "postmaster.pid").read_text().split()[0])
+    assert after != before and not set(children) & set(at_work(real))
+    ready = [real.lab.bin + "/pg_isready", "-q", "-h", real.server.home, "-p", str(real.server.port)]
+    soon(lambda: subprocess.run(ready, check=False).returncode == 0, "it does not serve", 20)
+    assert real.server.sql("select pg_is_in_recovery()") == "f"
+
+
+@pytest.mark.parametrize("answer, standby, absent, asked", [
+    (3, False, "12.5", True), (1, False, "12.5", True), (0, True, "12.5", False), (0, False, "null", False)])
+def test_what_may_not_be_started_in_place_is_not(agent, answer, standby, absent, asked):
+    agent.program("hub-ha", 'echo "$@" >>"%s/app"; exit %d' % (agent.root, answer))
+    agent.program("bin/runuser", 'echo "$@" >>"%s/started"' % agent.root)
+    if standby:
+        (agent.data / "standby.signal").touch()
+    more = alone(agent.root)
+    (agent.root / "guard.json").write_text('{"peer": {"node": "hub2", "absent": %s}, "done": []}' % absent)
+    assert agent("monitor", **more).returncode == 7
+    assert not (agent.root / "started").exists()
+    assert (agent.root / "app").exists() == asked
+
+
+def test_a_probe_starts_nothing(agent):
+    agent.program("bin/runuser", 'echo "$@" >>"%s/started"' % agent.root)
+    agent("monitor", **dict(alone(agent.root), OCF_RESKEY_CRM_meta_interval="0"))
+    assert not (agent.root / "started").exists()
+
+
+def test_one_that_does_not_start_in_place_has_failed(agent):
+    agent.program("bin/runuser", "echo no space left; exit 1")
+    done = agent("monitor", **alone(agent.root))
+    assert done.returncode == 7 and "no postmaster runs" in done.stderr
+    assert "started in place" in agent.log() and "it is not: no space left" in agent.log()
+
+
+def with_library(agent, text):
+    """The agent's program, with the real library. Returns the wrapper to call."""
     for name in ("lib/heartbeat", "lib/hub_ha"):
         (agent.root / name).mkdir(parents=True)
     (agent.root / "lib/hub_ha/ocf-shellfuncs").symlink_to(FILES / "ocf-shellfuncs")
@@ -782,11 +868,51 @@ def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
             (agent.root / "lib/heartbeat" / path.name).symlink_to(path)
     shutil.copy(str(WRAPPER), str(agent.root / "pgsql"))
     (agent.root / "pgsql").chmod(0o755)
-    agent.program("resource.d/heartbeat/pgsql", '. "$OCF_FUNCTIONS_DIR/ocf-shellfuncs"\nwhile :; do sleep 1; ocf_log '
-                  'debug "PostgreSQL still hasn\'t promoted yet. Waiting..."; done')
+    agent.program("resource.d/heartbeat/pgsql", '. "$OCF_FUNCTIONS_DIR/ocf-shellfuncs"\n' + text)
+    return agent.root / "pgsql"
+
+
+STEPS = """STILL() { HUB_HA_MAY=$((HUB_HA_MAY - 4)); }
+%s
+ocf_log info "Changing cfpgsql-data-status on hub2 : LATEST->DISCONNECT."
+echo scores taken
+%s
+ocf_log info "My master baseline : 000000000903B698."
+ocf_log info "and once more"
+echo promoted
+ocf_log info "PostgreSQL promote command sent."
+STILL
+ocf_log info "PostgreSQL is promoted."
+"""
+
+
+@pytest.mark.parametrize("action, first, second, asked, said", [
+    ("promote", "", "", 1, ["scores taken", "promoted"]), ("promote", "STILL", "", 2, []),
+    ("promote", "", "STILL", 2, ["scores taken"]), ("start", "STILL", "", 1, ["scores taken", "promoted"])])
+def test_a_promotion_in_which_this_machine_stood_still_asks_again(agent, action, first, second, asked, said):
+    """The other hub has become the primary meanwhile."""
+    wrapper = with_library(agent, STEPS % (first, second))
+    agent.program("hub-ha", 'echo "$1" >>"%s/app"; [ "$(grep -c may-promote "%s/app")" -lt 2 ] || exit 3'
+                  % ((agent.root,) * 2))
+    done = agent(action, wrapper=wrapper)
+    assert (agent.root / "app").read_text().split() == ["may-" + action] * asked
+    assert done.stdout.splitlines() == said and done.returncode == (1 if asked == 2 else 0), done
+
+
+def test_one_that_may_still_goes_on(agent):
+    wrapper = with_library(agent, STEPS % ("STILL", ""))
+    agent.program("hub-ha", 'echo "$1" >>"%s/app"' % agent.root)
+    assert agent("promote", wrapper=wrapper).stdout.splitlines() == ["scores taken", "promoted"]
+    assert (agent.root / "app").read_text().split() == ["may-promote"] * 2, "once for each time that it stood still"
+
+
+def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
+    """The agent waits for it in the same way."""
+    wrapper = with_library(agent, 'while :; do sleep 1; ocf_log debug '
+                           '"PostgreSQL still hasn\'t promoted yet. Waiting..."; done')
     child = agent.postmaster()
     threading.Timer(4.0, child.kill).start()
     threading.Timer(4.1, child.wait).start()
     began = time.monotonic()
-    done = agent("promote", wrapper=agent.root / "pgsql")
+    done = agent("promote", wrapper=wrapper)
     assert done.returncode == 1 and "PostgreSQL ends: no FATAL" in done.stderr and 6.5 < time.monotonic() - began < 20

@@ -80,7 +80,7 @@ def test_pacemaker_plans_nothing_from_the_meeting_until_one_is_left():
     assert [item.verdict.name for item in pair] == ["hub1", "hub1"] and [told[-1] for told in held] == [True, True]
     pair[1].role = NO_SERVER
     talk(pair)
-    assert [told[-1] for told in held] == [True, True], "the loser's pacemaker is still there, and may plan nothing more"
+    assert [told[-1] for told in held] == [True, True], "the loser's pacemaker is still there, and may plan no more"
     pair[0].presence([(1, 5)])
     pair[0].hold_planning()
     assert [told[-1] for told in held] == [False, True]
@@ -105,8 +105,9 @@ def test_what_is_held_and_how_long(role, said, after, holds):
 
 
 @pytest.mark.parametrize("role, said, pacemaker, after, holds", [
-    (PRIMARY, NO_SERVER, True, 1.0, True), (PRIMARY, NO_SERVER, True, 3.0, False), (PRIMARY, NO_SERVER, False, 1.0, False),
-    (PRIMARY, None, True, 1.5, True), (PRIMARY, PRIMARY, False, 1.0, True), (NO_SERVER, PRIMARY, True, 2.9, True), (NO_SERVER, PRIMARY, True, 3.0, False)])
+    (PRIMARY, NO_SERVER, True, 1.0, True), (PRIMARY, NO_SERVER, True, 3.0, False),
+    (PRIMARY, NO_SERVER, False, 1.0, False), (PRIMARY, None, True, 1.5, True), (PRIMARY, PRIMARY, False, 1.0, True),
+    (NO_SERVER, PRIMARY, True, 2.9, True), (NO_SERVER, PRIMARY, True, 3.0, False)])
 def test_two_primaries_are_held_until_the_losers_pacemaker_has_left(role, said, pacemaker, after, holds):
     meeting = hold.Meeting()
     meeting.begins(100.0)
@@ -168,6 +169,38 @@ def test_a_conversation_that_ends_holds_nothing(monkeypatch):
     monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: None)
     mine.run()
     assert told == [True, False]
+
+
+@pytest.mark.parametrize("said, connected, waits", [
+    ({"role": PRIMARY}, True, guard_service.SETTLED), ({"role": STANDBY}, True, guard_service.PEER_TIME),
+    ({"role": NO_SERVER, "recovers": True}, True, 0.0), ({"role": STANDBY, "recovers": False}, True, 12.0),
+    ({}, True, guard_service.PEER_ABSENT), ({}, False, guard_service.PEER_TIME)])
+def test_how_long_pacemaker_is_held_back_for_the_other_hub(monkeypatch, said, connected, waits):
+    """Both hubs' corosync killed: each waited for the other one to take over, for twelve seconds."""
+    clock = [100.0]
+    monkeypatch.setattr(guard_service.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    guard_service.Service.wait_for_peer(SimpleNamespace(channel=SimpleNamespace(peer=said, connected=connected)))
+    assert waits <= clock[0] - 99.999 < waits + 0.15
+
+
+def test_each_guard_says_that_it_starts_its_daemons_again():
+    sent = []
+
+    class Group:
+        def send(self, data):
+            sent.append(json.loads(data.decode()))
+            return True
+
+        def members(self, groups):
+            return None
+
+        def wait(self, seconds):
+            mine.ending = len(sent) == 2
+            mine.recovers = True
+    mine = channel("hub1", NO_SERVER)
+    mine.converse(Group())
+    assert [item["recovers"] for item in sent] == [False, True]
 
 
 @pytest.mark.parametrize("one, two, wins", [

@@ -401,8 +401,8 @@ def units() -> Optional[Dict[str, decide.Unit]]:
     return found
 
 
-def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
-    """What systemd and the CIB on disk say. now: when it began."""
+def idle(node: str, path: str = CIB) -> Optional[str]:
+    """Why the CIB on disk forbids to act on this hub's database, None when it does not."""
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read()
@@ -410,7 +410,12 @@ def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
         text = None
     except (OSError, ValueError):
         text = ""
-    return decide.Look(now, units(), decide.idle_reason(text, pair.node))
+    return decide.idle_reason(text, node)
+
+
+def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
+    """What systemd and the CIB on disk say. now: when it began."""
+    return decide.Look(now, units(), idle(pair.node, path))
 
 
 def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[str], None],

@@ -22,7 +22,7 @@ from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
-from . import hold, successor
+from . import hold, score, successor
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -121,6 +121,7 @@ class Channel:
         self.peer_guard: Optional[bool] = None
         self.peer: Dict[str, Any] = {}
         self.split = Split(pair.node)
+        self.recovers = False  # whether this hub's daemons are being started again
         self.clients: Optional[bool] = None  # whether the last look at this hub's own link was good
         self.word = tell.Word()
         self.verdict: Optional[Winner] = None
@@ -171,10 +172,11 @@ class Channel:
             now = self.clock()
             self.hold_planning()
             claim = self.own_claim()
-            clients = self.clients
-            state = (self.epoch, self.role, claim, clients)
+            clients, recovers = self.clients, self.recovers
+            state = (self.epoch, self.role, claim, clients, recovers)
             if now - sent >= HEARTBEAT or state != told:
-                message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim, "clients": clients}
+                message = {"v": 1, "node": self.pair.node, "role": self.role, "claim": claim, "clients": clients,
+                           "recovers": recovers}
                 if group.send(json.dumps(message).encode()):
                     sent, told = now, state
             meets = self.meeting.since is not None
@@ -363,6 +365,8 @@ class Service:
         serves: Optional[float] = None
         while time.monotonic() - began < PEER_TIME:
             now = time.monotonic()
+            if self.channel.peer.get("recovers"):
+                return  # it does the same, and waits for this one
             if self.channel.peer.get("role") == decide.PRIMARY:
                 serves = now if serves is None else serves
                 if now - serves >= SETTLED:
@@ -461,6 +465,7 @@ class Service:
         seen = self.observe()
         for action in self.guard.step(seen):
             self.perform(action)
+        self.channel.recovers = self.guard.phase == "recover"
         verdict = self.channel.verdict
         if verdict is not None and self.guard.phase == "watch":
             self.channel.verdict = None
@@ -480,6 +485,10 @@ class Service:
             if text != self.goes_on:  # it is said in each message until the other one has stopped
                 self.goes_on = text
                 log(text, 4)
+                try:
+                    worker(self.keep_score, True)  # before pacemaker plans again
+                except RuntimeError:
+                    pass  # watch_score does it
             return
         idle = host.look(self.pair, seen.now).idle
         if idle is not None:
@@ -567,6 +576,31 @@ class Service:
             self.guardless = 0.0
             self.attributes.forget(self.pair.peer, tell.GUARD)
 
+    def keep_score(self, status: bool = False) -> None:
+        """This hub serves: its promotion score says so. status: what the other hub may have written of its data too."""
+        found = score.wrong(answer_of(score.query(self.pair)))
+        if found is not None:
+            done = answer_of(score.command(self.pair))
+            log("this hub serves, and %s was %s: %s" % (score.NAME, found, "it is %s" % score.PRIMARYS if done is not None
+                                                        else "it could not be set"), 4)
+        if status:
+            answer_of(successor.status_command(self.pair, successor.LATEST))
+
+    def watch_score(self) -> None:
+        """A thread: a primary's promotion score is one."""
+        since = looked = 0.0
+        while True:
+            time.sleep(1.0)
+            now = time.monotonic()
+            if not (self.channel.role == decide.PRIMARY and self.channel.peer.get("role") != decide.PRIMARY
+                    and self.guard.phase == "watch" and self.guard.armed):
+                since = 0.0
+                continue
+            since = since or now
+            if now - since >= score.SERVED and now - looked >= score.EACH:
+                looked = now
+                self.keep_score()
+
     def watch_succession(self) -> None:
         """A thread: where nobody is the primary, the hub whose line goes on may be promoted."""
         since = 0.0
@@ -649,7 +683,8 @@ class Service:
         threads = [worker(self.channel.run)]
         threading.stack_size(STACK)
         threads += [worker(item) for item in (
-            self.watch_server, self.tell, self.watch_link, self.watch_fork, self.watch_belief, self.watch_succession)]
+            self.watch_server, self.tell, self.watch_link, self.watch_fork, self.watch_belief, self.watch_succession,
+            self.watch_score)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)

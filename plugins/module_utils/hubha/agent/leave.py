@@ -28,7 +28,8 @@ TAKES = 0.4     # seconds until a host of one's own network that takes no connec
 ANSWERS = 1.5   # seconds that a server has to answer one look
 SILENCE = 3.0   # seconds without any answer, over two looks at least, until one that takes connections counts as frozen
 PATIENCE = 8.0  # seconds that a promotion waits for the other server to end: its guard stops it within 3
-STILL, AGAIN = 0.5, 3  # seconds more than a look can take: it is not believed, so many times
+STILL, AGAIN = 0.5, 2  # seconds more than a look can take: it is not believed, so many times
+SETTLES = 1.0   # seconds that the network has after that: addresses are looked up anew, bridges and bonds come back
 CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
 REFUSED = 3
 STATE = "/run/cfengine-hub-ha"
@@ -126,6 +127,7 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
         peer = ask()
         if clock() - began > TAKES + (ANSWERS if peer.here else 0) + STILL and again < AGAIN:
             deadline, quiet, again = clock() + PATIENCE, None, again + 1
+            pause(SETTLES)
             continue
         if not peer.here:
             return None
