@@ -13,7 +13,7 @@ def test_each_is_told_and_its_remedy_helps(tmp_path):
                           playbook="../molecule/shared/pair/not_healthy.yml")
     assert status == 0, output[-3000:]
     results = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
-    assert len(results) == 11
+    assert len(results) == 14
     for result in results:
         codes = [re.search(r"\(([A-Z_]+)\)$", line).group(1) for line in result["said"].splitlines()]
         assert codes == result["codes"], result
