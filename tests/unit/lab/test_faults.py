@@ -458,7 +458,7 @@ def test_rows_that_are_asked_for(name):
 def test_the_small_set():
     assert {row.name for row in table.select("guard")} == {
         "stall-active-15", "stall-passive-15", "kill-corosync-active", "stop-corosync-active",
-        "kill-postmaster-active", "kill-postmaster-passive", "cable-clients-active-20", "cables-passive-2",
+        "kill-postmaster-active", "kill-postmaster-passive", "cable-clients-active-20", "cables-passive-20",
         "power-active", "kill-backend-active", "kill-controld-active", "stop-postmaster-active",
         "systemctl-stop-corosync-active", "load-cpu"}
 
