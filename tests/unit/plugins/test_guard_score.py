@@ -26,6 +26,14 @@ def test_what_stands_in_its_place(answer, found):
     assert score.wrong(answer) == found
 
 
+@pytest.fixture(name="idle", autouse=True)
+def fixture_idle(monkeypatch):
+    """[why the CIB forbids to act, or None]"""
+    why = [None]
+    monkeypatch.setattr(guard_service.host, "idle", lambda node: why[0])
+    return why
+
+
 def watch(guard_thread, said, role=PRIMARY, peer=STANDBY, phase="watch", armed=True):
     """The commands of thirty seconds; the score is said until it is set."""
     ran, value = [], [said]
@@ -55,6 +63,11 @@ def test_one_that_has_it_is_asked_each_ten_seconds_and_nothing_is_set(guard_thre
     {"peer": PRIMARY}, {"role": STANDBY}, {"role": NO_SERVER}, {"phase": "recover"}, {"armed": False}])
 def test_else_nobody_is_asked(guard_thread, case):
     assert watch(guard_thread, "-INFINITY", **case) == []
+
+
+def test_in_maintenance_mode_it_is_somebody_elses(guard_thread, idle):
+    idle[0] = "the cluster is in maintenance mode"
+    assert watch(guard_thread, "-INFINITY") == []
 
 
 def test_the_winner_of_two_primaries_sets_it_at_once(monkeypatch):

@@ -597,7 +597,7 @@ class Service:
                 since = 0.0
                 continue
             since = since or now
-            if now - since >= score.SERVED and now - looked >= score.EACH:
+            if now - since >= score.SERVED and now - looked >= score.EACH and host.idle(self.pair.node) is None:
                 looked = now
                 self.keep_score()
 
