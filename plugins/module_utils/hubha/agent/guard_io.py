@@ -157,7 +157,7 @@ class Daemons:
     def hold(self, name: str, wanted: bool) -> bool:
         """Stop a daemon (SIGSTOP), or let go on what was stopped here and no other one; whether that was done.
 
-        A guard that ends meanwhile leaves it stopped: the next one finds that, and has pacemakerd start it anew.
+        Should the guard be killed meanwhile, its unit lets it go on (ExecStopPost), or else the next guard finds it stopped.
         """
         start, pid = self.known.get(name, (0, 0)) if wanted else self.held.pop(name, (0, 0))
         stat = self.processes.stat(pid) if pid else None
