@@ -25,6 +25,7 @@ KINDS = (
     ("guard SIGKILLed", "kill-guard-", ""),
     ("a daemon of the cluster SIGKILLed, active hub", "kill-", "-active"),
     ("a daemon of the cluster SIGKILLed, passive hub", "kill-", "-passive"),
+    ("corosync or pacemakerd SIGKILLed, both hubs at once", "kill-", "-both"),
     ("a daemon of the cluster SIGSTOPped 20 s, active hub", "stop-", "-active"),
     ("a daemon of the cluster SIGSTOPped 20 s, passive hub", "stop-", "-passive"),
     ("clients' cable out", "cable-clients-", ""), ("heartbeat's or replication's cable out", "cable-", ""),
