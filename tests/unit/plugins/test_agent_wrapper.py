@@ -197,8 +197,11 @@ def test_one_that_was_the_primary_and_streams_from_nobody_is_asked_each_time(age
     child = agent.postmaster(streams=streams)
     (agent.data / "standby.signal").touch()
     asked = asks(agent, 0)
+    agent.program("resource.d/heartbeat/pgsql",
+                  'echo "$OCF_RESKEY_xlog_check_count." >>"%s/asked"' % agent.root)
     try:
         assert [look(agent).returncode for dummy in range(3)] == [0] * 3 and asked() == often
+        assert (agent.root / "asked").read_text().split() == (["."] + ["1."] * 2)[:often]
     finally:
         child.kill()
         child.wait()
