@@ -807,7 +807,8 @@ def alone(root):
     """What the guard has just said."""
     guard = root / "guard.json"
     guard.write_text('{"peer": {"node": "hub2", "absent": 12.5}, "done": []}')
-    return {"HUB_HA_GUARD": str(guard), "OCF_RESKEY_query_interval": "3000ms", "OCF_RESKEY_CRM_meta_interval": "1001"}
+    return {"HUB_HA_GUARD": str(guard), "OCF_RESKEY_query_interval": "3000ms", "OCF_RESKEY_CRM_meta_interval": "1001",
+            "OCF_RESKEY_CRM_meta_role": "Promoted"}
 
 
 def test_a_primary_that_is_alone_is_started_in_place(real):
@@ -829,14 +830,16 @@ def test_a_primary_that_is_alone_is_started_in_place(real):
     assert real.server.sql("select pg_is_in_recovery()") == "f"
 
 
-@pytest.mark.parametrize("answer, standby, absent, asked", [
-    (3, False, "12.5", True), (1, False, "12.5", True), (0, True, "12.5", False), (0, False, "null", False)])
-def test_what_may_not_be_started_in_place_is_not(agent, answer, standby, absent, asked):
+@pytest.mark.parametrize("answer, standby, absent, role, asked", [
+    (3, False, "12.5", "Promoted", True), (1, False, "12.5", "Master", True), (0, True, "12.5", "Promoted", False),
+    (0, False, "null", "Promoted", False), (0, False, "12.5", "Unpromoted", False), (0, False, "12.5", "Slave", False),
+    (0, False, "12.5", "", False)])
+def test_what_may_not_be_started_in_place_is_not(agent, answer, standby, absent, role, asked):
     agent.program("hub-ha", 'echo "$@" >>"%s/app"; exit %d' % (agent.root, answer))
     agent.program("bin/runuser", 'echo "$@" >>"%s/started"' % agent.root)
     if standby:
         (agent.data / "standby.signal").touch()
-    more = alone(agent.root)
+    more = dict(alone(agent.root), OCF_RESKEY_CRM_meta_role=role)
     (agent.root / "guard.json").write_text('{"peer": {"node": "hub2", "absent": %s}, "done": []}' % absent)
     assert agent("monitor", **more).returncode == 7
     assert not (agent.root / "started").exists()
@@ -891,8 +894,8 @@ ocf_log info "PostgreSQL is promoted."
 def test_a_promotion_in_which_this_machine_stood_still_asks_again(agent, action, first, second, asked, said):
     """The other hub has become the primary meanwhile."""
     wrapper = with_library(agent, STEPS % (first, second))
-    agent.program("hub-ha", 'echo "$1" >>"%s/app"; [ "$(grep -c may-promote "%s/app")" -lt 2 ] || exit 3'
-                  % ((agent.root,) * 2))
+    agent.program("hub-ha", 'echo "$1" >>"%s/app"; [ "$(grep -c may-promote "%s/app")" -lt 2 ] || exit 3; '
+                  '[ "$1" != may-promote ] || cut -d . -f 1 /proc/uptime' % ((agent.root,) * 2))
     done = agent(action, wrapper=wrapper)
     assert (agent.root / "app").read_text().split() == ["may-" + action] * asked
     assert done.stdout.splitlines() == said and done.returncode == (1 if asked == 2 else 0), done
@@ -900,7 +903,7 @@ def test_a_promotion_in_which_this_machine_stood_still_asks_again(agent, action,
 
 def test_one_that_may_still_goes_on(agent):
     wrapper = with_library(agent, STEPS % ("STILL", ""))
-    agent.program("hub-ha", 'echo "$1" >>"%s/app"' % agent.root)
+    agent.program("hub-ha", 'echo "$1" >>"%s/app"; cut -d . -f 1 /proc/uptime' % agent.root)
     assert agent("promote", wrapper=wrapper).stdout.splitlines() == ["scores taken", "promoted"]
     assert (agent.root / "app").read_text().split() == ["may-promote"] * 2, "once for each time that it stood still"
 

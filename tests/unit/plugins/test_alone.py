@@ -34,16 +34,16 @@ def test_a_primary_that_ended_by_itself_where_nobody_could_take_over():
     ({"side": Side("hub1", why="pg_controldata fails")}, "(pg_controldata fails)"),
     ({"side": Side("hub1", running=True)}, "(it runs)"),
     ({"side": replace(CRASHED, backup_label=True)}, "no primary that ended by itself"),
-    ({"times": ONCE * 4}, "crashed 4 times within 10 minutes")])
+    ({"third": True}, "a third hub may be the primary"), ({"times": ONCE * 4}, "crashed 4 times within 10 minutes")])
 def test_why_not(change, words):
-    known = {"found": GUARD, "idle": None, "side": CRASHED, "stopped": False, "times": ONCE}
+    known = {"found": GUARD, "idle": None, "side": CRASHED, "stopped": False, "times": ONCE, "third": False}
     assert words in alone.may_restart(**dict(known, **change))
 
 
 def test_each_crash_is_noted_once_it_is_allowed(tmp_path, monkeypatch, capsys):
     (tmp_path / "global").mkdir()
     (tmp_path / "global/pg_control").touch()
-    pair = model.Pair("hub1", "hub2", "c", str(tmp_path), "/b", "u", 5432, None, "/h", "/t", "r", "verify-ca",
+    pair = model.Pair("hub1", "hub2", "c", str(tmp_path), "/b", "u", 5432, None, str(tmp_path), "/t", "r", "verify-ca",
                       ("192.0.2.1",), ())
     notes = leave.Notes(str(tmp_path))
     monkeypatch.setattr(alone, "this_pair", lambda: pair)
@@ -52,6 +52,14 @@ def test_each_crash_is_noted_once_it_is_allowed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(alone.look, "local_side", lambda *arguments: CRASHED)
     monkeypatch.setattr(status, "read", lambda: GUARD)
     monkeypatch.setattr(guard_io, "idle", lambda node: None)
+    peer = [leave.Peer(True)]
+    monkeypatch.setattr(alone, "ask_peer", lambda dummy: peer[0])
+    assert alone.main([], "1") == leave.REFUSED and not notes.read()
+    assert "PostgreSQL on hub2 takes connections" in capsys.readouterr().err, "out of the cluster, and about to serve"
+    peer[0] = leave.Peer(False)
     assert alone.main([], "1") == 0 and len(notes.read()) == 1
+    (tmp_path / "third_hub").touch()
+    assert alone.main([], "1") == leave.REFUSED and "third hub" in capsys.readouterr().err
+    (tmp_path / "third_hub").unlink()
     (tmp_path / "stopped").touch()
     assert alone.main([], "1") == leave.REFUSED and "not started in place" in capsys.readouterr().err

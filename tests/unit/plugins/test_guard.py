@@ -413,9 +413,11 @@ def test_what_somebody_stops_in_the_meantime_stays_stopped():
 
 def test_two_primaries_the_loser_stops_and_joins_again():
     hub = Hub()
-    kinds = [action.kind for action in hub.machine.lost(Observation(hub.now, hub.daemons, 0.1, PRIMARY),
-                                                        "two primaries")]
-    assert kinds == [STOP_POSTGRES, DROP_ADDRESSES, RESTART]
+    found = hub.machine.lost(Observation(hub.now, hub.daemons, 0.1, PRIMARY), "two primaries")
+    assert [action.kind for action in found] == [STOP_POSTGRES, DROP_ADDRESSES, RESTART]
+    assert found[-1].meets and not found[-1].corosync, "its pacemaker has to join before"
+    other = Hub().machine.fail_stop(Observation(hub.now, hub.daemons, 0.1, PRIMARY), "corosync is gone", True)
+    assert not other[-1].meets
 
 
 CIB = """<cib><configuration><crm_config><cluster_property_set id="a">

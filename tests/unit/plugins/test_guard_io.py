@@ -103,6 +103,7 @@ def test_a_held_daemon_that_was_replaced_is_not_the_next_one(daemons):
     assert found.hold(guard.SCHEDULERD, True)
     first.kill()
     first.wait()
+    assert not found.holds(guard.SCHEDULERD), "another meeting may hold the next one"
     second = daemons(guard.SCHEDULERD)
     os.kill(second.pid, signal.SIGSTOP)
     cluster.wait(lambda: found.states(100.2)[guard.SCHEDULERD] == guard.STOPPED)
@@ -125,6 +126,16 @@ def server(lab):
     if pid:
         for item in host.Processes().inside(os.path.realpath(made.data)):
             os.kill(item, signal.SIGKILL)
+
+
+def test_ready_until_it_is_on_its_way_out(lab, server):
+    mine = host.Server(pair_of(server.data, lab.bin, server.port, server.home), host.Processes())
+    assert mine.ready()
+    with open(server.data + "/postmaster.pid", "a", encoding="ascii") as stream:
+        stream.write("stopping\n")
+    assert not mine.ready()
+    server.stop()
+    assert not mine.ready()
 
 
 def test_role_and_claim(lab, server):

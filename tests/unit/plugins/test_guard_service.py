@@ -132,7 +132,7 @@ def test_the_losers_pacemaker_joins_before_it_is_ended(monkeypatch, answers, wai
         asked.append(argv)
         return '<s><node_state uname="hub1" join="member"/><node_state uname="hub2" join="%s"/></s>' % (
             "member" if len(asked) >= answers else "down")
-    monkeypatch.setattr(guard_service, "answer_of", cib)
+    monkeypatch.setattr(guard_io, "run", lambda argv, timeout: SimpleNamespace(stdout=cib(argv)))
     clock = [100.0]
     monkeypatch.setattr(guard_service.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
@@ -182,6 +182,31 @@ def test_how_long_pacemaker_is_held_back_for_the_other_hub(monkeypatch, said, co
     monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     guard_service.Service.wait_for_peer(SimpleNamespace(channel=SimpleNamespace(peer=said, connected=connected)))
     assert waits <= clock[0] - 99.999 < waits + 0.15
+
+
+def test_the_parts_of_the_service_are_put_together(monkeypatch):
+    held, threads = [], []
+    monkeypatch.setattr(guard_io, "Daemons", lambda processes: SimpleNamespace(
+        holds=lambda name: False, hold=lambda name, wanted: held.append((name, wanted))))
+    monkeypatch.setattr(guard_service, "log", lambda *dummy: None)
+    service = guard_service.Service(channel("hub1", PRIMARY).pair, "1")
+    service.channel.role = PRIMARY
+    service.channel.changed([(1, 1), (2, 1)], [], [(2, 1)])
+    assert held == [("pacemaker-schedulerd", True)]
+
+    def stop(target):
+        threads.append(target)
+        return SimpleNamespace(is_alive=lambda: True)
+    monkeypatch.setattr(guard_service, "worker", stop)
+    monkeypatch.setattr(guard_service, "lock_memory", lambda: True)
+    monkeypatch.setattr(guard_service.signal, "signal", lambda *dummy: None)
+    service.ending = True
+    service.channel.ended.set()
+    service.daemons.holds = lambda name: True
+    assert service.run() == 0
+    assert threads == [service.channel.run, service.watch_server, service.tell, service.watch_link, service.watch_fork,
+                       service.watch_belief, service.watch_succession, service.watch_score]
+    assert held[-1] == ("pacemaker-schedulerd", False), "its end leaves nothing held"
 
 
 def test_each_guard_says_that_it_starts_its_daemons_again():

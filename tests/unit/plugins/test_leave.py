@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -153,6 +155,39 @@ def test_without_a_primary_the_lock_counts_where_this_hub_is_known_to_be_behind(
     assert (why is None) == allowed
     if not allowed:
         assert "hub2 is away" in why and "Start the other hub first" in why
+
+
+@pytest.fixture(name="hub")
+def fixture_hub(tmp_path, monkeypatch):
+    """The commands of this program; side: of the data here, peer: the other hub's server."""
+    (tmp_path / "global").mkdir()
+    (tmp_path / "global/pg_control").touch()
+    made = SimpleNamespace(side=MINE, peer=leave.Peer(True, PRIMARY), ran=[], notes=leave.Notes(str(tmp_path)))
+    monkeypatch.setattr(leave, "this_pair", lambda: replace(PAIR, data_dir=str(tmp_path), tmp_dir=str(tmp_path)))
+    monkeypatch.setattr(leave, "ask_peer", lambda pair, **more: made.peer)
+    monkeypatch.setattr(leave.look, "local_side", lambda *arguments, **more: made.side)
+    monkeypatch.setattr(leave, "local_runner", lambda argv, **more: made.ran.append(argv))
+    monkeypatch.setattr(leave, "Notes", lambda: made.notes)
+    monkeypatch.setattr(leave, "STOPPED", str(tmp_path / "stopped"))
+    return made
+
+
+def test_crashes_of_before_are_no_reason_to_refuse_what_was_stopped_cleanly(hub):
+    now = leave.time.monotonic()
+    three = [(now, 1.0), (now, 2.0), (now, 3.0)]
+    hub.notes.write(three)
+    assert leave.start_main([], "1") == 0 and not hub.ran
+    hub.side = replace(MINE, state="in archive recovery", min_recovery=3000)
+    hub.notes.write(three)
+    assert leave.start_main([], "1") == leave.REFUSED and "hub_ha-gave_up" in hub.ran[0]
+
+
+def test_a_leave_to_promote_has_its_time(hub, capsys):
+    hub.peer = leave.Peer(False)
+    with open("/proc/uptime", encoding="ascii") as stream:
+        before = int(float(stream.read().split()[0]))
+    assert leave.promote_main([], "1") == 0
+    assert before <= int(capsys.readouterr().out) <= before + 2
 
 
 def test_crashes_are_counted_within_ten_minutes():

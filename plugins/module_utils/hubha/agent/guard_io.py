@@ -151,8 +151,10 @@ class Daemons:
         return found
 
     def holds(self, name: str) -> bool:
-        """Whether hold() has stopped it."""
-        return name in self.held
+        """Whether hold() has stopped it, and it is still that process."""
+        start, pid = self.held.get(name, (0, 0))
+        stat = self.processes.stat(pid) if pid else None
+        return stat is not None and stat[3] == start
 
     def hold(self, name: str, wanted: bool) -> bool:
         """Stop a daemon (SIGSTOP), or let go on what was stopped here and no other one; whether that was done.
@@ -213,6 +215,14 @@ class Server:
             return decide.NO_SERVER
         return decide.STANDBY if any(os.path.exists("%s/%s.signal" % (self.pair.data_dir, name))
                                      for name in ("standby", "recovery")) else decide.PRIMARY
+
+    def ready(self) -> bool:
+        """Whether the server takes writes, by the last line of postmaster.pid: one that is on its way out does not."""
+        try:
+            with open(self.pair.data_dir + "/postmaster.pid", encoding="utf-8", errors="replace") as stream:
+                return stream.read().splitlines()[-1].strip() == "ready"
+        except (OSError, IndexError):
+            return False
 
     def streams(self) -> bool:
         """Whether a standby's walreceiver is at work. One that PostgreSQL starts again and again, or that waits, is not."""

@@ -349,13 +349,14 @@ class Service:
         """Of the channel's thread: pacemaker's scheduler stands still, or goes on."""
         if wanted != self.daemons.holds(decide.SCHEDULERD) and self.daemons.hold(decide.SCHEDULERD, wanted):
             log("pacemaker's scheduler %s" % (
-                "stands still: two primaries meet" if wanted else "goes on"), 6)
+                "stands still: the other hub has come" if wanted else "goes on"), 6)
 
     def wait_for_join(self) -> None:
         """Until this hub's pacemaker has joined the other one's; PostgreSQL is down by now."""
         began = time.monotonic()
         while time.monotonic() - began < hold.JOIN:
-            if hold.joined(answer_of(hold.CIB_COMMAND), (self.pair.node, self.pair.peer)):
+            done = host.run(hold.CIB_COMMAND, 1.0)
+            if done is not None and hold.joined(done.stdout, (self.pair.node, self.pair.peer)):
                 return
             time.sleep(0.1)
 
@@ -387,9 +388,9 @@ class Service:
             return
         text = action.reason
         if action.kind == decide.STOP_POSTGRES:
+            self.note_stop()  # before: who finds the server gone must know why
             text = "%s: %s" % (action.reason, self.server.stop())
             self.channel.role = self.server.role()  # the other hub waits to hear it
-            self.note_stop()
         elif action.kind == decide.DROP_ADDRESSES:
             dropped = host.drop_addresses(self.pair)
             self.held, text = dropped.left != (), dropped.text
@@ -466,6 +467,8 @@ class Service:
         for action in self.guard.step(seen):
             self.perform(action)
         self.channel.recovers = self.guard.phase == "recover"
+        if self.channel.peer.get("role") != decide.PRIMARY:
+            self.goes_on = ""
         verdict = self.channel.verdict
         if verdict is not None and self.guard.phase == "watch":
             self.channel.verdict = None
@@ -486,9 +489,9 @@ class Service:
                 self.goes_on = text
                 log(text, 4)
                 try:
-                    worker(self.keep_score, True)  # before pacemaker plans again
+                    worker(self.win)
                 except RuntimeError:
-                    pass  # watch_score does it
+                    pass  # watch_score does most of it
             return
         idle = host.look(self.pair, seen.now).idle
         if idle is not None:
@@ -576,30 +579,47 @@ class Service:
             self.guardless = 0.0
             self.attributes.forget(self.pair.peer, tell.GUARD)
 
-    def keep_score(self, status: bool = False) -> None:
-        """This hub serves: its promotion score says so. status: what the other hub may have written of its data too."""
+    def score_missing(self) -> Optional[str]:
+        """What stands in the place of a primary's promotion score here; None where it is right, or nobody serves."""
         found = score.wrong(answer_of(score.query(self.pair)))
+        return found if found is not None and self.server.ready() else None
+
+    def keep_score(self, found: str) -> None:
+        """This hub serves: its promotion score says so. found: what it was."""
+        done = answer_of(score.command(self.pair))
+        log("this hub serves, and %s was %s: %s" % (score.NAME, found, "it is %s" % score.PRIMARYS if done is not None
+                                                    else "it could not be set"), 4)
+
+    def win(self) -> None:
+        """A thread: of two primaries this one goes on. What the other one has written of it is undone before pacemaker plans."""
+        if host.idle(self.pair.node) is not None:
+            return
+        found = self.score_missing()
         if found is not None:
-            done = answer_of(score.command(self.pair))
-            log("this hub serves, and %s was %s: %s" % (score.NAME, found, "it is %s" % score.PRIMARYS if done is not None
-                                                        else "it could not be set"), 4)
-        if status:
-            answer_of(successor.status_command(self.pair, successor.LATEST))
+            self.keep_score(found)
+        answer_of(successor.status_command(self.pair, successor.LATEST))
 
     def watch_score(self) -> None:
-        """A thread: a primary's promotion score is one."""
+        """A thread: a primary's promotion score is one. The agent takes it away itself at the beginning of a demotion, so it
+        is looked at twice.
+        """
         since = looked = 0.0
+        suspect = False
         while True:
             time.sleep(1.0)
             now = time.monotonic()
             if not (self.channel.role == decide.PRIMARY and self.channel.peer.get("role") != decide.PRIMARY
                     and self.guard.phase == "watch" and self.guard.armed):
-                since = 0.0
+                since, suspect = 0.0, False
                 continue
             since = since or now
-            if now - since >= score.SERVED and now - looked >= score.EACH and host.idle(self.pair.node) is None:
-                looked = now
-                self.keep_score()
+            if now - since < score.SERVED or now - looked < (score.AGAIN if suspect else score.EACH) \
+                    or host.idle(self.pair.node) is not None:
+                continue
+            looked, found = now, self.score_missing()
+            if found is not None and suspect:
+                self.keep_score(found)
+            suspect = found is not None and not suspect
 
     def watch_succession(self) -> None:
         """A thread: where nobody is the primary, the hub whose line goes on may be promoted."""

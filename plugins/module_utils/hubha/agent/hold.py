@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from .split import PRIMARY
 
-LIMIT = 3.0    # seconds: then pacemaker plans, whatever it sees (pacemakerd ends a child that is silent for 5)
+LIMIT = 3.0    # seconds: then pacemaker plans, whatever it sees (pacemakerd ends a child after some 30)
 SILENCE = 1.0  # seconds that the other hub's guard has to say what its hub is
 JOIN = 2.0     # seconds that the loser's pacemaker has to join
 CIB_COMMAND = ["cibadmin", "--query", "--local", "--scope", "status"]

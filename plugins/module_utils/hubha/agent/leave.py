@@ -125,7 +125,8 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
     while True:
         began = clock()
         peer = ask()
-        if clock() - began > TAKES + (ANSWERS if peer.here else 0) + STILL and again < AGAIN:
+        takes = TAKES + (ANSWERS if peer.here else 0)
+        if clock() - began > takes + STILL and again < AGAIN:
             deadline, quiet, again = clock() + PATIENCE, None, again + 1
             pause(SETTLES)
             continue
@@ -228,13 +229,21 @@ def this_pair() -> Pair:
 
 
 def promote_main(_argv: Sequence[str], _version: str) -> int:
-    """hub-ha may-promote"""
+    """hub-ha may-promote: a leave comes with its time on standard output, in seconds since boot as /proc/uptime has them."""
     pair = this_pair()
+    asked = [0.0]
+
+    def ask() -> Peer:
+        asked[0] = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return ask_peer(pair)
     unpromoted = os.environ.get("OCF_RESKEY_CRM_meta_notify_slave_uname", "").lower().split()
-    why = may_promote(pair, lambda: ask_peer(pair), pair.peer.lower() in unpromoted,
+    why = may_promote(pair, ask, pair.peer.lower() in unpromoted,
                       own=lambda: look.local_side(local_runner, pair.data_dir, pair.bin_dir, pair.db_user, None, pair.node,
                                                   timeout=ANSWERS))
-    return refuse(why) if why else 0
+    if why:
+        return refuse(why)
+    say.out("%d" % asked[0])
+    return 0
 
 
 def start_main(_argv: Sequence[str], _version: str) -> int:
@@ -262,7 +271,7 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
         times = crashes(notes.read(), time.monotonic(), os.stat(os.path.join(pair.data_dir, CONTROL)).st_mtime
                         if counts else None)
         notes.write(times)
-        if len(times) >= CRASHES:
+        if counts and len(times) >= CRASHES:
             text = "PostgreSQL here crashed %d times within %d minutes" % (len(times), WINDOW // 60)
             local_runner(["attrd_updater", "-N", pair.node, "-n", GAVE_UP, "-U", text.replace(" ", "_")], timeout=10)
             return refuse("%s: it is not started any more. Look into its log, then: hub-ha retry" % text)

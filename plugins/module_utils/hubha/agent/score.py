@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The promotion score of the hub that serves: without it pacemaker demotes the primary as soon as it plans anew.
 
-The packaged agent sets it once, at the end of a promotion (pgsql_promote), and the other hub's agent takes it away at the
-beginning of its own. Where that promotion comes to nothing, because the guards stop one of two primaries, or where
+The packaged agent sets it at a promotion and no more (pgsql_promote, and before it in have_master_right), and the other
+hub's agent takes it away at the beginning of its own. Where that promotion comes to nothing, because the guards stop one of two primaries, or where
 pacemaker-attrd has died on both hubs, the score stays away while the database serves.
 """
 
@@ -17,7 +17,7 @@ from ..pair.model import Pair
 NAME = "master-cfpgsql"
 PRIMARYS = "1000"  # the agent's PROMOTE_ME
 SERVED = 3.0  # seconds as a primary until it is looked at: before, a promotion may be under way
-EACH = 10.0   # seconds between two looks
+EACH, AGAIN = 10.0, 2.0  # seconds between two looks; after one that found it wrong
 
 
 def query(pair: Pair) -> List[str]:
