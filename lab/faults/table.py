@@ -200,8 +200,8 @@ def _daemons() -> List[Row]:
             rows.append(Row("stop-%s-%s" % (short, hub),
                             (Step(0, "stop", hub, (daemon,)), Step(20, "cont", hub, (daemon,))), stopped,
                             guard=active and daemon == "corosync"))
-    # On both hubs at once, as an update of the packages may do it: nobody can take over, and each begins anew. Pacemaker
-    # itself waits 20 s for somebody who coordinates the cluster (dc-deadtime).
+    # On both hubs at once, as an update of the packages may do it: nobody can take over, and each begins anew.
+    # Pacemaker itself waits 20 s for somebody who coordinates the cluster (dc-deadtime).
     rows += [Row("kill-%s-both" % daemon,
                  (Step(0, "kill", "active", (daemon,)), Step(0, "kill", "passive", (daemon,))),
                  Expect(gap=36.0, overlap=0.5, lost=0, ends=WHOLE)) for daemon in ("corosync", "pacemakerd")]

@@ -118,8 +118,9 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
     nothing at all for SILENCE, in look after look, is frozen or gone. unpromoted: pacemaker, which is in touch with that
     hub, has its server as a standby; believed where the server itself cannot be asked (a password or a certificate that is
     wrong), or nobody would ever serve. A look that took longer than it can take has been interrupted: this machine stood
-    still (a snapshot, a migration), nothing that was on its way then has arrived, and what was heard is old. own: looks at this hub's server, asked beside another standby only: the agent's
-    scores are of before, and a hub that was off for a while still has the one of a standby that streams.
+    still (a snapshot, a migration), nothing that was on its way then has arrived, and what was heard is old. own: looks
+    at this hub's server, asked beside another standby only: the agent's scores are of before, and a hub that was off for a
+    while still has the one of a standby that streams.
     """
     deadline, quiet, again = clock() + PATIENCE, None, 0
     while True:
