@@ -227,6 +227,8 @@ def command(options) -> int:
                 step.at, step.do, step.hub, ":" + "+".join(step.what) if step.what else "") for step in row.steps),
                 "  (guard)" if row.guard else ""))
         return 0
+    if probe.running():
+        probe.stop()  # of a run that was cut off
     if options.build:
         pair.build()
     pair.states()

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -51,6 +52,29 @@ def test_the_environment_does_not_count(lab):
     bad = {"PGOPTIONS": "-c nosuch=1", "PGSSLMODE": "require", "PGSERVICE": "nowhere", "LC_ALL": "tlh_KL.UTF-8"}
     assert ask(lab, lab.bin + "/psql", **bad)[0] != 0
     assert ask(lab, lab.root + "/ocf/psql", **bad) == (0, "f\n")
+
+
+def test_a_place_is_waited_for_where_many_connect_at_once(lab):
+    """A rush of sessions has all places for a moment, those of superusers too: that is no failure of the database."""
+    full = lab.server("full").create()
+    full.stop()
+    full.start(max_connections=3, superuser_reserved_connections=0, max_wal_senders=0, autovacuum="off")
+    words = [lab.root + "/ocf/psql", "-p", str(full.port), "-h", full.home, "-U", "root", "-Atc", "select 1", "postgres"]
+    held = [subprocess.Popen(  # pylint: disable=consider-using-with
+        [lab.bin + "/psql", "-XAtq", "-h", full.home, "-p", str(full.port), "-U", "root", "-d", "postgres",
+         "-c", "select pg_sleep(2)"]) for dummy in range(3)]
+    try:
+        soon = time.monotonic() + 10
+        while "too many clients" not in subprocess.run(words, stderr=subprocess.PIPE, check=False, text=True).stderr:
+            assert time.monotonic() < soon, "there is room"
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, text=True,
+                              env=dict(os.environ, HUB_HA_PATIENCE="100"))
+        assert (done.returncode, done.stdout) == (0, "1\n")
+    finally:
+        for child in held:
+            child.kill()
+            child.wait()
+        full.stop()
 
 
 # --- preflight's question ---------------------------------------------------------------------------------------
