@@ -59,7 +59,8 @@ def test_a_place_is_waited_for_where_many_connect_at_once(lab):
     full = lab.server("full").create()
     full.stop()
     full.start(max_connections=3, superuser_reserved_connections=0, max_wal_senders=0, autovacuum="off")
-    words = [lab.root + "/ocf/psql", "-p", str(full.port), "-h", full.home, "-U", "root", "-Atc", "select 1", "postgres"]
+    words = [lab.root + "/ocf/psql", "-p", str(full.port), "-h", full.home, "-U", "root", "-Atc", "select 1",
+             "postgres"]
     held = [subprocess.Popen(  # pylint: disable=consider-using-with
         [lab.bin + "/psql", "-XAtq", "-h", full.home, "-p", str(full.port), "-U", "root", "-d", "postgres",
          "-c", "select pg_sleep(2)"]) for dummy in range(3)]
