@@ -224,6 +224,11 @@ def _database() -> List[Row]:
     ]
 
 
+def _flaps(hub: str) -> Tuple[Step, ...]:
+    return tuple(Step(8.0 * turn + 5.0 * up, "plug" if up else "unplug", hub, ALL_NETS)
+                 for turn in range(4) for up in (0, 1))
+
+
 def _cables() -> List[Row]:
     rows = []
     for hub in ("active", "passive"):
@@ -260,6 +265,10 @@ def _cables() -> List[Row]:
         # which of the two took more is the rule that decides, so what the other one acknowledged is counted only
         Row("cables-active-20", (Step(0, "unplug", "active", ALL_NETS), Step(20, "plug", "active", ALL_NETS)),
             Expect(overlap=3.0, overlap_from="mend", lost=None, moves=2)),
+        # Out for as long as it takes to count as lost, and in again in the middle of what comes of that, four times.
+        Row("cables-passive-flaps", _flaps("passive"),
+            Expect(gap=UNNOTICED, overlap=3.0, overlap_from="mend", lost=0, role="same")),
+        Row("cables-active-flaps", _flaps("active"), Expect(overlap=3.0, overlap_from="mend", lost=None, moves=4)),
     ]
     return rows
 
