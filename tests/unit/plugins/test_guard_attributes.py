@@ -188,5 +188,13 @@ def test_a_new_controller_has_everything_written_again():
     refresh = tell.Refresh()
     assert not any(refresh.due(float(now), 10) for now in range(60)), "the first one has taken nothing away"
     due = [now for now in range(60, 130) if refresh.due(float(now), 11)]
-    assert due == [65, 75, 100]
+    assert due == [61, 65, 75, 100]
     assert not refresh.due(200.0, 0) and not refresh.due(201.0, 11), "gone for a moment, and the same one again"
+
+
+def test_hubs_that_have_met_again_have_everything_written_again():
+    """A standby that was frozen took the primary for lost, and deleted its attributes as they met."""
+    refresh = tell.Refresh()
+    assert not any(refresh.due(float(now), 10, 0) for now in range(60))
+    due = [now for now in range(60, 130) if refresh.due(float(now), 10, 1 if now < 63 else 2)]
+    assert due == [61, 64, 68, 78, 103], "counted from the last change"

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 FORKED, CLIENTS, GUARD = "hub_ha-forked", "hub_ha-clients", "hub_ha-guard"
 BAD_FOR, GOOD_FOR = 3.0, 20.0  # seconds
-REFRESH = (5.0, 15.0, 40.0)  # seconds after a new controller, see Refresh
+REFRESH = (1.0, 5.0, 15.0, 40.0)  # seconds after what may have taken attributes away, see Refresh
 FRESH = 2.0  # seconds after which what the other hub has said counts no more
 UNSET = object()
 
@@ -125,19 +125,26 @@ class Attributes:
 class Refresh:
     """When pacemaker-attrd is to write everything into the CIB again.
 
-    A controller that ends takes its hub's attributes out of the CIB, and attrd, which still has them, writes only what
-    changes: cfpgsql-status is then nobody's. When exactly they go is up to the other hub, so it is done more than once.
+    A controller that ends takes its hub's attributes out of the CIB, and so does the other hub's when it has taken this one
+    for lost, once they have met again. Attrd, which still has them, writes only what changes: cfpgsql-status is then
+    nobody's. When exactly they go is up to the other hub, so it is done more than once.
     """
 
     controller: int = 0
+    epoch: int = 0
     at: Tuple[float, ...] = ()
 
-    def due(self, now: float, controller: int) -> bool:
-        """Whether it is time. controller: process id of pacemaker-controld, 0 when none is known."""
+    def due(self, now: float, controller: int, epoch: int = 0) -> bool:
+        """Whether it is time. controller: process id of pacemaker-controld, 0 when none is known. epoch: of the membership,
+        another number after each change.
+        """
+        again = epoch != self.epoch
+        self.epoch = epoch
         if controller and controller != self.controller:
-            if self.controller:
-                self.at = tuple(now + seconds for seconds in REFRESH)
+            again = again or bool(self.controller)
             self.controller = controller
+        if again:
+            self.at = tuple(now + seconds for seconds in REFRESH)
         late = [when for when in self.at if when <= now]
         self.at = tuple(when for when in self.at if when > now)
         return bool(late)

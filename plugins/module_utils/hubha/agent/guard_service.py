@@ -505,7 +505,7 @@ class Service:
     def tell(self) -> None:
         """A thread: pacemaker is told what has changed."""
         while True:
-            if self.refresh.due(time.monotonic(), self.daemons.pid(decide.CONTROLD)):
+            if self.refresh.due(time.monotonic(), self.daemons.pid(decide.CONTROLD), self.channel.epoch):
                 host.run(tell.REFRESH_COMMAND, 5.0)
             for key, value in self.attributes.due(self.daemons.pid("pacemaker-attrd")):
                 done = host.run(tell.command(key, value), 5.0)
