@@ -191,17 +191,23 @@ def run_rows(rows: List[table.Row], seed: int, json_file: Optional[str] = None, 
             watch.close()
             if result is not None and result.green:
                 shutil.rmtree(folder, ignore_errors=True)
+            if json_file:  # after each row: a run that is cut off has measured what it has
+                write_json(json_file, seed, token, results, errors, [row.name for row in ordered[index:]])
         if rebuild:
             pair.build()
     left_out = [row.name for row in ordered[index:]]
     show(results, errors)
     if left_out:
         print(colour("not run: %s" % ", ".join(left_out), "1;31"))
-    if json_file:
-        data = {"seed": seed, "token": token, "rows": [as_data(one) for one in results], "errors": errors,
-                "left_out": left_out}
-        Path(json_file).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return 1 if errors or left_out or any(not one.green for one in results) else 0
+
+
+def write_json(path: str, seed: int, token: float, results: List[audit.Result], errors: List[str],
+               left_out: List[str]) -> None:
+    """All figures so far. left_out: names of the rows that were not run."""
+    data = {"seed": seed, "token": token, "rows": [as_data(one) for one in results], "errors": errors,
+            "left_out": left_out}
+    Path(path).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def heal() -> int:
