@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -536,3 +537,9 @@ def test_every_row_is_of_a_kind_that_the_table_names():
             for name, gap, active in (("stall-active-1", 1.0, "hub1"), ("stall-active-2", 3.0, "hub2"))]
     text = summary.lines(rows)
     assert len(text) == 3 and "| 2 | 2.0 (1.0 to 3.0) | 0.5 at most | 0.0 | 3 at most | whole 2 | 1 |" in text[2]
+
+
+def test_figures_are_there_when_a_run_is_cut_off(tmp_path):
+    run.write_json(str(tmp_path / "figures.json"), 7, 3.0, [], ["power-active: no answer"], ["load-cpu"])
+    assert json.loads((tmp_path / "figures.json").read_text()) == {
+        "seed": 7, "token": 3.0, "rows": [], "errors": ["power-active: no answer"], "left_out": ["load-cpu"]}
