@@ -61,20 +61,24 @@ def test_a_place_is_waited_for_where_many_connect_at_once(lab):
     full.start(max_connections=3, superuser_reserved_connections=0, max_wal_senders=0, autovacuum="off")
     words = [lab.root + "/ocf/psql", "-p", str(full.port), "-h", full.home, "-U", "root", "-Atc", "select 1",
              "postgres"]
+    # sessions that stay for as long as they hear nothing
     held = [subprocess.Popen(  # pylint: disable=consider-using-with
-        [lab.bin + "/psql", "-XAtq", "-h", full.home, "-p", str(full.port), "-U", "root", "-d", "postgres",
-         "-c", "select pg_sleep(2)"]) for dummy in range(3)]
+        [lab.bin + "/psql", "-Xq", "-h", full.home, "-p", str(full.port), "-U", "root", "-d", "postgres"],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for dummy in range(3)]
     try:
-        soon = time.monotonic() + 10
+        soon = time.monotonic() + 30
         while "too many clients" not in subprocess.run(words, stderr=subprocess.PIPE, check=False, text=True).stderr:
             assert time.monotonic() < soon, "there is room"
-        done = subprocess.run(words, stdout=subprocess.PIPE, check=False, text=True,
-                              env=dict(os.environ, HUB_HA_PATIENCE="100"))
-        assert (done.returncode, done.stdout) == (0, "1\n")
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True,
+                              env=dict(os.environ, HUB_HA_PATIENCE="200")) as asked:
+            time.sleep(0.5)
+            assert asked.poll() is None, "it waits"
+            held[0].communicate()
+            assert asked.communicate()[0] == "1\n" and asked.returncode == 0
     finally:
         for child in held:
             child.kill()
-            child.wait()
+            child.communicate()
         full.stop()
 
 
