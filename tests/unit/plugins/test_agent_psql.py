@@ -71,8 +71,8 @@ def test_a_place_is_waited_for_where_many_connect_at_once(lab):
             assert time.monotonic() < soon, "there is room"
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True,
                               env=dict(os.environ, HUB_HA_PATIENCE="200")) as asked:
-            time.sleep(0.5)
-            assert asked.poll() is None, "it waits"
+            with pytest.raises(subprocess.TimeoutExpired):  # it waits
+                asked.wait(0.5)
             held[0].communicate()
             assert asked.communicate()[0] == "1\n" and asked.returncode == 0
     finally:

@@ -3,8 +3,8 @@
 """The promotion score of the hub that serves: without it pacemaker demotes the primary as soon as it plans anew.
 
 The packaged agent sets it at a promotion and no more (pgsql_promote, and before it in have_master_right), and the other
-hub's agent takes it away at the beginning of its own. Where that promotion comes to nothing, because the guards stop one of two primaries, or where
-pacemaker-attrd has died on both hubs, the score stays away while the database serves.
+hub's agent takes it away at the beginning of its own. Where that promotion comes to nothing, because the guards stop one
+of two primaries, or where pacemaker-attrd has died on both hubs, the score stays away while the database serves.
 """
 
 from __future__ import annotations
