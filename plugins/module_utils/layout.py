@@ -14,7 +14,8 @@ PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
 KEPT_UNIT = "/etc/systemd/system/hub-ha-address.service"  # brings up the shared addresses that a single hub keeps
 
 GUARD_UNIT = "cfengine-hub-ha-guard"
-GUARD_FILES = ("/etc/systemd/system/%s.service" % GUARD_UNIT, "/etc/cfengine-hub-ha", "/etc/cfengine-hub-ha/pair.json")
+PAIR_FILE = "/etc/cfengine-hub-ha/pair.json"
+GUARD_FILES = ("/etc/systemd/system/%s.service" % GUARD_UNIT, "/etc/cfengine-hub-ha", PAIR_FILE)
 
 
 def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
@@ -48,6 +49,9 @@ def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
         "hub_keys": work_dir + "/ppkeys_hubs",
         "db_user": "cfpostgres",
         "db_unit": "cf-postgres",
+        "pair_file": PAIR_FILE,
+        # Keeps the unit from starting while there is a pair file.
+        "pair_dropin": "/etc/systemd/system/cf-postgres.service.d/hub_ha-pair.conf",
         "umbrella_unit": "cfengine3",
     }
 

@@ -85,6 +85,17 @@ def test_package_installed_again_on_the_passive_hub_is_mended(hubs):
     log = hub2.file("/var/log/CFEngine-Install.log").content_string
     for words in ("stops PostgreSQL", "unmasks cf-postgres", "the database did not take the new secrets"):
         assert words in log, words
+    assert hub2.check_output("systemctl is-active cf-hub") == "active", "what was running runs again"
+    assert hub2.check_output("systemctl show -p ActiveState,ConditionResult,Result cf-postgres").splitlines() == [
+        "Result=success", "ActiveState=inactive", "ConditionResult=no"]
+    # Nobody has to come: pacemaker has waited for the scripts, and starts the standby.
+    for dummy in range(60):
+        state = sql(hub1, "SELECT string_agg(state, '') FROM pg_stat_replication")
+        if state == ["streaming"]:
+            break
+        time.sleep(1)
+    assert state == ["streaming"]
+    assert "hub_ha-gave_up" not in hub2.check_output("crm_mon -1A")
     assert hub2.file(SECRETS).content_string != hub1.file(SECRETS).content_string
     assert not hub2.file("/etc/systemd/system/cf-postgres.service").exists
     assert not hub2.file(WORK + "/httpd/htdocs/ha_enabled").exists

@@ -918,3 +918,45 @@ def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
     began = time.monotonic()
     done = agent("promote", wrapper=wrapper)
     assert done.returncode == 1 and "PostgreSQL ends: no FATAL" in done.stderr and 6.5 < time.monotonic() - began < 20
+
+
+@pytest.fixture(name="packaged")
+def fixture_packaged(agent):
+    """An Agent with a standby's data where the hub's package has it. mark: made first by its scripts, removed last."""
+    agent.data = agent.root / "var/cfengine/state/pg/data"
+    agent.data.mkdir(parents=True)
+    (agent.data / "postgresql.conf").touch()
+    (agent.data / "standby.signal").touch()
+    (agent.root / "agent.conf").write_text("OCF_RESKEY_master_ip=127.0.0.1\n", encoding="ascii")
+    agent.mark = agent.root / "var/cfengine/UPGRADED_FROM_STATE.txt"
+    return agent
+
+
+MONITOR = {"OCF_RESKEY_query_interval": "10000ms", "OCF_RESKEY_CRM_meta_interval": "1000"}
+
+
+@pytest.mark.parametrize("action, code, inner", [("monitor", 7, False), ("stop", 0, True), ("demote", 0, False),
+                                                 ("start", 1, False)])
+def test_the_scripts_of_the_hubs_package_are_waited_for(packaged, action, code, inner, tmp_path):
+    """Asked only while their mark is there; a start that they outlast fails, everything else goes on."""
+    packaged.program("hub-ha", '[ "$1" != await-package ] || { echo "$2 $3" >>"%s/waited"; exit 3; }' % tmp_path)
+    packaged(action, **MONITOR)
+    assert not (tmp_path / "waited").exists()
+    packaged.mark.touch()
+    done = packaged(action, **MONITOR)
+    assert (tmp_path / "waited").read_text(encoding="ascii") == "%s %s\n" % (action, packaged.mark)
+    assert (done.returncode, "inner" in done.stdout) == (code, inner), done
+
+
+def test_a_standby_that_runs_when_they_have_ended_has_not_failed(packaged):
+    """The unit of a hub that was made a pair before starts it."""
+    packaged.mark.touch()
+    child = packaged.postmaster()
+    (packaged.data / "postmaster.pid").unlink()
+    packaged.program("hub-ha", '[ "$1" != await-package ] || echo %d >"%s/postmaster.pid"' % (child.pid, packaged.data))
+    try:
+        done = packaged("monitor", **MONITOR)
+    finally:
+        child.kill()
+        child.wait()
+    assert done.returncode == 0 and "inner monitor" in done.stdout, done

@@ -16,7 +16,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 HUB_HA = {
     "active": "localhost", "passive": "localhost", "hubs": ["localhost"], "nodes": {"localhost": "hub1"},
     "adopted": True, "virtual_ips": [{"id": "cfvirtip", "ip": "192.168.100.100", "prefix": 24}], "kept_addresses": [],
-    "maintenance_ours": [], "layout": {"db_unit": "cf-postgres"}}
+    "maintenance_ours": [], "layout": {"db_unit": "cf-postgres", "pair_file": "/pair.json"}}
 READ = {"hub": {"units": {"cf-postgres": {"enabled": "masked", "load": "masked"}}, "postgres": {"state": "primary"},
                 "fencing_files": [], "cluster": {"cib_resources": {"cfpgsql": "ocf:heartbeat:pgsql"},
                                                  "cib_ips": {"cfvirtip": "192.168.100.100"}}}}
@@ -30,6 +30,12 @@ AWAY = {"id": "away", "rsc": "mscfpgsql", "node": "hub1", "score": "-INFINITY"}
 def fixture_check(tmp_path):
     """check(locations, **variables): (exit status, output) of the role's hand-over in check mode."""
     cib = str(tmp_path / "pair.xml")
+    dropin = tmp_path / "pair.conf"
+    dropin.write_text("# Pacemaker starts PostgreSQL on this hub.\n[Unit]\nConditionPathExists=!/pair.json\n",
+                      encoding="ascii")
+    dropin.chmod(0o644)
+    tmp_path.chmod(0o755)
+    hub_ha = dict(HUB_HA, layout=dict(HUB_HA["layout"], pair_dropin=str(dropin)))
     shutil.copy(os.path.join(HERE, os.pardir, "fixtures", "cib", "pair.xml"), cib)
     program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
     program = program if os.path.exists(program) else shutil.which("ansible-playbook")
@@ -47,7 +53,7 @@ def fixture_check(tmp_path):
         inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": {"hub_ha_read": READ}}}}), encoding="utf-8")
         playbook.write_text(yaml.safe_dump([{
             "hosts": "localhost", "connection": "local", "gather_facts": False,
-            "vars": {"ansible_python_interpreter": sys.executable, "hub_ha": HUB_HA,
+            "vars": {"ansible_python_interpreter": sys.executable, "hub_ha": hub_ha,
                      "hub_ha_resource_wait": 60},
             "tasks": [{"ansible.builtin.import_role": {"name": "cfengine.hub_ha.resources",
                                                        "tasks_from": "handover.yml"},

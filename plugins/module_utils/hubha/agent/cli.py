@@ -19,6 +19,7 @@ COMMANDS: Dict[str, Tuple[str, str, str]] = {
     "may-start": (".leave", "start_main", "whether this hub's database may be a standby now; the resource agent asks"),
     "may-promote": (".leave", "promote_main", "whether this hub may be promoted now; the resource agent asks"),
     "may-restart": (".alone", "main", "whether a crashed primary may be started in place; the resource agent asks"),
+    "await-package": (".package", "main", "wait until the hub's package is installed; the resource agent asks"),
     "retry": (".leave", "retry_main", "have a database started again that crashed too often"),
 }
 
