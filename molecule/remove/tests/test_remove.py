@@ -89,7 +89,8 @@ def single(kept, gone):
             assert not hub.service(unit).is_running and not hub.service(unit).is_enabled
         for path in ("/etc/corosync/corosync.conf", "/etc/corosync/authkey", "/var/lib/pacemaker/cib/cib.xml",
                      "/usr/lib/ocf/resource.d/cfengine/pgsql", WORK + "/ha.cfg", WORK + "/state/pg/hub_ha/maintenance",
-                     WORK + "/state/pg/hub_ha/pgpass", WORK + "/state/pg/tmp/PGSQL.lock"):
+                     WORK + "/state/pg/hub_ha/pgpass", WORK + "/state/pg/tmp/PGSQL.lock",
+                     "/etc/systemd/system/cf-postgres.service.d/hub_ha-pair.conf"):
             assert not hub.file(path).exists, path
     assert gone.run("pgrep -u cfpostgres -f bin/postgres").rc == 1
     assert gone.check_output("systemctl show -p LoadState --value cf-postgres") == "masked"

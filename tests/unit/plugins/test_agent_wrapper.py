@@ -935,17 +935,32 @@ def fixture_packaged(agent):
 MONITOR = {"OCF_RESKEY_query_interval": "10000ms", "OCF_RESKEY_CRM_meta_interval": "1000"}
 
 
-@pytest.mark.parametrize("action, code, inner", [("monitor", 7, False), ("stop", 0, True), ("demote", 0, False),
-                                                 ("start", 1, False)])
-def test_the_scripts_of_the_hubs_package_are_waited_for(packaged, action, code, inner, tmp_path):
-    """Asked only while their mark is there; a start that they outlast fails, everything else goes on."""
+@pytest.mark.parametrize("action, runs, code, inner, waits", [
+    ("monitor", False, 7, False, True), ("monitor", True, 0, True, False), ("start", False, 1, False, True),
+    ("stop", False, 0, True, False), ("stop", True, 0, True, True), ("demote", True, 0, True, True),
+    ("demote", False, 0, False, False)])
+def test_the_scripts_of_the_hubs_package_are_waited_for(packaged, action, runs, code, inner, waits, tmp_path):
+    """Asked only while their mark is there, and where they could be disturbed; a start that they outlast fails."""
     packaged.program("hub-ha", '[ "$1" != await-package ] || { echo "$2 $3" >>"%s/waited"; exit 3; }' % tmp_path)
+    child = packaged.postmaster() if runs else None
+    packaged.mark.touch()
+    try:
+        done = packaged(action, **MONITOR)
+    finally:
+        if child:
+            child.kill()
+            child.wait()
+    assert (tmp_path / "waited").exists() is waits
+    if waits:
+        assert (tmp_path / "waited").read_text(encoding="ascii") == "%s %s\n" % (action, packaged.mark)
+    assert (done.returncode, "inner" in done.stdout) == (code, inner), done
+
+
+@pytest.mark.parametrize("action", ["monitor", "start", "stop"])
+def test_without_their_mark_nobody_asks_for_them(packaged, action, tmp_path):
+    packaged.program("hub-ha", '[ "$1" != await-package ] || touch "%s/waited"' % tmp_path)
     packaged(action, **MONITOR)
     assert not (tmp_path / "waited").exists()
-    packaged.mark.touch()
-    done = packaged(action, **MONITOR)
-    assert (tmp_path / "waited").read_text(encoding="ascii") == "%s %s\n" % (action, packaged.mark)
-    assert (done.returncode, "inner" in done.stdout) == (code, inner), done
 
 
 def test_a_standby_that_runs_when_they_have_ended_has_not_failed(packaged):

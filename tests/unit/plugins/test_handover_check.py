@@ -31,8 +31,8 @@ def fixture_check(tmp_path):
     """check(locations, **variables): (exit status, output) of the role's hand-over in check mode."""
     cib = str(tmp_path / "pair.xml")
     dropin = tmp_path / "pair.conf"
-    dropin.write_text("# Pacemaker starts PostgreSQL on this hub.\n[Unit]\nConditionPathExists=!/pair.json\n",
-                      encoding="ascii")
+    dropin.write_text("# Pacemaker starts PostgreSQL on this hub. A single hub again: playbooks/remove-ha.yml, or "
+                      "remove this file.\n[Unit]\nConditionPathExists=!/pair.json\n", encoding="ascii")
     dropin.chmod(0o644)
     tmp_path.chmod(0o755)
     hub_ha = dict(HUB_HA, layout=dict(HUB_HA["layout"], pair_dropin=str(dropin)))
