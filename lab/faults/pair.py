@@ -148,9 +148,35 @@ chmod 0755 /var/tmp/lab-slow
 mount --bind /var/tmp/lab-slow /usr/sbin/crm_mon
 """
 
+# What the scripts of the hub's package do to the database, with the pauses of a large one on a slow disk: 45 s in all.
+PACKAGE = r"""
+import fcntl, os, subprocess, sys, time
+data = sys.argv[1]
+mark = os.path.join(data, "../../../UPGRADED_FROM_STATE.txt")
+programs = subprocess.run(["sh", "-c", "ls -d /usr/lib/postgresql/*/bin | tail -1"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout.strip()
+def server(*argv):
+    subprocess.run(["runuser", "-u", "cfpostgres", "--", programs + "/pg_ctl", "-w", "-D", data, *argv], cwd="/tmp",
+                   check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+with open("/var/lib/dpkg/lock", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    open(mark, "w").close()
+    try:
+        server("-m", "fast", "stop")
+        time.sleep(25)
+        if os.path.exists(data + "/postmaster.pid"):
+            sys.exit("somebody has started the database meanwhile")
+        server("-l", "/var/log/postgresql.log", "start")
+        time.sleep(10)
+        server("-m", "fast", "stop")
+        time.sleep(8)
+    finally:
+        os.unlink(mark)
+"""
+
 # All that may have been done to a healthy hub; nothing of it need have been.
 PEACE = """
-systemctl stop 'lab-burn-*'
+systemctl stop 'lab-burn-*' lab-package
 if findmnt -n /usr/sbin/crm_mon >/dev/null; then umount -l /usr/sbin/crm_mon; fi
 for folder in /var/lib/pacemaker /var/lib/corosync; do
     if findmnt -n "$folder" >/dev/null; then
@@ -518,6 +544,25 @@ class Hands:
         for word in ("RESOURCE_GIVEN_UP", "hub-ha retry"):
             if status == 0 or word not in output:
                 self.missed.append("role prove does not say %s of a hub that was given up" % word)
+
+    def do_package(self, name: str) -> None:
+        """The hub's package is installed over itself; see do_packaged."""
+        podman.execute(name, ["systemd-run", "--quiet", "--unit=lab-package", "--property=RuntimeMaxSec=90",
+                              "--remain-after-exit", "python3", "-c", PACKAGE, DATA])
+
+    def do_packaged(self, name: str) -> None:
+        """Its scripts have come through to their end, with nobody in their way."""
+        show = ["systemctl", "show", "--property=SubState", "--value", "lab-package"]
+        deadline, state = time.monotonic() + 100, "running"
+        while state == "running" and time.monotonic() < deadline:
+            time.sleep(0.5)
+            state = podman.execute(name, show, timeout=20).stdout.strip()
+        if state != "exited":
+            log = ["journalctl", "--output=cat", "--no-pager", "--lines=5", "--unit=lab-package"]
+            self.missed.append("the package's scripts were disturbed (%s): %s" % (
+                state, podman.execute(name, log, timeout=20).stdout.strip()))
+        podman.execute(name, ["systemctl", "stop", "lab-package"])
+        podman.execute(name, ["systemctl", "reset-failed", "lab-package"], check=False)
 
     def do_retry(self, name: str) -> None:
         """What prove says is to be done."""

@@ -43,6 +43,7 @@ KINDS = (
     ("postmaster of the passive hub SIGKILLed three times", "crash-three-", ""),
     ("the hub that has rejoined takes over when the other one is lost", "rejoin-then-", ""),
     ("corosync SIGKILLed, active hub, and no guard on the other one", "guardless-", ""),
+    ("the hub's package installed over itself, passive hub", "package-passive", ""),
     ("the reference address answers no more", "reference-", ""),
     ("systemctl stop pacemaker or corosync", "systemctl-stop-", ""), ("a playbook beside it", "play-", ""))
 

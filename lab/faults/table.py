@@ -38,7 +38,7 @@ SERVED = frozenset({"whole", "forked"})
 
 MENDING = ("thaw", "plug", "cont", "on", "start", "drain", "rest", "empty", "unclog", "quick", "hear", "release")
 # Steps that last until something is so: the steps after them keep their distance from their end.
-WAITING = ("whole", "given", "refer")
+WAITING = ("whole", "given", "refer", "packaged")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Step:
     hold, release (maintenance mode), whole (wait until the pair is), given (wait until the hub's database is given up,
     and prove says so), retry (hub-ha retry), refer (the playbook sets the address of a host as the reference), deaf,
     hear (that host does not answer this hub), see ("NAME=value" each: what must be in force by then, see
-    pair.FACTS), oldparams (the database's parameters in the CIB as pairs made before have them).
+    pair.FACTS), oldparams (the database's parameters in the CIB as pairs made before have them), package (stop and
+    start the database as the scripts of the hub's package do), packaged (nobody has disturbed them).
     hub: active, passive or client.
     """
 
@@ -336,6 +337,12 @@ def _long() -> List[Row]:
             + [Step(27, "hear", hub, ("client1",)) for hub in hubs]),
             Expect(gap=15.0, overlap=0.5, lost=0, role="moves", ends=WHOLE) if who == "active"
             else replace(UNTOUCHED, server=("active", "passive"))))
+    # The scripts have the database, however long they take; and while they have it the active hub's one crashes.
+    packaged = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE, rejoin=15.0, left=None)
+    begins, ends = Step(0, "package", "passive"), Step(4, "packaged", "passive")
+    rows += [Row("package-passive", (begins, ends), packaged),
+             Row("package-passive-kill-postmaster", (begins, Step(3, "postmaster", "active", ("KILL",)), ends),
+                 replace(packaged, gap=25.0, moves=1))]
     # A hub whose guard is gone is no hub that is away: its pacemaker takes over.
     rows.append(Row("guardless-kill-corosync-active", (
         Step(0, "halt", "passive", (GUARD,)), Step(10, "kill", "active", ("corosync",)),
