@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -287,6 +288,16 @@ def test_an_ip_that_does_not_answer_is_no_proof(monkeypatch, tmp_path):
     assert (found.taken, found.left) == (("192.0.2.1",), ()) and hub.here["eth1"] == []
     assert host.drop_addresses(pair_of("/nowhere"), net=str(tmp_path)).left is None
     assert host.drop_addresses(pair_of("/nowhere"), lambda: False, net=str(tmp_path)).taken == ()
+
+
+def test_a_shared_address_whose_prefix_is_not_known(monkeypatch, tmp_path):
+    """Where `ip` does not tell what is here, the pair's file counts; "192.0.2.1/None" is no address to `ip`."""
+    (tmp_path / "eth0").mkdir()
+    hub = Addresses({"eth0": ["192.0.2.1"]}, answers=0)
+    monkeypatch.setattr(host, "run", hub)
+    pair = replace(pair_of("/nowhere"), addresses=(model.SharedAddress("cfvirtip", "192.0.2.1"),))
+    assert host.drop_addresses(pair, net=str(tmp_path)).taken == ("192.0.2.1",)
+    assert hub.asked == [("192.0.2.1", "eth0")]
 
 
 def test_addresses_are_not_tried_for_ever(monkeypatch):

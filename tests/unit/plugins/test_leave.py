@@ -131,6 +131,13 @@ def test_what_is_not_known_is_no_leave(peer):
     assert "does not say whether it takes writes (%s)" % (peer.why or peer.side.why) in why
 
 
+def test_one_that_falls_silent_at_the_end_is_waited_for_no_more():
+    """It took writes until then, and less than SILENCE proves nothing: a refusal in words, no error of this program."""
+    looks = int(leave.PATIENCE / 0.3)
+    why, seconds = promote(*[leave.Peer(True, PRIMARY)] * looks, leave.Peer(True, None, ""))
+    assert "does not say whether it takes writes (it says nothing any more" in why and seconds >= leave.PATIENCE
+
+
 MINE = Side("hub1", SYSTEM, state="shut down in recovery", timeline=1, min_recovery=3000, checkpoint=2000)
 FORKED = Side("hub1", SYSTEM, state="in production", timeline=1, checkpoint=4200)
 UNCLEAR = Side("hub1", SYSTEM, state="in production", timeline=1, checkpoint=2000, why="a segment is missing")
@@ -145,6 +152,11 @@ COPY = Side("hub1", SYSTEM, state="in archive recovery", timeline=None, min_reco
 def test_beside_a_primary_the_evidence_decides(mine, locked, words):
     why = leave.may_start(PAIR, leave.Peer(True, PRIMARY), mine, locked, lambda: pytest.fail("asked needlessly"))
     assert why is None if words is None else words in why, why
+
+
+def test_data_that_nobody_has_looked_at_does_not_start_beside_a_primary():
+    why = leave.may_start(PAIR, leave.Peer(True, PRIMARY), None, False, lambda: pytest.fail("asked needlessly"))
+    assert "may not follow hub2" in why and "not known" in why
 
 
 @pytest.mark.parametrize("locked, status, allowed", [

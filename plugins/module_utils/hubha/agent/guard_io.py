@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..core.run import SBIN, which
 from ..pair.model import Pair
@@ -30,7 +30,7 @@ CLAIM = """SELECT pg_is_in_recovery(),
  pg_snapshot_xmax(pg_current_snapshot())"""
 
 
-def run(argv: List[str], timeout: float) -> Optional[subprocess.CompletedProcess]:
+def run(argv: List[str], timeout: float) -> Optional[subprocess.CompletedProcess[str]]:
     """The finished program, or None when it did not start or not end in time. Nothing of it is logged here."""
     environment = {"PATH": "%s:/usr/bin:/bin" % SBIN, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "1"}
     try:
@@ -314,7 +314,7 @@ class Server:
         return {"timeline": int(words[1]), "next_xid": int(words[2])}
 
 
-def addresses() -> Optional[List[dict]]:
+def addresses() -> Optional[List[Dict[str, Any]]]:
     """`ip -j address`; None when it does not answer."""
     done = run(["ip", "-j", "address"], 1.0)
     try:
@@ -323,7 +323,7 @@ def addresses() -> Optional[List[dict]]:
         return None
 
 
-def interfaces() -> List[dict]:
+def interfaces() -> List[Dict[str, Any]]:
     """`ip -j address`; an empty list when it does not answer."""
     return addresses() or []
 
@@ -371,20 +371,23 @@ def drop_addresses(pair: Pair, go_on: Callable[[], bool] = lambda: True,
 
     Where `ip` does not tell what is here, each address is tried on each interface. go_on: asked before each.
     """
-    began, here, taken = clock(), shared_here(pair), []
+    began, here = clock(), shared_here(pair)
+    taken: List[str] = []
     shared = tuple(item.ip for item in pair.addresses)
     if here is None:
         try:
             names = sorted(name for name in os.listdir(net) if name != "lo")
         except OSError:
             names = []
-        tries = [(item.ip, item.prefix, name) for item in pair.addresses for name in names]
+        # Without a prefix `ip` takes an IPv4 address off whatever its prefix is.
+        tries = [(item.ip, item.ip if item.prefix is None else "%s/%s" % (item.ip, item.prefix), name)
+                 for item in pair.addresses for name in names]
     else:
-        tries = here
-    for address, prefix, name in tries:
+        tries = [(address, "%s/%s" % (address, prefix), name) for address, prefix, name in here]
+    for address, word, name in tries:
         if clock() - began > DROP_TIME or not go_on():
             break
-        done = run(["ip", "address", "del", "%s/%s" % (address, prefix), "dev", name], 1.0)
+        done = run(["ip", "address", "del", word, "dev", name], 1.0)
         if done is not None and done.returncode == 0 and address not in taken:
             taken.append(address)
     after = here if not tries else shared_here(pair)

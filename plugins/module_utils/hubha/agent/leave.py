@@ -70,7 +70,7 @@ def taking(addresses: Sequence[str], port: int, connect: Callable = socket.creat
         return [address for address, takes in zip(addresses, pool.map(one, addresses)) if takes]
 
 
-def ask_peer(pair: Pair, run: Callable = local_runner, timeout: float = ANSWERS,
+def ask_peer(pair: Pair, run: Callable[..., Completed] = local_runner, timeout: float = ANSWERS,
              reach: Callable[[Sequence[str], int], List[str]] = taking) -> Peer:
     """What the other hub's server says, within about *timeout* seconds."""
     hosts = reach(pair.peer_addresses, pair.port)
@@ -146,20 +146,23 @@ def may_promote(pair: Pair, ask: Callable[[], Peer], unpromoted: bool = False,
         if clock() >= deadline:
             break
         pause(0.3)
-    if peer.primary:
+    if peer.side is not None and peer.primary:
         return ("PostgreSQL on %s takes writes (timeline %s) and does not end: not promoted beside it; see crm_mon and "
                 "systemctl status pacemaker corosync on %s" % (pair.peer, peer.side.timeline, pair.peer))
     return ("PostgreSQL on %s runs and does not say whether it takes writes (%s): not promoted beside it; stop it there, or "
-            "mend what it says" % (pair.peer, peer.why or peer.side.why))
+            "mend what it says" % (pair.peer, peer.why or (peer.side.why if peer.side is not None else
+                                                           "it says nothing any more, since less than %d s" % SILENCE)))
 
 
 def may_start(pair: Pair, peer: Peer, mine: Optional[Side], locked: bool, data_status: Callable[[], str]) -> Optional[str]:
     """Why this hub's database must not be started as a standby, or None; then the agent's lock has nothing to say.
 
-    peer: the other hub's server. mine: the side of the data here, looked at beside that primary; None without one.
+    peer: the other hub's server. mine: the side of the data here, looked at beside that primary; None where nobody has
+    looked, which is no leave beside a primary.
     locked: the agent's PGSQL.lock is there. data_status: the agent's cfpgsql-data-status of this hub.
     """
-    if peer.primary:
+    if peer.side is not None and peer.primary:
+        mine = Side() if mine is None else mine
         found = relation(mine, peer.side)
         if found.follows:
             return None
@@ -192,7 +195,7 @@ def crashes(before: Sequence[Crash], now: float, mark: Optional[float]) -> List[
 class Notes:
     """The crashes of this hub's server, kept until the next boot. folder: where, root's own."""
 
-    def __init__(self, folder: str = STATE):
+    def __init__(self, folder: str = STATE) -> None:
         self.path = os.path.join(folder, "crashes.json")
 
     def read(self) -> List[Crash]:
