@@ -120,14 +120,15 @@ def run():
     print("""
 The lab stays up. hub1 is without power, hub2 is active. A cut is noticed after 1.5 times the token (hub_ha_token, 3 s).
 Back on, hub1 follows hub2 by itself where its data may; where it took a write that hub2 never got, it stays stopped
-with its data, marked as forked (docs/operate.md, "Unplanned failover").
+with its data, marked as forked (docs/operate.md, "The old active hub comes back" and "Clone it anew").
    log in        python3 -m lab ssh hub2
    look          python3 -m lab exec hub2 -- crm_mon -1rAf
    power on      python3 -m lab power on hub1
    playbook      python3 -m lab enter -- .cache/venv/bin/ansible-playbook -i inventories/lab/hosts.yml \\
                      playbooks/upgrade-to-ha.yml --check --diff
    tear down     make demo-down
-All from this directory; the hosts are reached from the lab's own network only.""")
+All from this directory; the hosts are reached from the lab's own network only. The inventory has four clients, of which
+client1 and client2 run.""")
     return 0
 
 

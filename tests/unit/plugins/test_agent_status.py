@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,8 +47,52 @@ def test_a_file_that_is_missing(tmp_path):
 def test_it_is_told_to_people_and_programs(monkeypatch, capsys, wrong, running):
     monkeypatch.setattr(status, "read", lambda: dict(TOLD) if running else {"running": False, "age": 3})
     monkeypatch.setattr(status, "pair_file", lambda: wrong)
+    monkeypatch.setattr(status, "hub", lambda: {"idle": None, "forked": None, "gave_up": None})
     rcs = [status.main(["--json"], "1"), status.main([], "1")]
     first, _newline, rest = capsys.readouterr().out.partition("\n")
     assert rcs == [0 if running else 3] * 2 and json.loads(first)["pair_file"] == wrong
     assert ("it is cut: upgrade-to-ha.yml writes it (PAIR_FILE)" in rest) == bool(wrong)
     assert ("something" in rest) == running and ("The guard does not run" in rest) == (not running)
+
+
+ATTRIBUTE = '<pacemaker-result><attribute name="x" value="%s" host="hub1"/></pacemaker-result>'
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("known, words", [
+    ({"idle": "the cluster is in maintenance mode"}, ["NO FAILOVER", "the cluster is in maintenance mode"]),
+    ({"forked": "timeline=3 commits=1"}, ["stays stopped here: timeline=3 commits=1", "Clone it anew", "(FORKED)"]),
+    ({"gave_up": "PostgreSQL_here_crashed"}, ["PostgreSQL here crashed", "hub-ha retry", "(RESOURCE_GIVEN_UP)"]),
+    ({}, [])])
+def test_what_keeps_failover_or_the_database_off_is_said(monkeypatch, capsys, running, known, words):
+    """Also where the guard does not run."""
+    monkeypatch.setattr(status, "read", lambda: dict(TOLD) if running else {"running": False, "age": 3})
+    monkeypatch.setattr(status, "pair_file", lambda: "")
+    told = dict({"idle": None, "forked": None, "gave_up": None}, **known)
+    monkeypatch.setattr(status, "hub", lambda: told)
+    status.main([], "1")
+    said = capsys.readouterr().out
+    assert all(word in said for word in words)
+    assert words or not any(word in said for word in ("NO FAILOVER", "forked", "given up"))
+    status.main(["--json"], "1")
+    assert told.items() <= json.loads(capsys.readouterr().out).items()
+
+
+def test_what_pacemaker_knows_of_this_hub(tmp_path, written, monkeypatch):
+    asked = []
+
+    def run(argv, timeout):
+        asked.append((argv, timeout))
+        name = argv[argv.index("-n") + 1]
+        return {"hub_ha-forked": SimpleNamespace(returncode=0, stdout=ATTRIBUTE % "timeline=2"),
+                "hub_ha-gave_up": SimpleNamespace(returncode=6, stdout="")}[name]
+    assert status.kept_off("hub1", run) == {"forked": "timeline=2", "gave_up": None}
+    assert all("hub1" in argv and timeout <= 0.5 for argv, timeout in asked) and len(asked) == 2
+    assert status.kept_off("hub1", lambda argv, timeout: None) == {"forked": None, "gave_up": None}, "no answer in time"
+
+    path = tmp_path / "pair.json"
+    assert status.hub(str(path)) == {}
+    path.write_text(written, encoding="utf-8")
+    monkeypatch.setattr(status, "kept_off", lambda node: {"forked": node, "gave_up": None})
+    monkeypatch.setattr(status.guard_io, "idle", lambda node: "idle on " + node)
+    assert status.hub(str(path)) == {"forked": "hub1", "gave_up": None, "idle": "idle on hub1"}

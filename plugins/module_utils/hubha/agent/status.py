@@ -6,15 +6,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..core import say
 from ..core.run import HubError
 from ..pair.model import PATH, load
+from . import guard_io
+from .attributes import FORKED
 from .guard_service import STATE
+from .leave import GAVE_UP
 
 FRESH = 5.0  # seconds; the guard writes every 2
+ANSWERS = 0.4  # seconds for each of pacemaker's answers: a status is asked for when things are bad
 
 
 def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str, Any]:
@@ -29,13 +34,53 @@ def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str,
     return dict(found, age=round(age, 1), running=alive and age <= FRESH)
 
 
+def kept_off(node: str, run: Callable[..., Any] = guard_io.run) -> Dict[str, Optional[str]]:
+    """{"forked", "gave_up"}: why this hub's database stays stopped, as pacemaker knows it; None where it does not say so.
+
+    node: of this hub. run: as guard_io.run.
+    """
+    found: Dict[str, Optional[str]] = {}
+    for key, name in (("forked", FORKED), ("gave_up", GAVE_UP)):
+        done = run(["attrd_updater", "-Q", "-N", node, "-n", name], ANSWERS)
+        told = re.search(r'value="([^"]+)"', done.stdout) if done is not None and done.returncode == 0 else None
+        found[key] = told.group(1) if told else None
+    return found
+
+
+def hub(path: str = PATH) -> Dict[str, Optional[str]]:
+    """What keeps failover or this hub's database off: {"idle": why nothing is looked after here, "forked", "gave_up"}.
+
+    An empty mapping where it is not known which pair this is.
+    """
+    try:
+        pair = load(path)
+    except HubError:
+        pair = None
+    return {} if pair is None else dict(kept_off(pair.node), idle=guard_io.idle(pair.node))
+
+
+def keeps(found: Mapping[str, Any]) -> List[str]:
+    """Lines of what keeps failover or this hub's database off, each with what to do."""
+    lines = []
+    if found.get("idle"):
+        lines.append("maintenance  NO FAILOVER, and the guard does nothing: %s; "
+                     'docs/operate.md, "Maintenance mode" (CLUSTER_MAINTENANCE)' % found["idle"])
+    if found.get("forked"):
+        lines.append('forked       PostgreSQL stays stopped here: %s; docs/operate.md, "Clone it anew" (FORKED)'
+                     % found["forked"])
+    if found.get("gave_up"):
+        lines.append("given up     PostgreSQL stays stopped here: %s; mend the cause, then: hub-ha retry (RESOURCE_GIVEN_UP)"
+                     % found["gave_up"].replace("_", " "))
+    return lines
+
+
 def text(found: Dict[str, Any]) -> str:
     """For people."""
     wrong = found.get("pair_file")
     wrong = "%s: upgrade-to-ha.yml writes it (PAIR_FILE)" % wrong if wrong else ""
     if not found["running"]:
         lines = ["The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"]
-        return "\n".join(lines + [wrong] * bool(wrong))
+        return "\n".join(lines + keeps(found) + [wrong] * bool(wrong))
     lines = [
         "guard        %s, %s" % (found["version"], {
             "watch": "watching" if found["armed"] else "waiting for pacemaker",
@@ -45,6 +90,7 @@ def text(found: Dict[str, Any]) -> str:
         "corosync     %s" % ("delivers" if found["corosync"]["silent"] is not None else "not connected"),
         "PostgreSQL   %s" % found["postgres"],
         "other hub    %s" % other_hub(found["peer"], found["corosync"]["silent"] is not None)]
+    lines += keeps(found)
     lines += ["pair file    %s" % wrong] * bool(wrong)
     for item in found["done"]:
         lines.append("%s  %s" % (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"])), item["text"]))
@@ -81,6 +127,6 @@ def main(argv: List[str], dummy_version: str) -> int:
     if argv not in ([], ["--json"]):
         say.err("usage: hub-ha status [--json]")
         return 2
-    found = dict(read(), pair_file=pair_file())
+    found = dict(read(), pair_file=pair_file(), **hub())
     say.out(json.dumps(found, sort_keys=True) if argv else text(found))
     return 0 if found["running"] else 3
