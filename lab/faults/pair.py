@@ -564,6 +564,24 @@ class Hands:
         podman.execute(name, ["systemctl", "stop", "lab-package"])
         podman.execute(name, ["systemctl", "reset-failed", "lab-package"], check=False)
 
+    def do_spoil(self, name: str) -> None:
+        """PostgreSQL does not start with this line."""
+        podman.execute(name, ["sh", "-c", "echo 'shared_buffers = rubbish # lab' >>%s/postgresql.auto.conf" % DATA])
+
+    def do_correct(self, name: str) -> None:
+        """The line goes."""
+        podman.execute(name, ["sed", "-i", "/# lab$/d", DATA + "/postgresql.auto.conf"])
+
+    def do_interfere(self, name: str) -> None:
+        """Wait until the agent starts the database, and have pacemaker look then."""
+        deadline = time.monotonic() + 30
+        while podman.execute(name, ["pgrep", "-f", "cfengine/pgsql start"], check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                self.missed.append("pacemaker has not tried to start the database on %s for 30 s" % name)
+                break
+            time.sleep(0.1)
+        podman.execute(name, ["crm_resource", "--refresh", "--resource", "cfpgsql", "--node", name], timeout=30)
+
     def do_retry(self, name: str) -> None:
         """What prove says is to be done."""
         podman.execute(name, ["hub-ha", "retry"], timeout=30)

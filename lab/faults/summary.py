@@ -44,6 +44,7 @@ KINDS = (
     ("the hub that has rejoined takes over when the other one is lost", "rejoin-then-", ""),
     ("corosync SIGKILLed, active hub, and no guard on the other one", "guardless-", ""),
     ("the hub's package installed over itself, passive hub", "package-passive", ""),
+    ("a setting with which the standby does not start, for a while", "spoilt-", ""),
     ("the reference address answers no more", "reference-", ""),
     ("systemctl stop pacemaker or corosync", "systemctl-stop-", ""), ("a playbook beside it", "play-", ""))
 

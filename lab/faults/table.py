@@ -36,9 +36,10 @@ WHOLE = frozenset({"whole"})
 # One hub serves; the other one has what the first lacks, is marked as forked and stays stopped with its data.
 SERVED = frozenset({"whole", "forked"})
 
-MENDING = ("thaw", "plug", "cont", "on", "start", "drain", "rest", "empty", "unclog", "quick", "hear", "release")
+MENDING = ("thaw", "plug", "cont", "on", "start", "drain", "rest", "empty", "unclog", "quick", "hear", "release",
+           "correct")
 # Steps that last until something is so: the steps after them keep their distance from their end.
-WAITING = ("whole", "given", "refer", "packaged")
+WAITING = ("whole", "given", "refer", "packaged", "interfere")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Step:
     and prove says so), retry (hub-ha retry), refer (the playbook sets the address of a host as the reference), deaf,
     hear (that host does not answer this hub), see ("NAME=value" each: what must be in force by then, see
     pair.FACTS), oldparams (the database's parameters in the CIB as pairs made before have them), package (stop and
-    start the database as the scripts of the hub's package do), packaged (nobody has disturbed them).
+    start the database as the scripts of the hub's package do), packaged (nobody has disturbed them), spoil, correct (a
+    line of postgresql.auto.conf that PostgreSQL does not start with), interfere (crm_resource --refresh of the database
+    in the middle of its start).
     hub: active, passive or client.
     """
 
@@ -343,6 +346,11 @@ def _long() -> List[Row]:
     rows += [Row("package-passive", (begins, ends), packaged),
              Row("package-passive-kill-postmaster", (begins, Step(3, "postmaster", "active", ("KILL",)), ends),
                  replace(packaged, gap=25.0, moves=1))]
+    # A standby that cannot start for a while; the guard and people have pacemaker look again meanwhile.
+    spoilt = (Step(0, "spoil", "passive"), Step(0, "postmaster", "passive", ("KILL",)))
+    rows += [Row("spoilt-passive", (*spoilt, Step(80, "correct", "passive")), replace(packaged, rejoin=30.0)),
+             Row("spoilt-passive-refresh", (*spoilt, Step(15, "interfere", "passive"), Step(
+                 15.1, "correct", "passive")), replace(packaged, rejoin=150.0, deadline=150.0))]
     # A hub whose guard is gone is no hub that is away: its pacemaker takes over.
     rows.append(Row("guardless-kill-corosync-active", (
         Step(0, "halt", "passive", (GUARD,)), Step(10, "kill", "active", ("corosync",)),

@@ -19,6 +19,9 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENC
 DATABASE_META = {"resource-stickiness": "1000", "migration-threshold": "1", "failure-timeout": "5s"}
 # An address that is gone is brought up again where it was, before the database has to move for it.
 ADDRESS_META = {"resource-stickiness": "1000", "migration-threshold": "3", "failure-timeout": "60s"}
+# A failure whose operation was deleted (crm_resource --refresh in the middle of a start) expires, and nothing makes
+# pacemaker see that it has: it plans anew at the next event, and by default after 15 min.
+RECHECK = "2min"
 # The hub that people can reach is worth more than the one that is active (its score is 1000, and as much for staying). A
 # hub of which that is not known, because its guard has just been started, counts like one that they can reach: "eq 1"
 # moved the role when the passive hub's guard was the first to speak.
@@ -45,7 +48,7 @@ def wanted_cib(plan, settings, known):
         nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
-    properties = {"stonith-enabled": "true" if fencing else "false"}
+    properties = {"stonith-enabled": "true" if fencing else "false", "cluster-recheck-interval": RECHECK}
     if plan["maintenance_ours"]:
         properties["maintenance-mode"] = None  # an earlier run set it and was cut off
     return {

@@ -436,7 +436,7 @@ def test_rows_have_names_of_their_own_and_steps_in_order():
 def test_what_a_row_does_it_undoes():
     undone = {"freeze": "thaw", "unplug": "plug", "stop": "cont", "off": "on", "fill": "drain", "burn": "rest",
               "crowd": "empty", "clog": "unclog", "slow": "quick", "hold": "release", "given": "retry", "deaf": "hear",
-              "package": "packaged"}
+              "package": "packaged", "spoil": "correct"}
     for row in table.ROWS:
         for step in row.steps:
             if step.do in undone:
@@ -453,6 +453,7 @@ def test_what_a_row_does_it_undoes():
     "systemctl-stop-corosync-active", "kill-guard-active",
     "disk-full-active", "load-cpu", "load-sessions", "load-disk", "load-crm_mon", "alone-kill-corosync",
     "crash-three-passive", "package-passive", "package-passive-kill-postmaster",
+    "spoilt-passive", "spoilt-passive-refresh",
     "maintenance-kill-corosync-active", "rejoin-then-power"])
 def test_rows_that_are_asked_for(name):
     assert name in table.BY_NAME

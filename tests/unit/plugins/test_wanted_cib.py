@@ -49,7 +49,7 @@ def test_whole_set():
         ("mscfpgsql", "-INFINITY", [("attribute", "hub_ha-gave_up"), ("operation", "defined")]),
         ("mscfpgsql", "10000", [("attribute", "hub_ha-clients"), ("operation", "ne"), ("role", "Promoted"),
                                 ("value", "0")])]
-    assert found["properties"] == {"stonith-enabled": "false"}
+    assert found["properties"] == {"stonith-enabled": "false", "cluster-recheck-interval": "2min"}
 
 
 def test_failure_policy_holds_for_the_pairs_own_resources_only():
@@ -152,7 +152,7 @@ def test_fencing():
     assert device["agent"] == "stonith:fence_ipmilan"
     assert device["params"] == {"pcmk_host_list": "hub2", "ip": "10.9.9.9", "lanplus": "1", "verbose": "true",
                                 "password_script": "/etc/pacemaker/hub_ha/fence-hub2"}
-    assert found["properties"] == {"stonith-enabled": "true"}
+    assert found["properties"]["stonith-enabled"] == "true"
     assert [(item["rsc"], item["node"], item["score"]) for item in found["locations"] if "node" in item] == [
         ("fence-hub1", "hub1", "-INFINITY"), ("fence-hub2", "hub2", "-INFINITY")]
     assert "ecret" not in json.dumps(found), "no password in the CIB"

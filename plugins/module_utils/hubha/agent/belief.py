@@ -17,6 +17,9 @@ from xml.etree import ElementTree
 DATABASE = "cfpgsql"
 MISSED = 15.0  # seconds that something is not there before pacemaker is asked; its own monitors say so within 4
 PAUSE = 30.0   # seconds between two refreshes of one resource
+# In these states nothing is being done with it; "Starting" and "Stopping" are told as roles too (pacemaker 3.0.0), and a
+# refresh in the middle of a start leaves a failure that nothing makes pacemaker look at again.
+SETTLED = ("Started", "Promoted", "Unpromoted", "Master", "Slave")
 SHOW = ["crm_mon", "--output-as=xml"]
 
 
@@ -26,6 +29,7 @@ class Missing:
 
     since: Dict[str, float] = field(default_factory=dict)
     told: Dict[str, float] = field(default_factory=dict)
+    before: FrozenSet[str] = frozenset()  # what pacemaker took for running at the look before
 
     def due(self, now: float, absent: FrozenSet[str]) -> FrozenSet[str]:
         """Of which pacemaker is to be asked. absent: ids of the resources that are not here now."""
@@ -33,9 +37,15 @@ class Missing:
         return frozenset(name for name, since in self.since.items()
                          if now - since >= MISSED and now - self.told.get(name, now - PAUSE) >= PAUSE)
 
-    def asked(self, now: float, names: FrozenSet[str]) -> None:
-        """Pacemaker was asked, whatever it has said."""
-        self.told.update((name, now) for name in names)
+    def sure(self, now: float, due: FrozenSet[str], taken: FrozenSet[str]) -> FrozenSet[str]:
+        """Which of those that are due pacemaker is to look at: what it takes for running in two looks, one after the other.
+
+        It does so for a moment right after a failure too. taken: see believed.
+        """
+        found = due & taken & self.before
+        self.before = due & taken - found
+        self.told.update((name, now) for name in due - self.before)
+        return found
 
 
 def believed(text: Optional[str], node: str) -> FrozenSet[str]:
@@ -54,7 +64,7 @@ def believed(text: Optional[str], node: str) -> FrozenSet[str]:
 
 def well(item: Any) -> bool:
     """Whether crm_mon says of a resource: active, managed, nothing failed, nothing being done with it."""
-    return (item.get("active") == "true" and item.get("managed") == "true" and item.get("failed") == "false"
+    return (item.get("role") in SETTLED and item.get("active") == "true" and item.get("managed") == "true" and item.get("failed") == "false"
             and item.get("blocked") != "true" and item.get("maintenance") != "true" and not item.get("pending"))
 
 

@@ -659,14 +659,14 @@ class Service:
             due = missing.due(now, self.not_here())
             if due and self.guard.phase == "watch" and self.guard.armed:
                 done = host.run(belief.SHOW, 10.0)
-                for name in sorted(due & belief.believed(done.stdout if done is not None else None, self.pair.node)):
+                taken = belief.believed(done.stdout if done is not None else None, self.pair.node)
+                for name in sorted(missing.sure(now, due, taken)):
                     log("pacemaker takes %s for running here, and it has not been here for %d s: it is told to look"
                         % (name, now - missing.since[name]), 4)
                     done = host.run(belief.command(name, self.pair.node), 30.0)
                     if done is None or done.returncode != 0:
                         log("crm_resource --refresh of %s: %s" % (
                             name, "no answer in 30 s" if done is None else done.stderr.strip()), 3)
-                missing.asked(now, due)
             time.sleep(5.0)
 
     def write(self, seen: decide.Observation) -> None:
