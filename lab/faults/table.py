@@ -350,7 +350,7 @@ def _long() -> List[Row]:
     spoilt = (Step(0, "spoil", "passive"), Step(0, "postmaster", "passive", ("KILL",)))
     rows += [Row("spoilt-passive", (*spoilt, Step(80, "correct", "passive")), replace(packaged, rejoin=30.0)),
              Row("spoilt-passive-refresh", (*spoilt, Step(15, "interfere", "passive"), Step(
-                 15.1, "correct", "passive")), replace(packaged, rejoin=150.0, deadline=150.0))]
+                 23, "correct", "passive")), replace(packaged, rejoin=150.0, deadline=150.0))]
     # A hub whose guard is gone is no hub that is away: its pacemaker takes over.
     rows.append(Row("guardless-kill-corosync-active", (
         Step(0, "halt", "passive", (GUARD,)), Step(10, "kill", "active", ("corosync",)),
