@@ -63,7 +63,7 @@ ATTRIBUTE = '<pacemaker-result><attribute name="x" value="%s" host="hub1"/></pac
     ({"idle": "the cluster is in maintenance mode"}, ["NO FAILOVER", "the cluster is in maintenance mode"]),
     ({"forked": "timeline=3 commits=1"}, ["stays stopped here: timeline=3 commits=1", "Clone it anew", "(FORKED)"]),
     ({"gave_up": "PostgreSQL_here_crashed"}, ["PostgreSQL here crashed", "hub-ha retry", "(RESOURCE_GIVEN_UP)"]),
-    ({}, [])])
+    ({"asked": False}, ["pacemaker    does not answer", "not known"]), ({}, [])])
 def test_what_keeps_failover_or_the_database_off_is_said(monkeypatch, capsys, running, known, words):
     """Also where the guard does not run."""
     monkeypatch.setattr(status, "read", lambda: dict(TOLD) if running else {"running": False, "age": 3})
@@ -84,11 +84,15 @@ def test_what_pacemaker_knows_of_this_hub(tmp_path, written, monkeypatch):
     def run(argv, timeout):
         asked.append((argv, timeout))
         name = argv[argv.index("-n") + 1]
-        return {"hub_ha-forked": SimpleNamespace(returncode=0, stdout=ATTRIBUTE % "timeline=2"),
-                "hub_ha-gave_up": SimpleNamespace(returncode=6, stdout="")}[name]
-    assert status.kept_off("hub1", run) == {"forked": "timeline=2", "gave_up": None}
+        none = "Could not query value of hub_ha-gave_up: attribute does not exist"
+        return {"hub_ha-forked": SimpleNamespace(returncode=0, stdout=ATTRIBUTE % "timeline=2", stderr=""),
+                "hub_ha-gave_up": SimpleNamespace(returncode=6, stdout="", stderr=none)}[name]
+    assert status.kept_off("hub1", run) == {"forked": "timeline=2", "gave_up": None, "asked": True}
     assert all("hub1" in argv and timeout <= 0.5 for argv, timeout in asked) and len(asked) == 2
-    assert status.kept_off("hub1", lambda argv, timeout: None) == {"forked": None, "gave_up": None}, "no answer in time"
+    unknown = {"forked": None, "gave_up": None, "asked": False}
+    assert status.kept_off("hub1", lambda argv, timeout: None) == unknown, "no answer in time"
+    refused = SimpleNamespace(returncode=102, stdout="", stderr="Could not connect to attribute manager")
+    assert status.kept_off("hub1", lambda argv, timeout: refused) == unknown
 
     path = tmp_path / "pair.json"
     assert status.hub(str(path)) == {}

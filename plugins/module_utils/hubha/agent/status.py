@@ -34,21 +34,24 @@ def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str,
     return dict(found, age=round(age, 1), running=alive and age <= FRESH)
 
 
-def kept_off(node: str, run: Callable[..., Any] = guard_io.run) -> Dict[str, Optional[str]]:
+def kept_off(node: str, run: Callable[..., Any] = guard_io.run) -> Dict[str, Any]:
     """{"forked", "gave_up"}: why this hub's database stays stopped, as pacemaker knows it; None where it does not say so.
 
-    node: of this hub. run: as guard_io.run.
+    "asked": whether it has answered both times. node: of this hub. run: as guard_io.run.
     """
-    found: Dict[str, Optional[str]] = {}
+    found: Dict[str, Any] = {"asked": True}
     for key, name in (("forked", FORKED), ("gave_up", GAVE_UP)):
         done = run(["attrd_updater", "-Q", "-N", node, "-n", name], ANSWERS)
         told = re.search(r'value="([^"]+)"', done.stdout) if done is not None and done.returncode == 0 else None
         found[key] = told.group(1) if told else None
+        # Of an attribute that is not there it says so, and fails.
+        if done is None or done.returncode != 0 and "does not exist" not in done.stderr + done.stdout:
+            found["asked"] = False
     return found
 
 
-def hub(path: str = PATH) -> Dict[str, Optional[str]]:
-    """What keeps failover or this hub's database off: {"idle": why nothing is looked after here, "forked", "gave_up"}.
+def hub(path: str = PATH) -> Dict[str, Any]:
+    """What keeps failover or this hub's database off: {"idle": why nothing is looked after here}, and kept_off.
 
     An empty mapping where it is not known which pair this is.
     """
@@ -65,6 +68,9 @@ def keeps(found: Mapping[str, Any]) -> List[str]:
     if found.get("idle"):
         lines.append("maintenance  NO FAILOVER, and the guard does nothing: %s; "
                      'docs/operate.md, "Maintenance mode" (CLUSTER_MAINTENANCE)' % found["idle"])
+    if found.get("asked") is False:
+        lines.append("pacemaker    does not answer: whether it keeps PostgreSQL off this hub is not known; "
+                     "systemctl status corosync pacemaker")
     if found.get("forked"):
         lines.append('forked       PostgreSQL stays stopped here: %s; docs/operate.md, "Clone it anew" (FORKED)'
                      % found["forked"])
