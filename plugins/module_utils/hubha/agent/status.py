@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping
 
 from ..core import say
 from ..core.run import HubError
