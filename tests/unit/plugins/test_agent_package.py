@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import rpm_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import belief, leave, package, status
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, belief, leave, package, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
 ABSENT = {"running": True, "peer": {"absent": 12.5}}
@@ -70,10 +70,10 @@ def test_who_only_waits_for_the_lock_or_reads_does_not_hold_it(places, tmp_path)
 
 
 def test_nobody_could_take_over_only_if_the_guard_says_so():
-    assert package.alone(ABSENT)
+    assert alone.peer_away(ABSENT)
     for found in ({"running": False}, {"running": True}, dict(ABSENT, peer={"absent": 4.9}),
                   dict(ABSENT, peer={"absent": None}), dict(ABSENT, running=False)):
-        assert not package.alone(found), found
+        assert not alone.peer_away(found), found
 
 
 def ticking():
@@ -142,3 +142,19 @@ def test_where_another_hub_could_take_over_nobody_waits(operation, standby, foun
 
 def test_the_locks_are_those_that_the_library_knows():
     assert set(rpm_loader.LOCKS) <= set(package.LOCKS)
+
+
+@pytest.mark.parametrize("told", ["", "rubbish", "-5", "1e3"])
+def test_a_limit_that_makes_no_sense_is_the_usual_one(told, monkeypatch):
+    waited = []
+    monkeypatch.setattr(package, "at_work", lambda mark: True)
+    monkeypatch.setattr(package, "this_pair", lambda: SimpleNamespace(data_dir="/nowhere"))
+    monkeypatch.setattr(package, "wait", lambda working, seconds, served: waited.append(seconds))
+    monkeypatch.setattr(status, "read", lambda: ABSENT)
+    monkeypatch.setenv("OCF_RESKEY_CRM_meta_timeout", told)
+    assert package.main(["start", "/mark"], "1") == 0 and waited == [60.0]
+
+
+@pytest.mark.parametrize("argv", [[], ["start"], ["start", "/mark", "more"]])
+def test_wrong_usage_is_told(argv, capsys):
+    assert package.main(argv, "1") == 2 and "usage" in capsys.readouterr().err

@@ -25,6 +25,12 @@ from .leave import CONTROL, CRASHES, REFUSED, STOPPED, WINDOW, Crash, Notes, ask
 THIRD_HUB = "third_hub"  # how it is reached, of role third
 
 
+def peer_away(found: Mapping[str, Any]) -> bool:
+    """Whether nobody could take over, as far as the guard says so. found: what it says (status.read)."""
+    absent = found.get("peer", {}).get("absent") if found.get("running") else None
+    return absent is not None and absent >= PEER_ABSENT
+
+
 def may_restart(found: Mapping[str, Any], idle: Optional[str], side: Side, stopped: bool,
                 times: Sequence[Crash], third: bool = False) -> Optional[str]:
     """Why it must not, or None.
@@ -35,8 +41,7 @@ def may_restart(found: Mapping[str, Any], idle: Optional[str], side: Side, stopp
     """
     if not found.get("running"):
         return "the guard does not run, so it is not known whether the other hub is away"
-    absent = found.get("peer", {}).get("absent")
-    if absent is None or absent < PEER_ABSENT:
+    if not peer_away(found):
         return "the other hub is there, or has only just left"
     if found.get("phase") != "watch" or stopped:
         return "the guard has stopped it"

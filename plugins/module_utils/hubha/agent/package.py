@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from ..core import say
 from . import status
-from .guard_service import PEER_ABSENT
+from .alone import peer_away
 from .leave import REFUSED, ask_peer, this_pair
 
 # Files that a package manager keeps locked while it is at work: dpkg, apt, rpm (before and since Fedora 36).
@@ -56,14 +56,8 @@ def at_work(mark: str, locks: Sequence[str] = LOCKS, table: str = TABLE,
     return any(item.endswith(inode) for item in held for inode in inodes)
 
 
-def alone(found: Mapping[str, Any]) -> bool:
-    """Whether nobody could take over. found: what the guard says (status.read)."""
-    absent = found.get("peer", {}).get("absent") if found.get("running") else None
-    return absent is not None and absent >= PEER_ABSENT
-
-
 def limit(operation: str, lonely: bool, timeout: float) -> float:
-    """Seconds that an operation waits. lonely: see alone. timeout: seconds that pacemaker gives the operation.
+    """Seconds that an operation waits. lonely: see alone.peer_away. timeout: seconds that pacemaker gives the operation.
 
     What is left of a stop's time must do for its own kill, after half of it; a start's for the replay of WAL.
     """
@@ -91,15 +85,19 @@ def wait(working: Callable[[], bool], seconds: float, served: Callable[[], bool]
 
 def main(argv: Sequence[str], _version: str) -> int:
     """hub-ha await-package OPERATION MARK: 0 when nobody is in the way, REFUSED when the scripts are still at work."""
+    if len(argv) != 2:
+        say.err("usage: hub-ha await-package OPERATION MARK")
+        return 2
     operation, mark = argv
     if not at_work(mark):
         return 0
     pair = this_pair()
-    lonely = alone(status.read())
+    lonely = peer_away(status.read())
     if operation != "start" and not lonely and not os.path.exists(os.path.join(pair.data_dir, "standby.signal")):
         return 0
     say.err("hub-ha: the scripts of the hub's package have the database: %s waits for them" % operation)
-    timeout = float(os.environ.get("OCF_RESKEY_CRM_meta_timeout") or USUALLY) / 1000
+    told = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")
+    timeout = (float(told) if told.isdigit() else USUALLY) / 1000
     why = wait(lambda: at_work(mark), limit(operation, lonely, timeout), lambda: lonely or ask_peer(pair).primary)
     if why is None:
         return 0
