@@ -54,6 +54,23 @@ def test_the_environment_does_not_count(lab):
     assert ask(lab, lab.root + "/ocf/psql", **bad) == (0, "f\n")
 
 
+def session(lab, server):
+    """[the process of a psql that is connected to a server and stays until its input ends], or [] without a place."""
+    child = subprocess.Popen(  # pylint: disable=consider-using-with
+        [lab.bin + "/psql", "-XAtq", "-h", server.home, "-p", str(server.port), "-U", "root", "-d", "postgres"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+    try:
+        child.stdin.write("select 'in';\n")
+        child.stdin.flush()
+    except BrokenPipeError:
+        pass
+    if child.stdout.readline() == "in\n":
+        return [child]
+    child.kill()
+    child.wait()
+    return []
+
+
 def test_a_place_is_waited_for_where_many_connect_at_once(lab):
     """A rush of sessions has all places for a moment, those of superusers too: that is no failure of the database."""
     full = lab.server("full").create()
@@ -61,14 +78,14 @@ def test_a_place_is_waited_for_where_many_connect_at_once(lab):
     full.start(max_connections=3, superuser_reserved_connections=0, max_wal_senders=0, autovacuum="off")
     words = [lab.root + "/ocf/psql", "-p", str(full.port), "-h", full.home, "-U", "root", "-Atc", "select 1",
              "postgres"]
-    # sessions that stay for as long as they hear nothing
-    held = [subprocess.Popen(  # pylint: disable=consider-using-with
-        [lab.bin + "/psql", "-Xq", "-h", full.home, "-p", str(full.port), "-U", "root", "-d", "postgres"],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) for dummy in range(3)]
+    held = []
     try:
+        # one after the other, each heard before the next: whoever asks beside them may take a place of theirs
         soon = time.monotonic() + 30
-        while "too many clients" not in subprocess.run(words, stderr=subprocess.PIPE, check=False, text=True).stderr:
-            assert time.monotonic() < soon, "there is room"
+        while len(held) < 3:
+            assert time.monotonic() < soon, "a session that stays does not come in"
+            held += session(lab, full)
+        assert "too many clients" in subprocess.run(words, stderr=subprocess.PIPE, check=False, text=True).stderr
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True,
                               env=dict(os.environ, HUB_HA_PATIENCE="200")) as asked:
             with pytest.raises(subprocess.TimeoutExpired):  # it waits
