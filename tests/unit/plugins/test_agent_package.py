@@ -144,7 +144,7 @@ def test_the_locks_are_those_that_the_library_knows():
     assert set(rpm_loader.LOCKS) <= set(package.LOCKS)
 
 
-@pytest.mark.parametrize("told", ["", "rubbish", "-5", "1e3"])
+@pytest.mark.parametrize("told", ["", "rubbish", "-5", "1e3", "\u00b2"])
 def test_a_limit_that_makes_no_sense_is_the_usual_one(told, monkeypatch):
     waited = []
     monkeypatch.setattr(package, "at_work", lambda mark: True)

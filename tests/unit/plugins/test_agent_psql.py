@@ -58,7 +58,8 @@ def session(lab, server):
     """[the process of a psql that is connected to a server and stays until its input ends], or [] without a place."""
     child = subprocess.Popen(  # pylint: disable=consider-using-with
         [lab.bin + "/psql", "-XAtq", "-h", server.home, "-p", str(server.port), "-U", "root", "-d", "postgres"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
+        env=dict(os.environ, PGCONNECT_TIMEOUT="20"))
     try:
         child.stdin.write("select 'in';\n")
         child.stdin.flush()
@@ -67,7 +68,7 @@ def session(lab, server):
     if child.stdout.readline() == "in\n":
         return [child]
     child.kill()
-    child.wait()
+    child.communicate()
     return []
 
 

@@ -268,6 +268,7 @@ def clone(lab, server, primary, **more):
 def test_promoted_and_crashed_before_its_first_checkpoint(lab):
     a, b = lab.a, lab.b
     a.sql("INSERT INTO t VALUES (1)")
+    lab.same(a, b)
     a.stop()
     lab.promote(b)
     b.sql("INSERT INTO t VALUES (2)")

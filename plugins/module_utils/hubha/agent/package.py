@@ -57,7 +57,7 @@ def at_work(mark: str, locks: Sequence[str] = LOCKS, table: str = TABLE,
 
 
 def limit(operation: str, lonely: bool, timeout: float) -> float:
-    """Seconds that an operation waits. lonely: see alone.peer_away. timeout: seconds that pacemaker gives the operation.
+    """Seconds that an operation waits. lonely: alone.peer_away. timeout: seconds that pacemaker gives the operation.
 
     What is left of a stop's time must do for its own kill, after half of it; a start's for the replay of WAL.
     """
@@ -97,7 +97,7 @@ def main(argv: Sequence[str], _version: str) -> int:
         return 0
     say.err("hub-ha: the scripts of the hub's package have the database: %s waits for them" % operation)
     told = os.environ.get("OCF_RESKEY_CRM_meta_timeout", "")
-    timeout = (float(told) if told.isdigit() else USUALLY) / 1000
+    timeout = (float(told) if told.isdecimal() else USUALLY) / 1000
     why = wait(lambda: at_work(mark), limit(operation, lonely, timeout), lambda: lonely or ask_peer(pair).primary)
     if why is None:
         return 0
