@@ -395,8 +395,10 @@ def test_no_client_of_fifty_is_left_behind():
 def test_the_client_that_was_off_finds_the_active_hub():
     """It knows hub1 only, which comes back as the passive hub."""
     lab("power", "on", "hub1")
+    began = time.monotonic()
     wait_for("hub1 to follow", lambda: "hub1|streaming" in sql(
         get_host("hub2"), "SELECT application_name, state FROM pg_stat_replication"), 60, lambda: cluster("hub2"))
+    note(follows_s=round(time.monotonic() - began, 1))
     lab("power", "on", "client3")
     assert policy_hub("client3") == ADDRESSES["hub1"] and not trusts("client3", "hub2")
     wait_for("hub1 to serve", lambda: reads("client3", ADDRESSES["hub1"], WORK + "/masterfiles/promises.cf"), 30)
