@@ -105,7 +105,7 @@ def settle(hub, other):
     that loses power between the two has forked.
     """
     sql(get_host(hub), "CHECKPOINT")
-    place = sql(get_host(hub), "SELECT pg_current_wal_insert_lsn()")[0]
+    place = sql(get_host(hub), "SELECT pg_current_wal_flush_lsn()")[0]
     wait_for("%s to have all" % other, lambda: sql(
         get_host(other), "SELECT pg_last_wal_replay_lsn() >= '%s'" % place) == ["t"], 10)
 
