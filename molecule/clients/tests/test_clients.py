@@ -95,14 +95,15 @@ def wait_for(what, condition, seconds, why=lambda: ""):
 
 def cluster(hub):
     """What pacemaker says of the pair, the part that tells why a hub does not follow."""
-    return get_host(hub).run("crm_mon -1Arf | sed -n '/Promotable\\|promotable/,$p' | grep -v 'baseline\\|guard\\|clients'").stdout
+    told = get_host(hub).run("crm_mon -1Arf").stdout
+    return "\n".join(line for line in told[told.find("Clone Set"):].splitlines() if "baseline" not in line)
 
 
 def settle(hub, other):
     """*other* has all that *hub* has, and a quiet hub writes nothing after its checkpoint.
 
-    What it does write by itself (the running transactions, each 15 s after a change) is on its disk before it is sent; a hub
-    that loses power between the two has forked.
+    What it does write by itself (the running transactions, each 15 s after a change) is on its disk before it is sent;
+    a hub that loses power between the two has forked.
     """
     sql(get_host(hub), "CHECKPOINT")
     place = sql(get_host(hub), "SELECT pg_current_wal_flush_lsn()")[0]
