@@ -17,7 +17,7 @@ from conftest import ADDRESSES, SHARED, WORK, get_host, sql  # noqa: E402
 SECRETS = WORK + "/httpd/secrets.ini"
 CERTIFICATE = WORK + "/httpd/ssl/certs/%s.cert"
 SHARED_NAME = "hub"
-AGENT = "cf-agent -K -f update.cf && cf-agent -K%s"
+AGENT = "cf-agent -K -f update.cf && cf-agent -K"
 NIGHT = " -D Hr05,Min00_05"  # the vendor's policy has a task of the portal for this time
 ASIDE = WORK + "/state/pg/data.of-the-package"
 UNITS = ("cfengine3", "cf-execd", "cf-serverd", "cf-monitord", "cf-hub", "cf-apache", "cf-reactor", "cf-php-fpm")
@@ -41,7 +41,7 @@ def defined(host):
 
 def run_agent(host, classes=""):
     """One run of the agent as an operator runs it; nothing may go wrong in it. classes: "" or NIGHT."""
-    done = host.run(AGENT % classes)
+    done = host.run(AGENT + classes)
     assert done.rc == 0 and "error:" not in done.stdout + done.stderr, done.stdout + done.stderr
 
 

@@ -94,9 +94,11 @@ def wait_for(what, condition, seconds, why=lambda: ""):
 
 
 def cluster(hub):
-    """What pacemaker says of the pair, the part that tells why a hub does not follow."""
-    told = get_host(hub).run("crm_mon -1Arf").stdout
-    return "\n".join(line for line in told[told.find("Clone Set"):].splitlines() if "baseline" not in line)
+    """What pacemaker says of the pair: all, or the part that tells why a hub does not follow."""
+    done = get_host(hub).run("crm_mon -1Arf")
+    told = done.stdout + done.stderr
+    lines = told[max(told.find("Clone Set"), 0):].splitlines()
+    return "\n".join(line for line in lines if "baseline" not in line)
 
 
 def settle(hub, other):
