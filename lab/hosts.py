@@ -8,6 +8,7 @@ import json
 import os
 import re
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -180,11 +181,18 @@ def remove_all():
 
 
 def power_off(host):
-    """A power cut: the cables go dead first (no good-bye reaches anybody), then everything dies at once."""
+    """A power cut: the cables go dead first (no good-bye reaches anybody), then everything dies at once.
+
+    Returns the times (seconds since the epoch) before and after the cables went dead: what looks at the host first
+    takes a while on a busy machine, and writes are acknowledged until then.
+    """
     podman.need(host)
+    before = time.time()
     network.pull(host, network.NETWORKS)
+    after = time.time()
     podman.podman("kill", "--signal=KILL", host)
     wait_for("%s to be off" % host, lambda: podman.containers().get(host) != "running", 20)
+    return before, after
 
 
 def power_on(host, wait=True):
