@@ -13,9 +13,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup, full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import sha256
 
 display = Display()
 

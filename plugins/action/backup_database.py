@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from ansible_collections.cfengine.hub_ha.plugins.action import basebackup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
 
 class ActionModule(basebackup.ActionModule):

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import final_text, progress_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone import final_text, progress_text
 
 display = Display()
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import application
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
 
 
 class ActionModule(ActionBase):

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    ansible_run, clients, full_backup, install, pair_file, removal, scram, third, wayback)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import (
+    clients, backup as full_backup, install, removal, third, rollback as wayback,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import startup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import wanted_cib as wanted
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import wanted_cib as wanted
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings as variables
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 

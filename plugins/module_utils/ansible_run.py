@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 
 
 def place():

@@ -83,9 +83,9 @@ import hashlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 
 
 def main():

@@ -155,11 +155,13 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, full_backup, full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import tree_size
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import first_version
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import tree_size
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import first_version
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner

@@ -53,7 +53,7 @@ looks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 
 
 def main():

@@ -104,10 +104,11 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup, full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import read_cib
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import fsync_path, replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import read_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path, replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 

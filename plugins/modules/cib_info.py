@@ -311,7 +311,7 @@ op_defaults:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.cib_loader import observe
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.tools import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 

@@ -83,10 +83,13 @@ gap:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
+    CommandError, HubError, fail, local_runner,
+)
 
 
 def look(run, params):

@@ -72,7 +72,7 @@ import sys
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import application
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
 
 
 def read(path):

@@ -89,10 +89,10 @@ import pwd
 import grp
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import name_of
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import name_of
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 SHOWN = 20

@@ -76,9 +76,9 @@ import tarfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.backup_store import newest, read_cib, saved
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import file_state, tree
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS, tree_digest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import newest, read_cib, saved
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state, tree
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import POLICY_STAMPS, tree_digest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 CIB_NAME = "cib.xml"

@@ -113,11 +113,11 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_model import POLICY_STAMPS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import POLICY_STAMPS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 TEXT_LIMIT = 64 << 10

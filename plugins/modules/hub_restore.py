@@ -80,9 +80,9 @@ import hashlib
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import backup_store
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import file_state
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import store as backup_store
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 

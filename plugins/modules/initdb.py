@@ -81,9 +81,11 @@ import pwd
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.basebackup_model import quote_identifier
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone import quote_identifier
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
+    CommandError, HubError, fail, local_runner,
+)
 
 
 def statements(superusers, databases, owner):

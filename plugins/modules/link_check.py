@@ -88,7 +88,7 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import LINK_CHECK_LOCK
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import LINK_CHECK_LOCK
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 PROBE = b"cfengine.hub_ha link check"

@@ -86,7 +86,8 @@ from urllib.error import URLError
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import install, package_source
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 

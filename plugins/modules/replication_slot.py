@@ -72,7 +72,7 @@ actions:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 

@@ -98,10 +98,14 @@ import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, full_backup, full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import fsync_path
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import (
-    Postgres, PostgresError, end_processes, read_text)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import (
+    Postgres, PostgresError, end_processes,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import processes_on
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 

@@ -79,7 +79,7 @@ import re
 import secrets
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
 
 
 def current(path):

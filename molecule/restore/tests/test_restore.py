@@ -181,7 +181,7 @@ def test_check_mode_of_the_restore(known):
 def repack(path):
     """Alter a table inside of the archive, and make the manifest agree: only pg_verifybackup sees that."""
     sys.path.insert(0, str(ROOT / ".cache" / "collections"))
-    from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup_loader
+    from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
     plain = path.parent / "plain"
     plain.mkdir()
     full_backup_loader.unpack(str(path / "database.tar.gz"), str(plain), 0, 0, lambda done: None)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import rpm_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, belief, leave, package, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import application
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
 
 FOLDER = str(Path(application.__file__).resolve().parent)
 

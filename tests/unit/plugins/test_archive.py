@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import archive
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files
 

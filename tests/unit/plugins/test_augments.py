@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments as model
 from ansible_collections.cfengine.hub_ha.plugins.modules import augments, hub_files
 
 HA = {"classes": {"ha": ["any::"]}}

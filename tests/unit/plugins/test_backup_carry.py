@@ -14,7 +14,8 @@ import sys
 import pytest
 import yaml
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run, full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 
 KEYS = ("taken_from", "active", "layout", "edition", "cfengine_version", "postgres", "db_user", "shared",
         "foreign_resources")

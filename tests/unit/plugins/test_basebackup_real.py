@@ -19,7 +19,7 @@ import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import become
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, processes_copying
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError, processes_copying
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import (
     OWNER, Lab, certificate, wait)

@@ -8,9 +8,10 @@ import os
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_loader, cib_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_loader, cib as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, Completed, HubError)
+    CommandError, CommandMissing, Completed, HubError,
+)
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")
 VERSIONS = ["2.1.5", "3.0.0"]

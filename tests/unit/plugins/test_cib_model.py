@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import clients, hub_loader, hub_model, layout, plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import clients, upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 KEYS = dict((name, "MD5=" + char * 32) for name, char in

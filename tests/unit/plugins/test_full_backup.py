@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DEBIAN = LAYOUTS["debian"]

@@ -13,8 +13,8 @@ from unittest import mock
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup_loader as loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as loader
 from ansible_collections.cfengine.hub_ha.plugins.modules import backup_seal
 
 KEYS = ("taken_from", "active", "layout", "edition", "cfengine_version", "db_user", "shared", "foreign_resources")

@@ -9,7 +9,8 @@ import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import (
     CHILDREN, CONTROLD, COROSYNC, DAEMONS, DROP_ADDRESSES, GONE, KILL, LOG, LOOK, PACEMAKERD, PRIMARY, RESTART, RUNNING,
-    STANDBY, STOPPED, STOP_POSTGRES, TRACED, Limits, Look, Observation, Unit, idle_reason)
+    STANDBY, STOPPED, STOP_POSTGRES, TRACED, Limits, Look, Observation, Unit, idle_reason,
+)
 
 ACTIVE, FAILED = Unit("active", "success", 0), Unit("failed", "signal", 9)
 ENDING, ENDED = Unit("deactivating", "success", 0), Unit("inactive", "success", 0)

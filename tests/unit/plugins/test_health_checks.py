@@ -9,7 +9,7 @@ import json
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan, wanted_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan, wanted_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import tree
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import tree
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files
 

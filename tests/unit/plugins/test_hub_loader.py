@@ -18,8 +18,9 @@ import pytest
 from ansible.plugins.action import ActionBase
 from ansible_collections.cfengine.hub_ha.plugins.action import hub_info as action_plugin
 from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model, plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair

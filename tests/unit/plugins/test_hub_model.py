@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
 

@@ -20,7 +20,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.cfengine.hub_ha.plugins.action import hub_reach as action
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_reach
 

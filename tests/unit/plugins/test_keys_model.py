@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_model as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import keys as model
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
 
 A, B = cfkeys.A, cfkeys.B

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 
 
 @pytest.mark.parametrize("present, name", [

@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence, look
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int, segment_name
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import Postgres, PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup, replication_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 

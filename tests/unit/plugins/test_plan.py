@@ -11,8 +11,9 @@ import pytest
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DATA = "/var/lib/cfengine3/state/pg/data"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, plan, platforms
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import platforms
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 RELEASES = Path(__file__).parents[1] / "fixtures" / "os-release"

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_loader, rpm_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import rpm_packages, selinux_boolean
 

@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, CommandTimeout, HubError, local_runner)
+    CommandError, CommandMissing, CommandTimeout, HubError, local_runner,
+)
 
 
 def test_output_and_no_shell():

@@ -8,7 +8,7 @@ import base64
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import scram
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 
 # The example of RFC 7677: user "user", password "pencil".
 SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")

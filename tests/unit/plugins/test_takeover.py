@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_slot, takeover
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 

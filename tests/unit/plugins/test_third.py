@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import third
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import third
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
 

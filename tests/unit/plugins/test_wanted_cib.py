@@ -8,8 +8,12 @@ import json
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model, hub_model, plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.wanted_cib import kept, wanted_cib, without_parameters
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.wanted_cib import (
+    kept, wanted_cib, without_parameters,
+)
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SETTINGS = {"fencing": "none", "monitor_primary": "3s", "monitor_standby": "4s", "operation_timeout": "120s",

@@ -8,7 +8,7 @@ import copy
 
 import pytest
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan, wayback
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan, rollback as wayback
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

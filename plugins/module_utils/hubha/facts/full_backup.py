@@ -14,13 +14,13 @@ import tarfile
 import time
 import zlib
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import full_backup as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import (
-    fsync_path, nearest_existing, read_json, tree_size, write_json)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hub_loader import sha256
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PostgresError, read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from ..pg import clone as basebackup_model
+from ..plan import backup as model
+from ..core.files import fsync_path, nearest_existing, read_json, tree_size, write_json
+from .probe import sha256
+from ..pg.client import PostgresError
+from ..core.files import read_text
+from ..core.run import HubError
 
 BLOCK = 1 << 20
 EVERY = 0.5  # seconds between two notes of a job's progress

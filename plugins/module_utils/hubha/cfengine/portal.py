@@ -14,7 +14,7 @@ import re
 import socket
 import time
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing
+from ..core.run import CommandMissing
 
 SECRETS_OWNER, SECRETS_MODE = "cfapache", "0400"
 EXPIRY_WARNING = 30  # days

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
+from ..core.text import human
+from .control import RECOVERY_STATES
 
 MIB = 1024 * 1024
 RESERVE = 64 * MIB

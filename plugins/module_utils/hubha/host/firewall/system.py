@@ -8,11 +8,11 @@ import json
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
+from . import model as model
+from ...facts import model as hub_model
+from ...core.files import replace_file
+from ...core.files import read_text
+from ...core.run import CommandMissing, HubError, which
 
 FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
 UFW_CONF = "/etc/ufw/ufw.conf"

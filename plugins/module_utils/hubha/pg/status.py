@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side, stopped_side
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries, to_entries
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_diff, lsn_to_int
+from .control import RECOVERY_STATES
+from .evidence import Side, stopped_side
+from .history import from_entries, to_entries
+from .lsn import lsn_diff, lsn_to_int
 
 # What a standby must not have lower than its primary, or it pauses its replay and ends when it is promoted:
 # CheckRequiredParameterValues() in PostgreSQL's xlogrecovery.c, and "Administrator's Overview" of hot standby.

@@ -12,14 +12,17 @@ import difflib
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    cib_model, firewall_model, hub_model, install, platforms, portal, wanted_cib)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Problem, Report
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, conninfo
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import KEPT_UNIT, LAYOUTS
+from ..cluster import cib as cib_model
+from ..host.firewall import model as firewall_model
+from ..facts import model as hub_model
+from . import install, wanted_cib
+from ..cfengine import platforms, portal
+from ..cluster import corosync
+from ..core.problem import Problem, Report
+from ..pg import role
+from ..core.text import human
+from ..pg import agent_sql, conninfo
+from ..cfengine.layout import KEPT_UNIT, LAYOUTS
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates

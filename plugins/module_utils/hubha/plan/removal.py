@@ -12,11 +12,13 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    firewall_model, hub_model, plan, replication_model)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import relation
+from ..host.firewall import model as firewall_model
+from ..facts import model as hub_model
+from . import upgrade as plan
+from ..pg import status as replication_model
+from ..cluster import corosync
+from ..core.text import human
+from ..pg.evidence import relation
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"

@@ -14,7 +14,7 @@ import os
 import tarfile
 import zlib
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from .run import HubError
 
 
 def pack(files, owners=None):

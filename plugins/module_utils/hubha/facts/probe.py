@@ -18,18 +18,21 @@ import socket
 import stat
 import time
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import layout as layouts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import augments, hub_model, keys_loader, keys_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import (
-    firewall_loader, platforms, portal, rpm_loader, tls_files)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.files import read_json
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.postgres_loader import PASSING, read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import without_libpq_environment
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, HubError, which
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import agent_sql, control, look
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import history as histories
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import pid_file, postmaster_pid
+from ..cfengine import layout as layouts
+from ..cfengine import augments, key_files as keys_loader, keys as keys_model
+from . import model as hub_model
+from ..host.firewall import system as firewall_loader
+from ..cfengine import platforms, portal
+from ..host import rpm as rpm_loader, tls as tls_files
+from ..core.files import read_json
+from ..pg.client import PASSING
+from ..core.files import read_text
+from ..core.become import without_libpq_environment
+from ..pg import role
+from ..core.run import CommandMissing, HubError, which
+from ..pg import agent_sql, control, look
+from ..pg import history as histories
+from ..pg.server import pid_file, postmaster_pid
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)

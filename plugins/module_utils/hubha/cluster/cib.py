@@ -19,9 +19,8 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.values import (
-    FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE, boolean)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from .values import FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE, boolean
+from ..core.run import HubError
 
 EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration>"
              "<status/></cib>")

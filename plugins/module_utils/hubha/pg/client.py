@@ -17,14 +17,12 @@ import signal
 import subprocess
 import time
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import replication_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import files as core_files
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandMissing, Completed, HubError, local_runner, which)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.become import (
-    become_prefix, clean_environment, without_libpq_environment)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import is_zombie, numeric_entries
+from . import status as replication_model
+from ..core import files as core_files
+from ..core.run import CommandMissing, Completed, HubError, local_runner, which
+from ..core.become import become_prefix, clean_environment, without_libpq_environment
+from .control import parse_controldata
+from .server import is_zombie, numeric_entries
 
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",

@@ -11,9 +11,9 @@ import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side, stopped_side
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
+from ..pg import evidence
+from ..pg.evidence import Side, stopped_side
+from ..pg.history import from_entries
 
 # What each hub's own agent notes in masterfiles whenever it has checked the policy: no part of the policy.
 POLICY_STAMPS = ("cf_promises_validated", "cf_promises_release_id")

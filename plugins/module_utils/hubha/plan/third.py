@@ -13,11 +13,12 @@ import ipaddress
 import json
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import firewall_model, hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import plan as pair
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.conninfo import primary_only
+from ..host.firewall import model as firewall_model
+from ..facts import model as hub_model
+from . import upgrade as pair
+from ..core.text import human
+from ..host import reach
+from ..pg.conninfo import primary_only
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"

@@ -8,8 +8,8 @@ the pair is known before the first package is installed.
 
 from __future__ import annotations
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import LAYOUTS
+from ..facts import model as hub_model
+from ..cfengine.layout import LAYOUTS
 
 REPOSITORY = "repository"
 # What the vendor's package makes of the database's user, but for the shell: PostgreSQL's programs are run with it.

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import stat
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import keys_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.keys_model import KeyProblem
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from . import keys as keys_model
+from .keys import KeyProblem
+from ..core.run import HubError
 
 
 def names(folder):

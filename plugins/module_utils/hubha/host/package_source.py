@@ -10,8 +10,9 @@ import shutil
 import tempfile
 from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model, install
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, which
+from ..facts import model as hub_model
+from ..plan import install
+from ..core.run import HubError, which
 
 BLOCK = 1 << 20
 # Lists of their own, so that the host's stay as they are; every source that fails counts.

@@ -8,9 +8,9 @@ that no other hub has newer data. Whatever is not proven is a reason to start no
 
 from __future__ import annotations
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import RECOVERY_STATES
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind
+from ..facts import model as hub_model
+from ..pg.control import RECOVERY_STATES
+from ..pg.evidence import Kind
 
 RUNS = ("active", "activating", "reloading")
 

@@ -8,7 +8,7 @@ import glob
 import json
 import os
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing
+from .run import CommandMissing
 
 
 def complete(directory):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
+from . import model
 
 
 def pair_file(plan, host, settings):

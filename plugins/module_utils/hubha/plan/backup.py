@@ -12,11 +12,13 @@ import json
 import os
 import re
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import basebackup_model, hub_model, plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.layout import FENCING_DIR, LAYOUTS
+from ..pg import clone as basebackup_model
+from ..facts import model as hub_model
+from . import upgrade as plan
+from ..cluster import corosync
+from ..core.text import human
+from ..health import checks
+from ..cfengine.layout import FENCING_DIR, LAYOUTS
 
 FORMAT = 1
 MANIFEST, DATABASE, CIB = "manifest.json", "database.tar.gz", "cib.xml"

@@ -14,9 +14,8 @@ import shutil
 import tempfile
 import time
 
-from ansible_collections.cfengine.hub_ha.plugins.module_utils import cib_model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, CommandTimeout, HubError)
+from . import cib as model
+from ..core.run import CommandError, CommandMissing, CommandTimeout, HubError
 
 #: where pacemaker keeps its CIB while it is stopped
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"
