@@ -10,10 +10,22 @@ import os
 import shutil
 import sys
 
-from lab import (collect, hosts, hub, images, namespace, network, paths, podman, prerequisites, probe, saved,
-                 swarm, writer)
-from lab.faults import pair
-from lab.faults import run as faults
+from lab import (
+    collect,
+    hosts,
+    hub,
+    images,
+    namespace,
+    network,
+    paths,
+    podman,
+    prerequisites,
+    probe,
+    saved,
+    swarm,
+    writer,
+)
+from lab.faults import pair, run as faults
 from lab.shell import LabError, colour, say
 
 NETS = tuple(network.NETWORKS)

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from lab import paths
 from lab.shell import LabError, run
 
-
 _trying = threading.Lock()
 
 

@@ -14,10 +14,12 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import sha256
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    backup_format,
+    full_backup as full_backup_loader,
+)
 
 display = Display()
 
@@ -69,7 +71,7 @@ class ActionModule(ActionBase):
     def members(self, text):
         """What the manifest names; the total is known then."""
         try:
-            members = full_backup.parse_manifest(text)["members"]
+            members = backup_format.parse_manifest(text)["members"]
         except ValueError as error:
             raise AnsibleActionFail("the backup cannot be carried: %s" % error)
         self.total = sum(item["bytes"] for item in members)
@@ -77,13 +79,13 @@ class ActionModule(ActionBase):
 
     def fetch(self, remote, local):
         """From the host to the controller; returns bytes copied."""
-        text = self.command("cat %s" % shlex.quote(os.path.join(remote, full_backup.MANIFEST)))
+        text = self.command("cat %s" % shlex.quote(os.path.join(remote, backup_format.MANIFEST)))
         copied = 0
         for folder in (os.path.dirname(local), local):  # of several, makedirs gives the mode to the last one only
             os.makedirs(folder, mode=0o700, exist_ok=True)
         full_backup_loader.mark(local, ansible_run.name(), False)
         # A sign of life with each piece, for runs on other controllers.
-        alive = "touch -c %s; " % shlex.quote(os.path.join(remote, full_backup.RUN))
+        alive = "touch -c %s; " % shlex.quote(os.path.join(remote, backup_format.RUN))
         for entry in self.members(text):
             target = os.path.join(local, entry["name"])
             if os.path.exists(target) and sha256(target) == entry["sha256"]:
@@ -102,19 +104,19 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail("%s is not what was saved: the backup on %s, in %s, is damaged"
                                         % (target, self.host, remote))
             copied += entry["bytes"]
-        manifest = os.path.join(local, full_backup.MANIFEST)
+        manifest = os.path.join(local, backup_format.MANIFEST)
         with open(os.open(manifest + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w",
                   encoding="utf-8") as handle:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
         os.rename(manifest + ".new", manifest)
-        os.unlink(os.path.join(local, full_backup.RUN))
+        os.unlink(os.path.join(local, backup_format.RUN))
         return copied + len(text)
 
     def send(self, local, remote):
         """From the controller to the host; returns bytes copied."""
-        with open(os.path.join(local, full_backup.MANIFEST), "rb") as handle:
+        with open(os.path.join(local, backup_format.MANIFEST), "rb") as handle:
             text = handle.read()
         members = self.members(text.decode("utf-8"))
         self.command("umask 077; mkdir -p %s" % shlex.quote(remote))
@@ -131,7 +133,7 @@ class ActionModule(ActionBase):
                     != entry["sha256"]:
                 raise AnsibleActionFail("%s is not what was saved: the backup on the controller is damaged, or it "
                                         "changed on its way; run again" % entry["name"])
-        manifest = shlex.quote(os.path.join(remote, full_backup.MANIFEST))
+        manifest = shlex.quote(os.path.join(remote, backup_format.MANIFEST))
         if copied or self.command("cat %s 2>/dev/null" % manifest, allowed=(0, 1)).encode("utf-8") != text:
             self.command("umask 077; cat >%s.new && mv %s.new %s" % (manifest, manifest, manifest), text)
             copied += len(text)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 
 

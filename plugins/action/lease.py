@@ -11,7 +11,6 @@ import platform
 import subprocess
 
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import lease
 

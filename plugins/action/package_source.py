@@ -7,7 +7,8 @@ from __future__ import annotations
 import os
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.install import REPOSITORY, is_url
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import is_url
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.install import REPOSITORY
 
 
 class ActionModule(ActionBase):

@@ -10,18 +10,20 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import (
-    clients, backup as full_backup, install, removal, third, rollback as wayback,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import startup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import wanted_cib as wanted
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings as variables
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file, settings as variables
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram, startup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import (
+    backup as full_backup,
+    clients,
+    install,
+    removal,
+    rollback as wayback,
+    third,
+    wanted_cib as wanted,
+)
 
 
 def make_plan(infos, settings, probes=None, third_hub=None):

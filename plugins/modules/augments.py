@@ -84,8 +84,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text, replace_file
 
 
 def main():

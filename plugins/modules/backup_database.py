@@ -155,16 +155,18 @@ import shutil
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import tree_size
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import first_version
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import first_version, human
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    backup_format,
+    full_backup as full_backup_loader,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
 ARGUMENTS = {
     "directory": {"type": "path", "required": True},
@@ -267,14 +269,14 @@ class Backup:
         """Fills the new directory; returns the module's result."""
         started = time.monotonic()
         full_backup_loader.mark(path, self.params["run"], self.params["fetched"])
-        folder = os.path.join(path, full_backup.COPY)
+        folder = os.path.join(path, backup_format.COPY)
         self.copy(folder)
         control, wal = self.check(folder)
         with open(os.path.join(folder, "backup_manifest"), encoding="utf-8") as handle:
             ranges = json.load(handle)["WAL-Ranges"]
         size = tree_size(folder)
         self.progress.show("packing", 0, size)
-        member = full_backup_loader.pack(folder, os.path.join(path, full_backup.DATABASE),
+        member = full_backup_loader.pack(folder, os.path.join(path, backup_format.DATABASE),
                                          lambda done: self.progress.show(None, done, size))
         shutil.rmtree(folder)
         version = first_version(self.run_command([self.postgres.program("postgres"), "--version"]).out)

@@ -105,11 +105,14 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import read_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path, replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import read_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    backup_format,
+    full_backup as full_backup_loader,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
 
 def add(path, name, data):
@@ -124,21 +127,21 @@ def seal(params, run, clock=time.gmtime):
     count, members = 0, [database["member"]]
     for node, text in sorted(params["archives"].items()):
         count += len(archives.unpack(text, lambda name: True))
-        members.append(add(path, full_backup.member(node), base64.b64decode(text)))
+        members.append(add(path, backup_format.member(node), base64.b64decode(text)))
     cib = read_cib(run)
     if cib:
-        members.append(add(path, full_backup.CIB, cib.encode("utf-8")))
+        members.append(add(path, backup_format.CIB, cib.encode("utf-8")))
     postgres = dict(params["facts"]["postgres"], **dict((key, database[key]) for key in (
         "bytes", "timeline", "start_lsn", "end_lsn", "server_version", "wal_checked")))
-    manifest = dict(params["facts"], format=full_backup.FORMAT, name=os.path.basename(path), members=members,
+    manifest = dict(params["facts"], format=backup_format.FORMAT, name=os.path.basename(path), members=members,
                     time=time.strftime("%Y-%m-%dT%H:%M:%SZ", clock()), postgres=postgres)
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    full_backup.parse_manifest(text)
-    add(path, full_backup.MANIFEST, text.encode("utf-8"))
+    backup_format.parse_manifest(text)
+    add(path, backup_format.MANIFEST, text.encode("utf-8"))
     fsync_path(path)
     fsync_path(os.path.dirname(path))
     if not full_backup_loader.judge(path)["fetched"]:
-        os.unlink(os.path.join(path, full_backup.RUN))  # a whole backup that stays is no run's any more
+        os.unlink(os.path.join(path, backup_format.RUN))  # a whole backup that stays is no run's any more
     return {"changed": True, "files": count, "cib": bool(cib), "bytes": sum(item["bytes"] for item in members)}
 
 

@@ -236,21 +236,32 @@ import stat
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import (
-    fsync_path, nearest_existing, read_json, tree_size, write_json,
+    fsync_path,
+    nearest_existing,
+    read_json,
+    read_text,
+    tree_size,
+    write_json,
 )
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
+    CommandError,
+    CommandMissing,
+    CommandTimeout,
+    HubError,
+    fail,
+    local_runner,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as model, look
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import (
-    Postgres, PostgresError, end_processes, processes_copying,
+    Postgres,
+    PostgresError,
+    end_processes,
+    processes_copying,
 )
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_backup_label
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import relation
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, processes_on
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_backup_label
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, CommandTimeout, HubError, fail, local_runner,
-)
 
 ARGUMENTS = {
     "data_dir": {"type": "path", "required": True},

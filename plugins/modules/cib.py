@@ -405,8 +405,7 @@ failures:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_loader, cib as cib_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ROLES = ["Promoted", "Unpromoted", "Started", "Stopped"]

@@ -310,7 +310,6 @@ op_defaults:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.tools import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 

@@ -83,20 +83,24 @@ gap:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, HubError, fail, local_runner,
+    CommandError,
+    HubError,
+    fail,
+    local_runner,
 )
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 
 
 def look(run, params):
     """{"pid", "unit", "active", "load"}: the server, the unit of systemd it is in, and the state of its own one."""
     pid = postmaster_pid(params["data_dir"])
     own = hub_loader.units(run, [params["unit"]]).get(params["unit"], {})
-    return {"pid": pid, "unit": hub_model.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if pid else None,
+    return {"pid": pid, "unit": system.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if pid else None,
             "active": own.get("active"), "load": own.get("load")}
 
 

@@ -85,10 +85,11 @@ rules:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import (
-    system as firewall_loader, model as firewall_model,
-)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import (
+    model as firewall_model,
+    system as firewall_loader,
+)
 
 
 def text(lines):

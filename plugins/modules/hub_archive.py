@@ -84,16 +84,16 @@ files:
   type: dict
 """
 
+import grp
 import os
 import pwd
-import grp
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import name_of
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import name_of
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
 SHOWN = 20
 

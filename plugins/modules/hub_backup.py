@@ -76,10 +76,11 @@ import tarfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import newest, read_cib, saved
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state, tree
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import POLICY_STAMPS, tree_digest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.words import POLICY_STAMPS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import newest, read_cib, saved
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import tree_digest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state, tree
 
 CIB_NAME = "cib.xml"
 

@@ -113,11 +113,10 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import POLICY_STAMPS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.words import POLICY_STAMPS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text, replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 TEXT_LIMIT = 64 << 10

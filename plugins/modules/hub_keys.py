@@ -155,7 +155,8 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import (
-    key_files as keys_loader, keys as keys_model,
+    key_files as keys_loader,
+    keys as keys_model,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.keys import KeyProblem
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail

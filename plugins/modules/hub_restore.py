@@ -82,8 +82,8 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import store as backup_store
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state
 
 
 def fits(manifest, params):

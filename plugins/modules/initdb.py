@@ -81,11 +81,14 @@ import pwd
 import shutil
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone import quote_identifier
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, HubError, fail, local_runner,
+    CommandError,
+    HubError,
+    fail,
+    local_runner,
 )
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone import quote_identifier
 
 
 def statements(superusers, databases, owner):

@@ -88,8 +88,8 @@ import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import LINK_CHECK_LOCK
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import LINK_CHECK_LOCK
 
 PROBE = b"cfengine.hub_ha link check"
 ANSWER = b"cfengine.hub_ha link answer"

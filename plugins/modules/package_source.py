@@ -86,15 +86,17 @@ from urllib.error import URLError
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import is_url
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install
 
 
 def bring(source, path):
     """The file of a URL or path at *path*; raises HubError."""
     try:
-        if install.is_url(source):
+        if is_url(source):
             with open_url(source, timeout=30, http_agent="cfengine.hub_ha") as stream:
                 package_source.fetch(stream, path)
         else:
@@ -122,7 +124,7 @@ def present(run, params, check_mode):
         temporary = os.path.join(folder, name)
         bring(params["source"], temporary)
         found = package_source.checked(run, temporary, shown, params["checksum"])
-        same = os.path.isfile(path) and package_source.digest(path) == found["sha256"]
+        same = os.path.isfile(path) and sha256(path) == found["sha256"]
         if not check_mode and not same:
             os.chmod(temporary, 0o644)
             os.rename(temporary, path)
@@ -159,7 +161,7 @@ def main():
         supports_check_mode=True,
     )
     source = module.params["source"]
-    params = dict(module.params, _shown=package_source.shown(source) if install.is_url(source)
+    params = dict(module.params, _shown=package_source.shown(source) if is_url(source)
                   else os.path.basename(source) or source)
     try:
         if params["state"] == "tried":

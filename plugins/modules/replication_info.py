@@ -206,15 +206,17 @@ pending_restart:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import status as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
+    CommandError,
+    HubError,
+    fail,
+    local_runner,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look, status as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import stopped_side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, HubError, fail, local_runner,
-)
 
 
 def gather(postgres, params):

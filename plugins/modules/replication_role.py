@@ -103,12 +103,14 @@ dropped:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, HubError, fail, local_runner,
+    CommandError,
+    HubError,
+    fail,
+    local_runner,
 )
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role as roles
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import role as roles, scram
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 
 # Column of pg_roles, wanted value, word of ALTER ROLE for it.
 ATTRIBUTES = (

@@ -72,9 +72,9 @@ actions:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restart_lsn', restart_lsn, "
         "'wal_status', wal_status) ORDER BY slot_name), '[]') FROM pg_replication_slots WHERE slot_type = 'physical';")

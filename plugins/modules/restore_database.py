@@ -98,16 +98,19 @@ import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import (
-    Postgres, PostgresError, end_processes,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import processes_on
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path, read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    backup_format,
+    full_backup as full_backup_loader,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import (
+    Postgres,
+    PostgresError,
+    end_processes,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import processes_on
 
 ARGUMENTS = {
     "path": {"type": "path", "required": True},
@@ -163,8 +166,8 @@ class Restore:
 
     def unpack(self, backup, uid, gid):
         """The copy as it was made, checked."""
-        path = os.path.join(backup["path"], full_backup.DATABASE)
-        entry = next(item for item in backup["manifest"]["members"] if item["name"] == full_backup.DATABASE)
+        path = os.path.join(backup["path"], backup_format.DATABASE)
+        entry = next(item for item in backup["manifest"]["members"] if item["name"] == backup_format.DATABASE)
         os.mkdir(self.folder, 0o700)
         os.chown(self.folder, uid, gid)
         self.progress.show("unpacking", 0, entry["bytes"])

@@ -94,11 +94,11 @@ trial:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.model import pg_major
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.config import pg_major
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import summary
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.trial import Server, Trial, read_machine
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 
 
 def look(params, run):

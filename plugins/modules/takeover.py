@@ -106,12 +106,15 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PASSING, Postgres, PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, HubError, fail, local_runner,
+    CommandError,
+    HubError,
+    fail,
+    local_runner,
 )
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PASSING, Postgres, PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
 
 
 class Takeover:

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+
 from lab import collect, paths
 from lab.collector import cfnet, client, database, hub, wire
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 
 import pytest
+
 from lab import report
 from lab.faults import audit, pair, processes, run, summary, table
 from lab.shell import LabError

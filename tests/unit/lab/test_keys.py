@@ -1,6 +1,7 @@
 """What lab.keys computes."""
 
 import pytest
+
 from lab import keys
 
 RECAP = """

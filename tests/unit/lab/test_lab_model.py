@@ -8,6 +8,7 @@ import os
 import re
 
 import pytest
+
 from lab import cli, hosts, hub, images, layers, network, prerequisites, repo, shell
 from lab.shell import LabError
 

@@ -1,6 +1,7 @@
 """What lab.measure computes."""
 
 import pytest
+
 from lab import measure
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lab import report
 
 LOG = """W inside-1 100.000000

@@ -13,9 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-
 from ansible.module_utils.testing import patch_module_args
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_service
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres import cluster
 

@@ -11,9 +11,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, belief, leave, package, status
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
 ABSENT = {"running": True, "peer": {"absent": 12.5}}

@@ -8,10 +8,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
-
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import status
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 TOLD = {"running": True, "version": "1", "phase": "watch", "armed": True, "reason": "", "daemons": {},

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, guard_io, leave, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files

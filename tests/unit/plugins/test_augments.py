@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments as model
 from ansible_collections.cfengine.hub_ha.plugins.modules import augments, hub_files
 

@@ -13,7 +13,6 @@ import sys
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 

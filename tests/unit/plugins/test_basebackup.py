@@ -13,10 +13,8 @@ import sys
 import time
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import client as postgres_loader, clone as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind, Relation
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import client as postgres_loader
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 
 NAMES = {"host": "hub1", "port": 5432, "user": "repl", "passfile": "/p", "slot": "hub2", "sslrootcert": "/root.crt"}

@@ -16,13 +16,10 @@ import time
 from collections import namedtuple
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import become
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import become, run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError, processes_copying
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
-from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import (
-    OWNER, Lab, certificate, wait)
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, certificate, wait
 
 PASSWORD = "it's a \\ \"long\" %s $HOME:pass word äß"
 DRIVER = """

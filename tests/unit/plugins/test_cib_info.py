@@ -7,10 +7,12 @@ from __future__ import annotations
 import os
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_loader, cib as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as model, tools as cib_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, Completed, HubError,
+    CommandError,
+    CommandMissing,
+    Completed,
+    HubError,
 )
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")

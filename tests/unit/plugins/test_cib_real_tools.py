@@ -16,14 +16,17 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_loader, cib as cib_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import wanted_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, Completed, HubError, local_runner, which,
+    CommandError,
+    Completed,
+    HubError,
+    local_runner,
+    which,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import wanted_cib
 from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 
 import pytest
-
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout, words as cf_words
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import clients, upgrade as plan
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 KEYS = dict((name, "MD5=" + char * 32) for name, char in
@@ -157,7 +156,7 @@ def test_the_right_key_in_the_inventory():
     ("192.168.100.10\n", "192.168.100.10"), ("192.168.100.10:5309", "192.168.100.10"), ("hub.example", "hub.example"),
     ("fd00::10\n", "fd00::10"), ("[fd00::10]:5308\n", "fd00::10"), ("", None), (None, None), ("\n", None)])
 def test_policy_server(text, address):
-    assert hub_model.policy_server(text) == address
+    assert cf_words.policy_server(text) == address
 
 
 @pytest.mark.parametrize("text", [
@@ -166,7 +165,7 @@ def test_policy_server(text, address):
     '{"shared": [], "vendor": false, "hubs": {"a": {"key": "k", "name": "n"}}}',
     '{"hubs": {"a": {"key": "k", "name": "n", "public": "p"}}}'])
 def test_what_is_no_list_of_hubs(text):
-    assert hub_model.hub_list(text) is None
+    assert cf_words.hub_list(text) is None
 
 
 def made(results=None, **settings):
@@ -180,7 +179,7 @@ def test_list_is_made_of_both_hubs():
     found = made(results)["hub_list"]
     assert found["shared"] == [SHARED] and sorted(found["hubs"]) == sorted(ADDRESSES.values())
     assert found["hubs"][ADDRESSES["hub2"]] == {"name": "hub2", "key": "MD5=" + "2" * 32, "public": "PEM"}
-    assert hub_model.hub_list(json.dumps(found)) == found and found["vendor"] is False
+    assert cf_words.hub_list(json.dumps(found)) == found and found["vendor"] is False
     results["hub1"]["hub"]["cfengine"]["edition"] = "enterprise"
     found = made(results, shared_paths=["/opt/x/"])["hub_list"]
     assert found["vendor"] and found["sync"]["paths"] == ["/var/lib/cfengine3/httpd/secrets.ini", "/opt/x/"]
@@ -239,8 +238,8 @@ def test_def_json_that_cannot_be_added_to_is_told_before_anything_is_changed(tmp
 
 def test_an_acl_that_the_policy_sets_itself():
     text = 'Variable name     Variable value\ndefault:def.acl      {"10.0.0.0/8","172.16.0.0/12"}   source=promise\n'
-    assert hub_model.policy_list(text, "default:def.acl") == ["10.0.0.0/8", "172.16.0.0/12"]
-    assert hub_model.policy_list("default:def.acl_derived {\"x\"}\n", "default:def.acl") is None
+    assert cf_words.policy_list(text, "default:def.acl") == ["10.0.0.0/8", "172.16.0.0/12"]
+    assert cf_words.policy_list("default:def.acl_derived {\"x\"}\n", "default:def.acl") is None
     results = pair.results()
     results["hub1"]["hub"]["cfengine"]["acl_in_policy"] = ["192.168.100.10/16"]
     assert made(results)["failures"] == []

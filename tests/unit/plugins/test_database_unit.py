@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.modules import database_unit
 
 OWN = "cf-postgres.service"

@@ -34,7 +34,8 @@ def test_every_variable_is_in_the_list_of_variables(role, option):
 
 
 def test_every_code_of_a_problem_of_the_pair_is_explained():
-    source = (ROOT / "plugins/module_utils/hubha/health/checks.py").read_text(encoding="utf-8")
+    source = "".join((ROOT / "plugins/module_utils/hubha" / name).read_text(encoding="utf-8")
+                     for name in ("health/checks.py", "pair/copies.py"))
     made = set(re.findall(r'Problem\(\s*"([A-Z_]+)"', source)) | {"ROLES_MOVED"}
     table = read("operate.md").partition("### What prove says")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

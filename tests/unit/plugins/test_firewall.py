@@ -10,12 +10,13 @@ import json
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import system as loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import model as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import (
+    model as model,
+    system as loader,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.modules import firewall
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

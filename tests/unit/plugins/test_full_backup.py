@@ -8,9 +8,9 @@ import copy
 import json
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import backup_format
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DEBIAN = LAYOUTS["debian"]
@@ -195,7 +195,7 @@ def manifest(**more):
 
 
 def test_manifest():
-    assert model.parse_manifest(json.dumps(manifest()))["active"] == "hub1"
+    assert backup_format.parse_manifest(json.dumps(manifest()))["active"] == "hub1"
 
 
 @pytest.mark.parametrize("text, words", [
@@ -208,14 +208,14 @@ def test_manifest():
      "does not name what a backup must hold")])
 def test_manifest_that_cannot_be(text, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
-        model.parse_manifest(text)
+        backup_format.parse_manifest(text)
 
 
 @pytest.mark.parametrize("size, digest, words", [
     (None, None, "is missing"), (9, None, "has 9 bytes"), (10, "x", "SHA-256 differs"), (10, None, None),
     (10, "b" * 64, None)])
 def test_member(size, digest, words):
-    problem = model.member_problem(manifest()["members"][1], size, digest)
+    problem = backup_format.member_problem(manifest()["members"][1], size, digest)
     assert words in problem if words else problem is None
 
 

@@ -11,10 +11,8 @@ import subprocess
 from unittest import mock
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import backup_format, full_backup as loader
 from ansible_collections.cfengine.hub_ha.plugins.modules import backup_seal
 
 KEYS = ("taken_from", "active", "layout", "edition", "cfengine_version", "db_user", "shared", "foreign_resources")
@@ -141,6 +139,6 @@ def test_runs_of_which_nothing_is_known_here(name):
 
 def test_names_of_what_is_ours():
     for name in WHOLE + ("manifest.json", "manifest.json.new", "cib.xml", ".database", ".run", ".run.77", ".hub_ha.x1"):
-        assert model.OURS.match(name), name
+        assert backup_format.OURS.match(name), name
     for name in ("notes.txt", "manifest.json.bak", "database.tar.gz.old", "hub-a.tar", ".ssh", ".run.x", "cib.xml~"):
-        assert not model.OURS.match(name), name
+        assert not backup_format.OURS.match(name), name

@@ -11,11 +11,10 @@ import shutil
 import subprocess
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.modules import backup_database, backup_seal, restore_database
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 

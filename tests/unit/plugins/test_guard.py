@@ -5,11 +5,30 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import (
-    CHILDREN, CONTROLD, COROSYNC, DAEMONS, DROP_ADDRESSES, GONE, KILL, LOG, LOOK, PACEMAKERD, PRIMARY, RESTART, RUNNING,
-    STANDBY, STOPPED, STOP_POSTGRES, TRACED, Limits, Look, Observation, Unit, idle_reason,
+    CHILDREN,
+    CONTROLD,
+    COROSYNC,
+    DAEMONS,
+    DROP_ADDRESSES,
+    GONE,
+    KILL,
+    LOG,
+    LOOK,
+    PACEMAKERD,
+    PRIMARY,
+    RESTART,
+    RUNNING,
+    STANDBY,
+    STOP_POSTGRES,
+    STOPPED,
+    TRACED,
+    Limits,
+    Look,
+    Observation,
+    Unit,
+    idle_reason,
 )
 
 ACTIVE, FAILED = Unit("active", "success", 0), Unit("failed", "signal", 9)

@@ -7,9 +7,7 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import attributes as tell
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import fork
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import attributes as tell, fork
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind, Relation
 
 

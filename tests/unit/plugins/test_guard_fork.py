@@ -9,7 +9,6 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_io, guard_service
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.fork import Answer
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY

@@ -14,9 +14,7 @@ import time
 from dataclasses import replace
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_io as host
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard, guard_io as host
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres import cluster
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard, guard_service, score
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Winner

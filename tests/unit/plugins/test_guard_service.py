@@ -13,9 +13,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import (
-    cpg, guard, guard_io, guard_service, hold, status,
+    cpg,
+    guard,
+    guard_io,
+    guard_service,
+    hold,
+    status,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import say

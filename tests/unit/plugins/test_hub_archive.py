@@ -10,9 +10,8 @@ import os
 import shutil
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_archive
 
 

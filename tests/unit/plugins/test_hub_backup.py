@@ -9,7 +9,6 @@ import json
 import os
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_backup
 

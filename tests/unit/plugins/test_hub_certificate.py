@@ -8,7 +8,6 @@ import os
 import subprocess
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_certificate
 
 NAMES = {"names": ["hub1", "hub1.example.com"], "addresses": ["192.168.100.10", "fd00::10"]}

@@ -10,9 +10,8 @@ import os
 import tarfile
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import tree
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import tree
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files
 
 

@@ -12,9 +12,8 @@ import zlib
 from unittest import mock
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import keys as keys_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_keys
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
 

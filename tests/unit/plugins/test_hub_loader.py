@@ -14,14 +14,17 @@ import sys
 from unittest import mock
 
 import pytest
-
 from ansible.plugins.action import ActionBase
 from ansible_collections.cfengine.hub_ha.plugins.action import hub_info as action_plugin
 from ansible_collections.cfengine.hub_ha.plugins.action.hub_info import ActionModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout as layouts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    postgres as pg_facts,
+    probe as hub_loader,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
@@ -150,7 +153,7 @@ def test_a_copy_is_told_from_a_former_primary(hub, marks, state, minimum, was_pr
                "Latest checkpoint's TimeLineID:       1\nMinimum recovery ending location:     %s\n" % (state, minimum))
     found = hub_loader.postgres(Runner(postgres=version, pg_controldata=control), hub)
     assert found["lock"] == ("PGSQL.lock" in marks)
-    side = hub_model.side(found, "hub1")
+    side = pg_facts.side(found, "hub1")
     assert (side.name, side.was_primary, side.timeline, side.running) == ("hub1", was_primary, 1, False)
     assert side.position is None and side.why, "there is no pg_waldump here, and that is said"
 
@@ -465,7 +468,7 @@ def test_fixture_has_the_loaders_shape(hub):
     assert set(pair.live_hub()["cfengine"]) == set(hub_loader.cfengine(cfengine_files(hub), hub, True))
     assert set(pair.blank_cluster()) == set(hub_loader.cluster(
         Runner(pacemakerd="", cibadmin=(1, ""), corosync_cmapctl=(1, ""), corosync="")))
-    assert set(pair.addresses(1)[0]) == set(hub_model.addresses(
+    assert set(pair.addresses(1)[0]) == set(system.addresses(
         [{"ifname": "e", "addr_info": [{"scope": "global", "local": "10.0.0.1", "prefixlen": 24}]}])[0])
 
 

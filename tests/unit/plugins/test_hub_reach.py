@@ -15,12 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.cfengine.hub_ha.plugins.action import hub_reach as action
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import words
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_reach
 
@@ -219,7 +218,7 @@ def test_what_the_third_hub_knows_of_itself(monkeypatch):
     assert found["cfengine"] == {"key_digest": "SHA=1", "edition": "community"}
     whole = pair.live_hub()
     assert set(found) < set(whole) and set(found["cfengine"]) < set(whole["cfengine"])
-    assert hub_model.hub_list("no list") is None
+    assert words.hub_list("no list") is None
 
 
 @pytest.mark.parametrize("named, rest", [(["127.0.0.1"], []), ([], ["127.0.0.1"])])

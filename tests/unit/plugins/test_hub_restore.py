@@ -8,7 +8,6 @@ import os
 import tarfile
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_backup, hub_restore
 

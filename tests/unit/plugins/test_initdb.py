@@ -10,7 +10,6 @@ import threading
 import time
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import initdb

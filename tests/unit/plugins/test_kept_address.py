@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 
 ROLE = Path(__file__).parents[3] / "roles" / "address"

@@ -8,7 +8,6 @@ import base64
 import random
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import keys as model
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
 

@@ -14,9 +14,7 @@ from multiprocessing import get_context
 from types import SimpleNamespace
 
 import pytest
-
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.cfengine.hub_ha.plugins.action import lease as action
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import lease
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError

@@ -9,7 +9,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import leave
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandTimeout, Completed
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model

@@ -10,7 +10,6 @@ import threading
 import time
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import link_check
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.filter.plan import option_problems
 
 OPTIONS = {

@@ -12,9 +12,8 @@ import threading
 from functools import partial
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source as loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed, HubError, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source as loader
 from ansible_collections.cfengine.hub_ha.plugins.modules import package_source
 
 POLICY = """cfengine3:

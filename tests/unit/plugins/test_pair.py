@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.file import pair_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SETTINGS = {"cluster": "cfengine", "user": "hub_ha_repl", "sslmode": "verify-ca", "token": "1000", "references": []}

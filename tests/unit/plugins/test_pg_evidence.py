@@ -8,9 +8,15 @@ import itertools
 import json
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import (
-    Kind, Side, may_follow, newest, relation, stopped_side, winner, with_probe,
+    Kind,
+    Side,
+    may_follow,
+    newest,
+    relation,
+    stopped_side,
+    winner,
+    with_probe,
 )
 
 SYSTEM = "7441234567890123456"

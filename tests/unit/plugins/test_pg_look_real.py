@@ -10,14 +10,16 @@ import socket
 import time
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader, model as hub_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    postgres as pg_facts,
+    probe as hub_loader,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence, look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int, segment_name
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup, replication_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
@@ -392,9 +394,9 @@ def test_facts_of_a_hub_and_missing_segments(lab):
     lab.same(a, b)
     found = facts(lab, a)
     assert (found["state"], found["side"]["timeline"], found["history"]) == ("primary", 1, [])
-    assert hub_model.relation(facts(lab, b), found).follows
+    assert pg_facts.relation(facts(lab, b), found).follows
     forked(lab)
-    relation = hub_model.relation(facts(lab, a), facts(lab, b), "hub1", "hub2")
+    relation = pg_facts.relation(facts(lab, a), facts(lab, b), "hub1", "hub2")
     assert relation.kind is Kind.AHEAD_OF_FORK and "hub2 left timeline 1 at" in str(relation)
     # A power cut has left its pid file, and the number is that of another cluster's postmaster after the boot.
     lab.file("a/data/postmaster.pid", "%d\n%s\n1700000000\n%d\n%s\n\n" % (b.pid(), a.data, b.port, b.home))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import control, history, lsn, server
 
 CONTROLDATA = """pg_control version number:            1700

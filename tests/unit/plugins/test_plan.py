@@ -8,12 +8,11 @@ import copy
 import json
 
 import pytest
-
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DATA = "/var/lib/cfengine3/state/pg/data"
@@ -999,7 +998,7 @@ def test_an_address_that_both_hubs_have_does_not_hide_their_own():
 def test_addresses_that_end_by_themselves_are_nobodys():
     def seen(last):
         """As `ip -j addr` of Linux with privacy extensions."""
-        return hub_model.addresses([{"ifname": "eth0", "addr_info": [
+        return system.addresses([{"ifname": "eth0", "addr_info": [
             {"family": "inet6", "local": "2001:db8::%s%d" % (text, last), "prefixlen": 64, "scope": "global",
              mark: True}
             for text, mark in (("aa", "temporary"), ("dead:", "deprecated"), ("", "mngtmpaddr"))]}])

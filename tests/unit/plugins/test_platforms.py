@@ -7,11 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import platforms
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system as host_system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 RELEASES = Path(__file__).parents[1] / "fixtures" / "os-release"
@@ -36,7 +35,7 @@ UNKNOWN = {"debian-sid": "Debian GNU/Linux forky/sid", "ubuntu-20.04": "Ubuntu 2
 
 
 def system(name, machine="x86_64"):
-    return dict(hub_model.os_release((RELEASES / name).read_text(encoding="utf-8")), machine=machine)
+    return dict(host_system.os_release((RELEASES / name).read_text(encoding="utf-8")), machine=machine)
 
 
 def hubs(first, second=None, **changes):
@@ -106,7 +105,7 @@ def test_not_supported(name):
 
 def test_a_host_that_does_not_say_what_it_is():
     results = pair.results()
-    results["hub2"]["hub"].update(os=dict(hub_model.os_release(""), machine="x86_64"), platform=None)
+    results["hub2"]["hub"].update(os=dict(host_system.os_release(""), machine="x86_64"), platform=None)
     assert "there is no /etc/os-release" in failures(results, cluster_packages=pair.CLUSTER_PACKAGES)[0]["problem"]
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import portal
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SHARED = ["192.168.100.100"]

@@ -11,7 +11,6 @@ import sys
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import local_runner
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

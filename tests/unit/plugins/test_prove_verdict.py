@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan, removal
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import removal, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SETTINGS = {"problems": [], "keep": "", "without": "", "keep_address": False, "allow_restart": True,

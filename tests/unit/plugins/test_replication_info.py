@@ -10,13 +10,12 @@ import shutil
 import signal
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import status as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import status as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import int_to_lsn, lsn_diff, lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 

@@ -8,9 +8,8 @@ import json
 import subprocess
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_role
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import pytest
-
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import rpm_packages, selinux_boolean
 
 INSTALLED = "openssl 3.2.2-6.el9_5\npackage corosync is not installed\npackage pacemaker is not installed\n"

@@ -8,10 +8,13 @@ import os
 import time
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError, CommandMissing, CommandTimeout, HubError, local_runner,
+    CommandError,
+    CommandMissing,
+    CommandTimeout,
+    HubError,
+    local_runner,
 )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 
 # The example of RFC 7677: user "user", password "pencil".

@@ -9,7 +9,6 @@ import os
 import re
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.modules import secret_file
 
 SECRET = "top 'secret' \"%$ \\ word"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings
 

@@ -9,7 +9,6 @@ import re
 import time
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import memory, trial
 from ansible_collections.cfengine.hub_ha.plugins.modules import settings_trial

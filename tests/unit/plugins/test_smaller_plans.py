@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from ansible_collections.cfengine.hub_ha.tests.unit.plugins import test_removal
 
 ROLES = Path(__file__).parents[3] / "roles"

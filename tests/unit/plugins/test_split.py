@@ -7,7 +7,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.split import Split
 
 

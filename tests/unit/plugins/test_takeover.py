@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_slot, takeover

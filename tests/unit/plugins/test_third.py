@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import third
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import third
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
 import pair  # noqa: E402

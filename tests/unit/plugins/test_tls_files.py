@@ -11,10 +11,9 @@ import subprocess
 import time
 
 import pytest
-
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import tls as tls_files
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 

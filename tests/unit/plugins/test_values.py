@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import values
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import model as hub_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, summary
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.wanted_cib import (
-    kept, wanted_cib, without_parameters,
+    kept,
+    wanted_cib,
+    without_parameters,
 )
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -206,7 +206,7 @@ def test_module_cib_takes_them_out_of_the_group():
         "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
     text = cib_model.unparse(cib_model.edit(cib_model.parse(empty), before)[0])
     results = pair.running_pair()
-    results["hub1"]["hub"]["cluster"].update(hub_model.cib_summary(text))
+    results["hub1"]["hub"]["cluster"].update(summary.cib_summary(text))
     assert results["hub1"]["hub"]["cluster"]["cib_fencing"] == ["fence-hub1", "fence-hub2"]
     after = cib_model.unparse(cib_model.edit(cib_model.parse(text), cib_model.normalise(dict(make(results))))[0])
     assert "fence-" not in after and "cfvirtip_2" not in after and 'id="cfvirtip"' in after

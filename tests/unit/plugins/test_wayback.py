@@ -7,9 +7,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan, rollback as wayback
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import rollback as wayback, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 

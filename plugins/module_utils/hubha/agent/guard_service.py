@@ -17,12 +17,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 from ..core import say
 from ..pair import model
 from ..pg.evidence import Winner
-from . import announce, belief
-from . import attributes as tell
-from . import cpg, fork
-from . import guard as decide
-from . import guard_io as host
-from . import hold, score, successor
+from . import announce, attributes as tell, belief, cpg, fork, guard as decide, guard_io as host, hold, score, successor
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import stat
 
+from ..core.run import HubError
 from . import keys as keys_model
 from .keys import KeyProblem
-from ..core.run import HubError
 
 
 def names(folder):

@@ -7,7 +7,6 @@ Sources: vendor packages (`/var/cfengine`), Debian's cfengine3 package (`/var/li
 
 from __future__ import annotations
 
-
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
 # There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
 PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"

@@ -61,7 +61,7 @@ SUPPORTED = ("Debian 12 and 13, Ubuntu 22.04 and 24.04, RHEL, Rocky Linux, AlmaL
 def resolve(system, repository=""):
     """What this system calls things; None for one that is not supported.
 
-    system: {"id", "version", "name", "machine"} (hub_model.os_release and uname). repository: the operator's name of
+    system: {"id", "version", "name", "machine"} (host.system.os_release and uname). repository: the operator's name of
     the repository with the cluster's packages, in place of the usual one. Returns {"name": such as "rhel-9",
     "packager": "apt" or "dnf", "cluster_packages": [what both hubs need], "components": {component: package whose
     version counts}, "fencing": how fence agents are packed, "layouts": [layouts of CFEngine that exist there],

@@ -19,8 +19,8 @@ import copy
 import re
 import xml.etree.ElementTree as ET
 
-from .values import FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE, boolean
 from ..core.run import HubError
+from .values import FALSE as _FALSE, LEGACY_ROLES as _LEGACY, ROLES as _ROLES, TRUE as _TRUE, boolean
 
 EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/></configuration>"
              "<status/></cib>")

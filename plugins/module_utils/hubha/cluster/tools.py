@@ -14,8 +14,8 @@ import shutil
 import tempfile
 import time
 
-from . import cib as model
 from ..core.run import CommandError, CommandMissing, CommandTimeout, HubError
+from . import cib as model
 
 #: where pacemaker keeps its CIB while it is stopped
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"

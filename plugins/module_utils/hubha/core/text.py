@@ -1,9 +1,11 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Values as people read them."""
+"""Values as people read them, and values out of what people and programs write."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Optional, Union
 
 
@@ -17,3 +19,25 @@ def human(count: Optional[Union[int, float]]) -> str:
             return "%d B" % size if unit == "B" else "%.1f %s" % (size, unit)
         size /= 1024
     return "%.1f TB" % size
+
+
+def first_version(text):
+    """First dotted version number in *text*, or None."""
+    match = re.search(r"\d+\.\d+(?:\.\d+)*", text)
+    return match.group(0) if match else None
+
+
+def sha256_digest(text):
+    """The 64 digits out of "sha256:..." or the digits alone, in lower case; None when it is something else."""
+    match = re.fullmatch(r"(?:sha256:)?([0-9a-fA-F]{64})", str(text).strip())
+    return match.group(1).lower() if match else None
+
+
+def tree_digest(tree):
+    """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
+    text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_url(source):
+    return str(source).lower().startswith(("http://", "https://"))

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads and writes directories with full backups. What their content means is in full_backup.py."""
+"""Reads and writes directories with full backups. What their content means is in backup_format.py."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ import tarfile
 import time
 import zlib
 
-from ..pg import clone as basebackup_model
-from ..plan import backup as model
-from ..core.files import fsync_path, nearest_existing, read_json, tree_size, write_json
-from .probe import sha256
-from ..pg.client import PostgresError
-from ..core.files import read_text
+from ..core.files import fsync_path, nearest_existing, read_json, read_text, sha256, tree_size, write_json
 from ..core.run import HubError
+from ..pg import clone as basebackup_model
+from ..pg.client import PostgresError
+from . import backup_format as model
 
 BLOCK = 1 << 20
 EVERY = 0.5  # seconds between two notes of a job's progress

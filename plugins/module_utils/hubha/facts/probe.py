@@ -9,7 +9,6 @@ import errno
 import fcntl
 import glob
 import grp
-import hashlib
 import json
 import os
 import platform
@@ -18,21 +17,27 @@ import socket
 import stat
 import time
 
-from ..cfengine import layout as layouts
-from ..cfengine import augments, key_files as keys_loader, keys as keys_model
-from . import model as hub_model
-from ..host.firewall import system as firewall_loader
-from ..cfengine import platforms, portal
-from ..host import rpm as rpm_loader, tls as tls_files
-from ..core.files import read_json
-from ..pg.client import PASSING
-from ..core.files import read_text
+from ..cfengine import (
+    augments,
+    key_files as keys_loader,
+    keys as keys_model,
+    layout as layouts,
+    platforms,
+    portal,
+    words,
+)
+from ..cluster import corosync
+from ..cluster.summary import cib_summary
 from ..core.become import without_libpq_environment
-from ..pg import role
+from ..core.files import read_json, read_text, sha256
 from ..core.run import CommandMissing, HubError, which
-from ..pg import agent_sql, control, look
-from ..pg import history as histories
+from ..core.text import first_version, tree_digest
+from ..host import rpm as rpm_loader, system as host_system, tls as tls_files
+from ..host.firewall import system as firewall_loader
+from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
+from ..pg.client import PASSING
 from ..pg.server import pid_file, postmaster_pid
+from . import postgres as pg_facts
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)
@@ -92,14 +97,6 @@ SELECT json_build_object(
 """ % (", ".join("'%s'" % name for name in SETTINGS), role.FACTS)
 
 
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for block in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def file_state(path):
     """{"exists", "sha256", "mode", "owner"}: enough to see drift, nothing of the content."""
     try:
@@ -116,7 +113,7 @@ def file_state(path):
 def addresses(run):
     """[{"interface", "address", "prefix", "network"}] of every global IPv4 and IPv6 address."""
     out = run(["ip", "-j", "addr", "show"]).out
-    return hub_model.addresses(json.loads(out or "[]"))
+    return host_system.addresses(json.loads(out or "[]"))
 
 
 def resolve(names):
@@ -137,7 +134,7 @@ def units(run, names=MANAGED_UNITS):
                   + [name + ".service" for name in names]).out
     except CommandMissing:
         return {}
-    return hub_model.units(out)
+    return host_system.units(out)
 
 
 def packages(run, names, repository=""):
@@ -147,7 +144,7 @@ def packages(run, names, repository=""):
     if not names:
         return {}
     if which("apt-cache"):
-        return hub_model.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
+        return host_system.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
     return rpm_loader.packages(run, names, repository) if which("dnf") and which("rpm") else None
 
 
@@ -181,7 +178,7 @@ def listening_ports():
     """Sorted TCP ports on which something on this host listens (from /proc)."""
     found = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
-        found.update(hub_model.listening(read_text(path) or ""))
+        found.update(host_system.listening(read_text(path) or ""))
     return sorted(found)
 
 
@@ -295,7 +292,7 @@ def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
 
 
 def postgres(run, layout):
-    """Everything about the hub's PostgreSQL; see hub_model.postgres_state for "state"."""
+    """Everything about the hub's PostgreSQL; see pg_facts.postgres_state for "state"."""
     data_dir = layout["data_dir"]
     version = (read_text(data_dir + "/PG_VERSION") or "").strip()
     pidfile = pid_file(data_dir)
@@ -313,20 +310,20 @@ def postgres(run, layout):
         for folder in sorted(glob.glob(pattern)):
             if os.access(folder + "/postgres", os.X_OK):
                 out = run([folder + "/postgres", "--version"], check=False).out
-                bins[hub_model.pg_major(out)] = folder
+                bins[pg_config.pg_major(out)] = folder
     bin_dir = running_bin or bins.get(version) or (bins[max(bins, key=int)] if bins else None)
     result = {
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
-        "unit": hub_model.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if running_bin else None,
+        "unit": host_system.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if running_bin else None,
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
         "standby_signal": os.path.exists(data_dir + "/standby.signal"),
         # a server writes it when it starts and leaves it there; initdb and pg_basebackup bring none
         "started": os.path.exists(data_dir + "/postmaster.opts"),
-        "conf_includes": hub_model.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
-        "hba_blocks": hub_model.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
+        "conf_includes": pg_config.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
+        "hba_blocks": pg_config.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None, "agent_sql": None,
         # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
         "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
@@ -358,7 +355,7 @@ def postgres(run, layout):
         found = look.local_side(run, data_dir, bin_dir, layout["db_user"], port=result["port"], whole=True,
                                 socket_dir=result["socket_dir"], control=result["control"])
         result["side"], result["history"] = found.to_dict(), histories.to_entries(found.history)
-    result["state"] = hub_model.postgres_state(result)
+    result["state"] = pg_facts.postgres_state(result)
     return result
 
 
@@ -375,14 +372,14 @@ def identity(run, layout, installed):
               "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
     if not installed:
         return result
-    result["version"] = hub_model.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)
+    result["version"] = words.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)
     public = layout["ppkeys"] + "/localhost.pub"
     if os.path.exists(public):
         result["key_public"] = read_text(public)
         done = run([layout["bin_dir"] + "/cf-key", "--print-digest", public], check=False)
-        result["key_digest"] = hub_model.key_digest(done.out)
-    result["policy_server"] = hub_model.policy_server(read_text(layout["policy_server"]))
-    result["hub_list"] = hub_model.hub_list(read_text(layout["hub_list"]))
+        result["key_digest"] = words.key_digest(done.out)
+    result["policy_server"] = words.policy_server(read_text(layout["policy_server"]))
+    result["hub_list"] = words.hub_list(read_text(layout["hub_list"]))
     result["role"] = (read_text(layout["role_file"]) or "").strip() or None
     return result
 
@@ -398,7 +395,7 @@ def client(run):
         "policy_server_addresses": resolve([result["policy_server"]])[result["policy_server"]]
         if result["policy_server"] else [],
         "served_list": result.pop("hub_list", None),
-        "hub_list": hub_model.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
+        "hub_list": words.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
     })
     result.setdefault("role", None)
     return result
@@ -407,7 +404,7 @@ def client(run):
 def known_hubs():
     """(layout of this host, the list of hubs that it has or None, settings of a standby outside or None)."""
     layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
-    return layout, hub_model.hub_list(read_text(layout["hub_list"])), read_text(layout["outside_conf"])
+    return layout, words.hub_list(read_text(layout["hub_list"])), read_text(layout["outside_conf"])
 
 
 def outside(run, layout):
@@ -430,7 +427,6 @@ def cfengine(run, layout, installed):
     result["edition"] = edition(layout)
     if not installed:
         return result
-    public = layout["ppkeys"] + "/localhost.pub"
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
@@ -441,14 +437,14 @@ def cfengine(run, layout, installed):
     result["inputs"] = dict((name, sha256(path) if os.path.isfile(path) else None) for name, path in read.items())
     policy = tree(layout["masterfiles"])
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
-    result["masterfiles_digest"] = hub_model.tree_digest(
-        dict((name, digest) for name, digest in policy.items() if name not in hub_model.POLICY_STAMPS))
+    result["masterfiles_digest"] = tree_digest(
+        dict((name, digest) for name, digest in policy.items() if name not in words.POLICY_STAMPS))
     keys = client_keys(layout["ppkeys"])
     result["client_keys"] = len(keys)
     if result["key_digest"]:
         # with the own key under the name that the other hub gives it, hubs that know the same hosts compare equal
         keys.add(keys_model.file_name("root", result["key_digest"]))
-    result["client_keys_digest"] = hub_model.tree_digest(dict.fromkeys(keys, ""))
+    result["client_keys_digest"] = tree_digest(dict.fromkeys(keys, ""))
     return result
 
 
@@ -468,7 +464,7 @@ def augments_facts(path):
     place = augments.find(data, "mpf_update_policy_master_location")
     return {"def_json_error": None, "policy_location": place[0][place[1]] if place else None,
             "sets_acl": augments.find(data, "acl") is not None,
-            "manages_units": hub_model.on_hubs(data.get("classes", {}), UNITS_CLASS)}
+            "manages_units": words.on_hubs(data.get("classes", {}), UNITS_CLASS)}
 
 
 def acl_in_policy(run, layout):
@@ -477,7 +473,7 @@ def acl_in_policy(run, layout):
     if not os.path.exists(policy):
         return None
     done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
-    return hub_model.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
+    return words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
 
 
 def tree(root, follow=False):
@@ -516,11 +512,11 @@ def cluster(run):
         "cib_readable": False, "running_version": None, "corosync_version": None,
     }
     if result["corosync_installed"]:
-        result["corosync_version"] = hub_model.first_version(run(["corosync", "-v"], check=False).out)
+        result["corosync_version"] = first_version(run(["corosync", "-v"], check=False).out)
         done = run(["corosync-cmapctl", "-g", "totem.config_version"], check=False)
-        result["running_version"] = hub_model.cmap_number(done.out) if done.rc == 0 else None
+        result["running_version"] = corosync.cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
-        result["pacemaker_version"] = hub_model.first_version(run(["pacemakerd", "--version"], check=False).out)
+        result["pacemaker_version"] = first_version(run(["pacemakerd", "--version"], check=False).out)
     for prefix in ("ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2"):
         path = "/usr/lib/ocf/resource.d/heartbeat/" + prefix.rsplit(":", 1)[1]
         result.setdefault("agents", {})[prefix] = os.path.exists(path)
@@ -528,7 +524,7 @@ def cluster(run):
         done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
         if done.rc == 0:
             result["cib_readable"] = True
-            result.update(hub_model.cib_summary(done.out))
+            result.update(cib_summary(done.out))
     # Pacemaker has the database in hand, or will when it is started.
     result["has_database"] = ("cfpgsql" in result["cib_resources"] if result["cib_readable"]
                               else 'id="cfpgsql"' in (read_text(CIB_ON_DISK) or ""))
@@ -561,7 +557,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
-    system = dict(hub_model.os_release(read_text("/etc/os-release") or ""), machine=platform.machine())
+    system = dict(host_system.os_release(read_text("/etc/os-release") or ""), machine=platform.machine())
     kind = platforms.resolve(system, repository)
     wanted = list(dict.fromkeys(list(package_names) + (kind["cluster_packages"] if kind and package_names else [])))
     info = {
@@ -588,7 +584,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
-        "kept_addresses": hub_model.kept_addresses(read_text(layouts.KEPT_UNIT)),
+        "kept_addresses": host_system.kept_addresses(read_text(layouts.KEPT_UNIT)),
         "machine": {"id": (read_text("/etc/machine-id") or "").strip(),
                     "ssh_keys": sorted((read_text(path) or "").split(None, 2)[1] for path in glob.glob(SSH_KEYS)
                                        if len((read_text(path) or "").split(None, 2)) > 1)},

@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
 from urllib.parse import urlsplit, urlunsplit
 
-from ..facts import model as hub_model
-from ..plan import install
+from ..core.files import sha256
 from ..core.run import HubError, which
+from ..core.text import is_url, sha256_digest
+from . import system
 
 BLOCK = 1 << 20
 # Lists of their own, so that the host's stay as they are; every source that fails counts.
@@ -24,7 +24,7 @@ APT = ("-o", "Dir::State::lists=%(folder)s/lists", "-o", "Dir::Cache=%(folder)s"
 
 def shown(source):
     """The source as it may be printed (pure): a URL without name, password and query."""
-    if not install.is_url(source):
+    if not is_url(source):
         return source
     parts = urlsplit(source)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -52,7 +52,7 @@ def repository(run, names, extra=""):
             failed = done.rc != 0 or "W: Failed to fetch" in done.err
             problem = "a package source cannot be used: %s" % trouble(done.err or done.out) if failed else None
             policy = run(["apt-cache", "policy"] + options + list(names)).out if names else ""
-            return dict((name, state["candidate"]) for name, state in hub_model.apt_policy(policy, names).items()), problem
+            return dict((name, state["candidate"]) for name, state in system.apt_policy(policy, names).items()), problem
         if which("dnf"):
             enabled = ["--enablerepo=" + extra] if extra else []
             done = run(["dnf", "--quiet", "--setopt=cachedir=" + folder] + enabled
@@ -64,15 +64,6 @@ def repository(run, names, extra=""):
         return None, None
     finally:
         shutil.rmtree(folder)
-
-
-def digest(path):
-    """SHA-256 of a file, as 64 digits."""
-    total = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(BLOCK), b""):
-            total.update(block)
-    return total.hexdigest()
 
 
 def describe(run, path):
@@ -100,8 +91,8 @@ def fetch(opened, path):
 
 def checked(run, path, source, checksum):
     """What describe() says, with "sha256"; raises HubError when the file is not what the operator said."""
-    found = digest(path)
-    wanted = hub_model.sha256_digest(checksum) if checksum else found
+    found = sha256(path)
+    wanted = sha256_digest(checksum) if checksum else found
     if found != wanted:
         raise HubError("%s has the checksum sha256:%s, and not the one that was given" % (source, found))
     try:

@@ -17,10 +17,10 @@ import signal
 import subprocess
 import time
 
-from . import status as replication_model
 from ..core import files as core_files
-from ..core.run import CommandMissing, Completed, HubError, local_runner, which
 from ..core.become import become_prefix, clean_environment, without_libpq_environment
+from ..core.run import CommandMissing, Completed, HubError, local_runner, which
+from . import status as replication_model
 from .control import parse_controldata
 from .server import is_zombie, numeric_entries
 

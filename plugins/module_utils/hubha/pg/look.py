@@ -17,15 +17,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..core.become import become_prefix, without_libpq_environment
+from ..core.files import read_text
+from ..core.run import Completed, HubError, which
 from . import history as histories
 from .control import parse_backup_label, parse_controldata
 from .evidence import Side, stopped_side, with_probe
 from .history import History
 from .lsn import int_to_lsn, lsn_to_int, segment_name, segment_parts
 from .server import pid_file, postmaster_pid
-from ..core.become import become_prefix, without_libpq_environment
-from ..core.files import read_text
-from ..core.run import Completed, HubError, which
 
 SEGMENT = 16 << 20
 BLOCK = 8192

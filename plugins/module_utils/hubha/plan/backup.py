@@ -8,36 +8,22 @@ written last, the manifest. A *look* at a place is what module backup_look retur
 
 from __future__ import annotations
 
-import json
 import os
 import re
 
-from ..pg import clone as basebackup_model
-from ..facts import model as hub_model
-from . import upgrade as plan
-from ..cluster import corosync
-from ..core.text import human
-from ..health import checks
+from ..cfengine import words
 from ..cfengine.layout import FENCING_DIR, LAYOUTS
+from ..cluster import corosync
+from ..core.text import first_version, human
+from ..facts import postgres as pg_facts
+from ..facts.backup_format import CIB, member
+from ..pair.copies import copy_problems
+from ..pg import clone as basebackup_model
+from . import upgrade as plan
 
-FORMAT = 1
-MANIFEST, DATABASE, CIB = "manifest.json", "database.tar.gz", "cib.xml"
-COPY = ".database"  # the plain copy, there while the lock is held
-RUN = ".run"  # note of the run that makes a backup, or carries it away: there from its first moment to its last
-# What lies in a backup, whole or not. A directory that holds anything else is not ours to remove.
-OURS = re.compile(r"(manifest\.json(\.new)?|database\.tar\.gz|cib\.xml|hub-[^/]+\.tar\.gz|\.database|\.run(\.\d+)?|"
-                  r"\.hub_ha\..+)\Z")
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
-NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(-\d+)?\Z")
-KEYS = ("format", "name", "time", "taken_from", "active", "hubs", "layout", "edition", "cfengine_version", "postgres",
-        "db_user", "shared", "members", "foreign_resources")
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
-
-
-def member(node):
-    """Name of the file with a hub's own files. node: the hub's name, `uname -n` in lower case."""
-    return "hub-%s.tar.gz" % node
 
 
 # --- what is saved --------------------------------------------------------------------------------------------------
@@ -68,7 +54,7 @@ def left_out(path, layout):
     folder, name = os.path.split(path)
     if folder == layout["ha_dir"]:
         return name.endswith(".progress") or name == "maintenance" or path == layout["restored"]
-    return folder == layout["masterfiles"] and name in hub_model.POLICY_STAMPS
+    return folder == layout["masterfiles"] and name in words.POLICY_STAMPS
 
 
 def exact_paths(layout):
@@ -138,7 +124,7 @@ def against_passive(active, passive, infos, replication):
     missing = [host for host in (active, passive) if "role" not in replication.get(host, {})]
     if missing:
         return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
-    return found + [item.problem for item in checks.copy_problems(replication, {
+    return found + [item.problem for item in copy_problems(replication, {
         "active": active, "passive": passive, "nodes": nodes,
         "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
 
@@ -207,7 +193,7 @@ def backup_plan(results, replication, looks, settings, alive=lambda run: None):
         "lsn": replication.get(active, {}).get("current_lsn") if source != active else None,
         "size": server["size_bytes"], "pg_bin": info["postgres"]["bin_dir"], "pg_port": info["postgres"]["port"],
         "socket_dir": info["postgres"]["socket_dir"],
-        "system_identifier": hub_model.system_identifier(info["postgres"]),
+        "system_identifier": pg_facts.system_identifier(info["postgres"]),
         "facts": facts(infos, active, source), "complete": True})
     return found
 
@@ -251,7 +237,7 @@ def facts(infos, active, source):
         "cfengine_version": info["cfengine"]["version"], "os": info["os"]["name"],
         "db_user": dict((key, info["db_user"].get(key)) for key in ("group", "groups", "home", "shell")),
         "postgres": {"major": server["version_num"] // 10000,
-                     "system_identifier": hub_model.system_identifier(info["postgres"])},
+                     "system_identifier": pg_facts.system_identifier(info["postgres"])},
         "foreign_resources": foreign(info["cluster"])}
 
 
@@ -293,38 +279,6 @@ def made_text(the_plan, path, where, database, sealed, gone):
 
 # --- manifests ------------------------------------------------------------------------------------------------------
 
-def parse_manifest(text):
-    """The manifest in *text* (None: there is none). Raises ValueError with what is wrong."""
-    if text is None:
-        raise ValueError("it has no %s: it was cut short before its end" % MANIFEST)
-    try:
-        data = json.loads(text)
-    except ValueError:
-        raise ValueError("its %s is damaged" % MANIFEST)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError("its %s is of another format (%r, this version reads %d)" % (
-            MANIFEST, data.get("format") if isinstance(data, dict) else None, FORMAT))
-    missing = [key for key in KEYS if key not in data]
-    if missing or not isinstance(data["members"], list) or not isinstance(data["hubs"], dict):
-        raise ValueError("its %s lacks %s" % (MANIFEST, ", ".join(missing) or "its members"))
-    names = [item.get("name") for item in data["members"]]
-    if DATABASE not in names or [hub for hub in data["hubs"].values() if hub.get("archive") not in names] \
-            or [name for name in names if os.path.basename(name or "") != name]:
-        raise ValueError("its %s does not name what a backup must hold" % MANIFEST)
-    return data
-
-
-def member_problem(entry, size, digest):
-    """What is wrong with one file of a backup, or None. size: None when it is missing; digest: None if not read."""
-    if size is None:
-        return "%s is missing" % entry["name"]
-    if size != entry["bytes"]:
-        return "%s has %d bytes, and the manifest says %d" % (entry["name"], size, entry["bytes"])
-    if digest is not None and digest != entry["sha256"]:
-        return "%s is not what was saved (its SHA-256 differs from the manifest's)" % entry["name"]
-    return None
-
-
 # --- putting one back -----------------------------------------------------------------------------------------------
 
 def choose(looks):
@@ -349,7 +303,7 @@ def hub_state(info, backup_id, system_identifier):
     note = info.get("restored") or {}
     if note.get("state") == "begun" and info["cluster"]["cib_resources"]:
         note = dict(note, state="done")  # the upgrade that follows a restore has made the pair: it was finished
-    state, system = info["postgres"]["state"], hub_model.system_identifier(info["postgres"])
+    state, system = info["postgres"]["state"], pg_facts.system_identifier(info["postgres"])
     if state == "absent" and note.get("state") == "begun":
         return "begun", []  # cut off before there was a database, whichever backup it was
     if note.get("backup") == backup_id and (state == "absent" or system == system_identifier):
@@ -481,7 +435,7 @@ def check_fit(infos, manifest, settings, report):
 
 def check_versions(host, info, manifest, report):
     """CFEngine's and PostgreSQL's versions, installed or to be had."""
-    version = info["cfengine"]["version"] or hub_model.first_version(
+    version = info["cfengine"]["version"] or first_version(
         ((info["packages"] or {}).get("cfengine3") or {}).get("candidate") or "")
     if not version:
         report.fail(host, "CFEngine is not installed and no package source offers it",

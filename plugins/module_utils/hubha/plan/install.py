@@ -8,16 +8,12 @@ the pair is known before the first package is installed.
 
 from __future__ import annotations
 
-from ..facts import model as hub_model
 from ..cfengine.layout import LAYOUTS
+from ..core.text import first_version, is_url, sha256_digest
 
 REPOSITORY = "repository"
 # What the vendor's package makes of the database's user, but for the shell: PostgreSQL's programs are run with it.
 USER = {"groups": ["postgres"], "shell": "/bin/sh"}
-
-
-def is_url(source):
-    return str(source).lower().startswith(("http://", "https://"))
 
 
 def package_made(info):
@@ -66,7 +62,7 @@ def source_problems(source, checksum):
     if is_url(source) and not checksum:
         found.append(("hub_ha_package_source is a URL, and hub_ha_package_checksum is not set",
                       "give the package's checksum, such as sha256:..., from where you trust it"))
-    if checksum and not hub_model.sha256_digest(checksum):
+    if checksum and not sha256_digest(checksum):
         found.append(("hub_ha_package_checksum is no SHA-256 checksum", "give sha256: and 64 hexadecimal digits"))
     return found
 
@@ -142,9 +138,9 @@ def offered(info, tried):
 def coming(info, tried):
     """Version (text) of CFEngine that will be installed, or None when it is not known."""
     if tried.get("file"):
-        return hub_model.first_version(tried["file"]["version"])
+        return first_version(tried["file"]["version"])
     name = info["layout"]["cfengine_packages"][0]
-    return hub_model.first_version((tried.get("packages") or {}).get(name) or "")
+    return first_version((tried.get("packages") or {}).get(name) or "")
 
 
 def check_host(host, info, infos, install, report):

@@ -12,13 +12,13 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ..host.firewall import model as firewall_model
-from ..facts import model as hub_model
-from . import upgrade as plan
-from ..pg import status as replication_model
 from ..cluster import corosync
 from ..core.text import human
+from ..facts import postgres as pg_facts
+from ..host.firewall import model as firewall_model
+from ..pg import status as replication_model
 from ..pg.evidence import relation
+from . import upgrade as plan
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -125,7 +125,7 @@ def stopped_by_us(host, infos):
     idle = cluster["maintenance"] if cluster["cib_readable"] else not runs(info, "pacemaker")
     # A hub that was lost meanwhile is given up on the operator's word; one without a database holds nothing.
     unproven = [other for other in infos if other != host and infos[other]["postgres"]["state"] not in ("absent", "foreign")
-                and not hub_model.relation(infos[other]["postgres"], mine, other, host).follows]
+                and not pg_facts.relation(infos[other]["postgres"], mine, other, host).follows]
     return idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower()
 
 
@@ -147,7 +147,7 @@ def check_kept(infos, keep, serving, report):
         if mine["state"] != "standby":
             report.fail(keep, "its PostgreSQL is %s, not a standby that could take over" % mine["state"],
                         "mend the pair first (playbooks/upgrade-to-ha.yml), or keep %s" % serving)
-        elif plan.hub_model.system_identifier(mine) != plan.hub_model.system_identifier(theirs["postgres"]):
+        elif plan.pg_facts.system_identifier(mine) != plan.pg_facts.system_identifier(theirs["postgres"]):
             report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving)
         if not theirs["cluster"]["cib_readable"] or not theirs["cluster"]["has_database"]:
             report.fail(keep, "it is passive, and pacemaker, which says who is active, does not run",
@@ -266,7 +266,7 @@ def decide(infos, keep, other, serving, settings, report):
         "address_resources": sorted(mine["cluster"]["cib_ips"]),
         "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
         "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
-        "system_identifier": plan.hub_model.system_identifier(mine["postgres"]),
+        "system_identifier": plan.pg_facts.system_identifier(mine["postgres"]),
         "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
         "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
         "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],

@@ -8,7 +8,7 @@ that no other hub has newer data. Whatever is not proven is a reason to start no
 
 from __future__ import annotations
 
-from ..facts import model as hub_model
+from ..facts import postgres as pg_facts
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
 
@@ -147,7 +147,7 @@ def newer(passive, mine, active, theirs):
         return ["PostgreSQL runs on %s (pid %s) and does not answer: %s" % (passive, mine["pid"], mine["error"])]
     if mine["state"] in ("absent", "foreign"):
         return []
-    found = hub_model.relation(mine, theirs, passive, active)
+    found = pg_facts.relation(mine, theirs, passive, active)
     if found.follows or found.kind is Kind.OTHER_SYSTEM:
         return []
     if found.forked:

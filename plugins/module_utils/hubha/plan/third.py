@@ -13,12 +13,12 @@ import ipaddress
 import json
 import re
 
+from ..core.text import first_version, human
+from ..facts import postgres as pg_facts
+from ..host import reach, system
 from ..host.firewall import model as firewall_model
-from ..facts import model as hub_model
-from . import upgrade as pair
-from ..core.text import human
-from ..host import reach
 from ..pg.conninfo import primary_only
+from . import upgrade as pair
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
@@ -185,7 +185,7 @@ def check_versions(plan, active, info, host, report):
                     "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
                     % (plan["active"], wanted))
     for name in [] if have else plan["layout"]["cfengine_packages"]:
-        have = hub_model.first_version((info["packages"] or {}).get(name, {}).get("candidate") or "")
+        have = first_version((info["packages"] or {}).get(name, {}).get("candidate") or "")
     if wanted and have and wanted != have:
         report.fail(host, "CFEngine %s here and %s on %s" % (have, wanted, plan["active"]),
                     "install the same version on all three hubs")
@@ -211,7 +211,7 @@ def check_database(plan, active, info, host, report):
     """No database but a copy of the pair's is ever touched."""
     mine, theirs = info["postgres"], active["postgres"]
     state, wanted = mine["state"], plan["system_identifier"]
-    identifier = hub_model.system_identifier(mine)
+    identifier = pg_facts.system_identifier(mine)
     aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
     if state == "primary" and identifier == wanted:
         report.fail(host, "the third hub is active: its PostgreSQL takes writes (timeline %s)"
@@ -227,9 +227,9 @@ def check_database(plan, active, info, host, report):
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
     elif state == "stopped" and not mine.get("will_follow"):
-        found = hub_model.relation(mine, theirs, host, plan["active"])
+        found = pg_facts.relation(mine, theirs, host, plan["active"])
         # One that the pair has left behind makes way for a new clone, see diverged(), unless it has rows of its own.
-        if not found.follows and not (found.forked and hub_model.side(mine).was_primary is False):
+        if not found.follows and not (found.forked and pg_facts.side(mine).was_primary is False):
             report.fail(host, "the third hub's database may have rows that the pair lacks: %s" % found,
                         "save it, then move %s aside" % mine["data_dir"],
                         "DATA_FORKED" if found.forked else "DATA_UNPROVEN")
@@ -253,7 +253,7 @@ def diverged(mine, primary):
 
     mine, primary: facts["postgres"] of the two.
     """
-    return mine["state"] in ("standby", "stopped") and hub_model.relation(mine, primary).forked
+    return mine["state"] in ("standby", "stopped") and pg_facts.relation(mine, primary).forked
 
 
 def describe(plan, info, host, address):
@@ -472,7 +472,7 @@ def shared_here(ip_json, known):
     ip_json: output of `ip -j addr`. known: the list of hubs.
     """
     return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
-            for item in hub_model.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
+            for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
 def failures_text(failures):
@@ -503,11 +503,11 @@ def return_plan(results, settings, third, wanted=None):
         return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
     states = dict((host, item["postgres"]["state"]) for host, item in infos.items())
     primaries = [host for host, state in states.items() if state == "primary"]
-    ours = hub_model.system_identifier(info["postgres"])
+    ours = pg_facts.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
     copies = [host for host, item in infos.items() if item["postgres"].get("outside")
               and is_copy(item, info["postgres"])
-              and hub_model.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
+              and pg_facts.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
     target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
     third_state = info["postgres"]["state"]
     stage = "done" if primaries else "switch" if copies else "clone"
@@ -543,7 +543,7 @@ def return_plan(results, settings, third, wanted=None):
                      dict(third, result={"hub": as_follower(info, stage)}))
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
-    plan["former"] = hub_model.system_identifier(info["postgres"])
+    plan["former"] = pg_facts.system_identifier(info["postgres"])
     return plan
 
 
@@ -570,7 +570,7 @@ def is_copy(info, third):
     return postgres["state"] == "standby" or (
         postgres["state"] == "stopped" and third["state"] == "primary" and info["cluster"]["maintenance"]
         and postgres["control"].get("state") == "shut down in recovery"
-        and hub_model.relation(postgres, third).follows)
+        and pg_facts.relation(postgres, third).follows)
 
 
 def left_behind(info, third):
@@ -584,13 +584,13 @@ def left_behind(info, third):
 def check_same(infos, info, host, report):
     """What makes way is replaced by a copy of the third hub's database: that must be one of the pair's."""
     postgres, known = info["postgres"], (info["cfengine"].get("hub_list") or {}).get("hubs", {})
-    ours = hub_model.system_identifier(postgres)
+    ours = pg_facts.system_identifier(postgres)
     if not any(entry.get("in_cluster") is False and entry["key"] == info["cfengine"]["key_digest"]
                for entry in known.values()):
         report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
                     "there is nothing to return from it; %s makes it one, while the pair lives" % ADD)
     for name, item in infos.items():
-        theirs = hub_model.system_identifier(item["postgres"])
+        theirs = pg_facts.system_identifier(item["postgres"])
         if theirs and theirs != ours:
             report.fail(name, "the third hub's database is no copy of this hub's (system %s on %s, %s here)"
                         % (ours, host, theirs),

@@ -12,17 +12,15 @@ import difflib
 import ipaddress
 import re
 
-from ..cluster import cib as cib_model
-from ..host.firewall import model as firewall_model
-from ..facts import model as hub_model
-from . import install, wanted_cib
 from ..cfengine import platforms, portal
-from ..cluster import corosync
-from ..core.problem import Problem, Report
-from ..pg import role
-from ..core.text import human
-from ..pg import agent_sql, conninfo
 from ..cfengine.layout import KEPT_UNIT, LAYOUTS
+from ..cluster import cib as cib_model, corosync
+from ..core.problem import Problem, Report
+from ..core.text import first_version, human
+from ..facts import postgres as pg_facts
+from ..host.firewall import model as firewall_model
+from ..pg import agent_sql, conninfo, role
+from . import install, wanted_cib
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -120,7 +118,7 @@ def find_active(infos, report):
                and infos[host]["cluster"]["maintenance"] and states[host] == "stopped"]
     if len(primaries) > 1:
         other = [host for host in primaries if host != order[0]][0]
-        systems = ["%s (system %s, %s)" % (host, hub_model.system_identifier(item), human(
+        systems = ["%s (system %s, %s)" % (host, pg_facts.system_identifier(item), human(
             (item["server"] or {}).get("size_bytes") or 0)) for host, item in
             ((host, infos[host]["postgres"]) for host in primaries)]
         report.fail(other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
@@ -292,7 +290,7 @@ def check_versions(infos, needed, active, passive, settings, report, same=SAME_V
                     "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
                     % (active, wanted))
     for name in [] if have else ours:
-        have = hub_model.first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
+        have = first_version((infos[passive]["packages"] or {}).get(name, {}).get("candidate") or "")
     if wanted and have and wanted != have:
         report.fail(passive, "CFEngine %s here and %s on %s" % (have, wanted, active),
                     "install the same version on both hubs")
@@ -335,7 +333,7 @@ def component_version(info, name):
 
 
 def check_oldest(host, name, version, report):
-    number = hub_model.first_version(version or "")
+    number = first_version(version or "")
     if number and tuple(int(part) for part in number.split(".")) < OLDEST[name]:
         report.fail(host, "%s %s is not supported" % (name, number),
                     "%s or newer is needed" % ".".join(str(part) for part in OLDEST[name]))
@@ -451,10 +449,10 @@ def packaged_database(passive, active):
 
     Noted before the package was installed, on a hub without a database; and it has never been in use since.
     """
-    mine, wanted = passive["postgres"], hub_model.system_identifier(active["postgres"])
+    mine, wanted = passive["postgres"], pg_facts.system_identifier(active["postgres"])
     return bool(passive.get("package_marker") and mine["state"] == "stopped" and not mine["lock"] and wanted
                 and not mine["standby_signal"] and mine["control"].get("state") == "shut down"
-                and mine["control"].get("timeline") == 1 and hub_model.system_identifier(mine) != wanted)
+                and mine["control"].get("timeline") == 1 and pg_facts.system_identifier(mine) != wanted)
 
 
 def check_package_on_a_pair(infos, missing, report):
@@ -474,7 +472,7 @@ def check_passive_database(infos, active, passive, report):
     if state == "foreign":
         report.fail(passive, "%s holds files that are no database" % mine["data_dir"],
                     "move them away; the clone goes there")
-    identifier, wanted = hub_model.system_identifier(mine), hub_model.system_identifier(theirs)
+    identifier, wanted = pg_facts.system_identifier(mine), pg_facts.system_identifier(theirs)
     aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
     if packaged_database(infos[passive], infos[active]):
         return  # it is moved aside
@@ -506,7 +504,7 @@ def check_past(host, mine, active, theirs, report, told=None):
     """
     if mine["state"] not in ("stopped", "standby") or mine["state"] == "standby" and theirs["state"] != "primary":
         return
-    found = hub_model.relation(mine, theirs, host, active)
+    found = pg_facts.relation(mine, theirs, host, active)
     if found.follows or mine["state"] == "standby" and not found.forked:
         return
     remedy = ("what %s lacks is in no other place: save it, then stop PostgreSQL and move %s aside (docs/operate.md, "
@@ -1216,7 +1214,7 @@ def make_plan(results, settings, probes=None):
         "pg_major": pg_major(infos[active]), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
         "pg_size": (postgres["server"] or {}).get("size_bytes"),
         "pg_socket": ((postgres["server"] or {}).get("settings") or {}).get("unix_socket_directories", {}),
-        "system_identifier": hub_model.system_identifier(postgres),
+        "system_identifier": pg_facts.system_identifier(postgres),
         "packages": missing,
         "packaged_database": packaged_database(infos[passive], infos[active]),
         "portal": portal_plan(infos, active, passive, [net["addresses"] for net in networks], virtual_ips, settings, report),

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 
+from ..cfengine.layout import FENCING_DIR
 from ..cluster.cib import microseconds
 from ..pg import agent_sql
-from ..cfengine.layout import FENCING_DIR
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
 # agent looks whether its data may follow). As rsc_defaults, which CFEngine's guide sets, these would hold for every other

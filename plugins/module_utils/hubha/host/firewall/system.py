@@ -8,11 +8,10 @@ import json
 import os
 import re
 
-from . import model as model
-from ...facts import model as hub_model
-from ...core.files import replace_file
-from ...core.files import read_text
+from ...core.files import read_text, replace_file
 from ...core.run import CommandMissing, HubError, which
+from .. import system
+from . import model as model
 
 FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
 UFW_CONF = "/etc/ufw/ufw.conf"
@@ -29,7 +28,7 @@ def read(run):
                    "firewalld.service", "nftables.service"]).out
     except CommandMissing:
         out = ""
-    units = hub_model.units(out)
+    units = system.units(out)
     if units.get("firewalld", {}).get("active") == "active":
         return firewalld(run)
     if which("ufw") and re.search(r"(?mi)^ENABLED=[\"']?yes\b", read_text(UFW_CONF) or ""):

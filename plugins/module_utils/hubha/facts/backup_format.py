@@ -1,0 +1,57 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A full backup's own format: the names of its files, and its manifest. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+MANIFEST, DATABASE, CIB = "manifest.json", "database.tar.gz", "cib.xml"
+FORMAT = 1
+COPY = ".database"  # the plain copy, there while the lock is held
+RUN = ".run"  # note of the run that makes a backup, or carries it away: there from its first moment to its last
+# What lies in a backup, whole or not. A directory that holds anything else is not ours to remove.
+OURS = re.compile(r"(manifest\.json(\.new)?|database\.tar\.gz|cib\.xml|hub-[^/]+\.tar\.gz|\.database|\.run(\.\d+)?|"
+                  r"\.hub_ha\..+)\Z")
+NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(-\d+)?\Z")
+KEYS = ("format", "name", "time", "taken_from", "active", "hubs", "layout", "edition", "cfengine_version", "postgres",
+        "db_user", "shared", "members", "foreign_resources")
+
+
+def member(node):
+    """Name of the file with a hub's own files. node: the hub's name, `uname -n` in lower case."""
+    return "hub-%s.tar.gz" % node
+
+
+def parse_manifest(text):
+    """The manifest in *text* (None: there is none). Raises ValueError with what is wrong."""
+    if text is None:
+        raise ValueError("it has no %s: it was cut short before its end" % MANIFEST)
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise ValueError("its %s is damaged" % MANIFEST)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError("its %s is of another format (%r, this version reads %d)" % (
+            MANIFEST, data.get("format") if isinstance(data, dict) else None, FORMAT))
+    missing = [key for key in KEYS if key not in data]
+    if missing or not isinstance(data["members"], list) or not isinstance(data["hubs"], dict):
+        raise ValueError("its %s lacks %s" % (MANIFEST, ", ".join(missing) or "its members"))
+    names = [item.get("name") for item in data["members"]]
+    if DATABASE not in names or [hub for hub in data["hubs"].values() if hub.get("archive") not in names] \
+            or [name for name in names if os.path.basename(name or "") != name]:
+        raise ValueError("its %s does not name what a backup must hold" % MANIFEST)
+    return data
+
+
+def member_problem(entry, size, digest):
+    """What is wrong with one file of a backup, or None. size: None when it is missing; digest: None if not read."""
+    if size is None:
+        return "%s is missing" % entry["name"]
+    if size != entry["bytes"]:
+        return "%s has %d bytes, and the manifest says %d" % (entry["name"], size, entry["bytes"])
+    if digest is not None and digest != entry["sha256"]:
+        return "%s is not what was saved (its SHA-256 differs from the manifest's)" % entry["name"]
+    return None

@@ -1,0 +1,87 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the raw output of a host's own tools means. Pure functions on text and plain data."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+
+def addresses(ip_json):
+    """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}].
+
+    "fleeting" is in those that end by themselves: IPv6 addresses for privacy, and deprecated ones.
+    """
+    found = []
+    for link in ip_json:
+        for item in link.get("addr_info", []):
+            if item.get("scope") != "global" or "local" not in item:
+                continue
+            interface = ipaddress.ip_interface("%s/%s" % (item["local"], item["prefixlen"]))
+            found.append({"interface": link["ifname"], "address": str(interface.ip), "prefix": item["prefixlen"],
+                          "network": str(interface.network), "secondary": bool(item.get("secondary"))})
+            if interface.version == 6 and (item.get("temporary") or item.get("deprecated")):
+                found[-1]["fleeting"] = True
+    return found
+
+
+def units(show_output):
+    """{"corosync": {"load", "active", "enabled"}, ...} out of `systemctl show` blocks."""
+    found = {}
+    for block in show_output.strip().split("\n\n"):
+        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in fields:
+            found[re.sub(r"\.service$", "", fields["Id"])] = {
+                "load": fields.get("LoadState", ""), "active": fields.get("ActiveState", ""),
+                "enabled": fields.get("UnitFileState", "")}
+    return found
+
+
+def apt_policy(text, names):
+    """{name: {"installed", "candidate"}} out of `apt-cache policy`; "" where there is none."""
+    found = dict((name, {"installed": "", "candidate": ""}) for name in names)
+    current = None
+    for line in text.splitlines():
+        if line and not line.startswith(" "):
+            current = line.rstrip(":")
+        match = re.match(r"\s+(Installed|Candidate): (\S+)", line)
+        if match and current in found:
+            value = match.group(2)
+            found[current][match.group(1).lower()] = "" if value == "(none)" else value
+    return found
+
+
+def os_release(text):
+    """{"id", "version", "name"} out of /etc/os-release."""
+    fields = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', text))
+    return {"id": fields.get("ID", ""), "version": fields.get("VERSION_ID", ""),
+            "name": fields.get("PRETTY_NAME", "")}
+
+
+def listening(proc_net_tcp):
+    """Ports in state LISTEN (0A) out of /proc/net/tcp or tcp6."""
+    ports = set()
+    for line in proc_net_tcp.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 3 and fields[3] == "0A":
+            ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def unit_of(proc_cgroup):
+    """"cf-postgres.service" out of /proc/PID/cgroup: the unit or scope of systemd that a process is in, or None."""
+    for line in proc_cgroup.splitlines():
+        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        if number == "0" or controllers == "name=systemd":
+            names = [name for name in path.split("/") if name.endswith((".service", ".scope"))]
+            if names:
+                return names[-1]
+    return None
+
+
+def kept_addresses(unit):
+    """[{"ip", "prefix"}] of the shared addresses that a single hub keeps, out of the unit that brings them up."""
+    return [{"ip": text.split("/")[0], "prefix": int(text.split("/")[1])}
+            for line in re.findall(r"(?m)^ExecStart=\S+(.*)$", unit or "")
+            for text in line.split() if re.fullmatch(r"[0-9a-fA-F.:]+/\d+", text)]
