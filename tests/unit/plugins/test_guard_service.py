@@ -205,7 +205,7 @@ def test_the_parts_of_the_service_are_put_together(monkeypatch):
     service.daemons.holds = lambda name: True
     assert service.run() == 0
     assert threads == [service.channel.run, service.watch_server, service.tell, service.watch_link, service.watch_fork,
-                       service.watch_belief, service.watch_succession, service.watch_score]
+                       service.watch_belief, service.watch_succession, service.watch_score, service.watch_join]
     assert held[-1] == ("pacemaker-schedulerd", False), "its end leaves nothing held"
 
 

@@ -22,7 +22,7 @@ from . import attributes as tell
 from . import cpg, fork
 from . import guard as decide
 from . import guard_io as host
-from . import hold, score, successor
+from . import hold, join, score, successor
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -669,6 +669,24 @@ class Service:
                             name, "no answer in 30 s" if done is None else done.stderr.strip()), 3)
             time.sleep(5.0)
 
+    def in_cluster(self) -> Optional[bool]:
+        """Whether pacemaker here has joined the other hub's; None where that is not known, or where none has to."""
+        if not (self.guard.phase == "watch" and self.guard.armed and self.channel.peer_here and self.channel.peer_pacemaker
+                and self.channel.role != decide.PRIMARY):
+            return None
+        done = host.run(hold.CIB_COMMAND, 2.0)
+        return None if done is None or done.returncode != 0 else hold.joined(done.stdout, [self.pair.node])
+
+    def watch_join(self) -> None:
+        """A thread: a hub that does not serve, and waits for a cluster that waits for it, joins it anew."""
+        waiting = join.Waiting()
+        while True:
+            if waiting.due(time.monotonic(), self.in_cluster()):
+                log("pacemaker has not joined that of %s for %d s: its controller is started anew" % (
+                    self.pair.peer, join.STUCK), 4)
+                self.daemons.kill([decide.CONTROLD])
+            time.sleep(3.0)
+
     def write(self, seen: decide.Observation) -> None:
         """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
         key = (self.guard.phase, self.guard.armed, tuple(seen.daemons.items()), seen.postgres, self.channel.connected,
@@ -704,7 +722,7 @@ class Service:
         threading.stack_size(STACK)
         threads += [worker(item) for item in (
             self.watch_server, self.tell, self.watch_link, self.watch_fork, self.watch_belief, self.watch_succession,
-            self.watch_score)]
+            self.watch_score, self.watch_join)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)
