@@ -138,7 +138,8 @@ def test_the_losers_pacemaker_joins_before_it_is_ended(monkeypatch, answers, wai
     monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     done = []
     monkeypatch.setattr(guard_io, "start_daemons", lambda *arguments: done.append(len(asked)) or True)
-    service = SimpleNamespace(pair=SimpleNamespace(node="hub1", peer="hub2"), daemons=None, restarting="running")
+    service = SimpleNamespace(pair=SimpleNamespace(node="hub1", peer="hub2", addresses=[]), daemons=None,
+                              restarting="running")
     service.wait_for_join = lambda: guard_service.Service.wait_for_join(service)
     guard_service.Service.restart(service, guard.Action(guard.RESTART, meets=True))
     assert waits <= clock[0] - 99.999 < waits + 0.15 and done == [len(asked)] and service.restarting == "done"

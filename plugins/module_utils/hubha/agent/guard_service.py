@@ -97,6 +97,11 @@ def worker(target: Callable[..., Any], *arguments: Any) -> threading.Thread:
     return thread
 
 
+def resources(pair: model.Pair) -> List[str]:
+    """Ids of the pair's resources."""
+    return [belief.DATABASE] + [item.id for item in pair.addresses]
+
+
 def answer_of(argv: List[str]) -> Optional[str]:
     """What a program of pacemaker's says; None when it fails or says nothing in time."""
     done = host.run(argv, 10.0)
@@ -342,7 +347,7 @@ class Service:
         if action.meets:
             self.wait_for_join()
         good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3),
-                                  self.wait_for_peer if action.wait else lambda: None)
+                                  self.wait_for_peer if action.wait else lambda: None, resources(self.pair))
         self.restarting = "done" if good else "failed"
 
     def hold_planning(self, wanted: bool) -> None:
@@ -396,6 +401,7 @@ class Service:
             self.held, text = dropped.left != (), dropped.text
         elif action.kind == decide.KILL:
             self.daemons.kill(action.names)
+            self.daemons.end_agents(resources(self.pair))
         elif action.kind == decide.RESTART:
             text = "%s: %s again" % (action.reason, "corosync and pacemaker" if action.corosync else "pacemaker")
             self.restarting = "running"
