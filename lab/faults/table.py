@@ -25,6 +25,9 @@ GUARD = "cfengine-hub-ha-guard.service"
 FAILOVER: Limit = (1.5, 5.0)
 # What a power cut of the active hub may take: no daemon has to be missed and stopped first.
 POWER_CUT: Limit = (1.5, 3.0)
+# Of one that stands still the kernel takes connections and nobody answers: the other hub asks for 3 s (leave.SILENCE)
+# before it counts as frozen, and is promoted after that.
+FROZEN: Limit = (1.5, 6.0)
 # Rows a second of the writer outside (lab/probe.py), and seconds for which two isolated hubs that meet may both serve.
 WRITES, OVERLAP = 20, 3.0
 # A hub that does not notice the other one's trouble: two inserts, with room for a busy machine.
@@ -170,7 +173,7 @@ def _stall(hubs: Sequence[str], length: float, cables: bool = False, twice: bool
     if who == "active":
         # Isolated when it goes on, it serves beside the other one until they meet: the loser may have acknowledged what
         # the writer can write in that time.
-        expect = Expect(gap=FAILOVER if length > 5 else length + 5.0, moves=2 if twice else 1,
+        expect = Expect(gap=FROZEN if length > 5 else length + 5.0, moves=2 if twice else 1,
                         lost=10 + int(WRITES * OVERLAP) * (2 if twice else 1) if cables else 10)
     elif who == "passive":
         expect = Expect(gap=UNNOTICED, overlap=0.5, lost=0, role="same", moves=0, ends=WHOLE)

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
         if arguments.get("state", "present") != "present":
             result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
             return result
-        folder = os.path.dirname(os.path.abspath(application.__file__))
+        folder = application.folder()
         version = application.collection_version(os.path.dirname(os.path.dirname(folder)))
         content = application.build(application.sources(folder), version)
         arguments.update(sha256=hashlib.sha256(content).hexdigest(), version=version)

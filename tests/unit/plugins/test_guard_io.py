@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -72,6 +73,40 @@ def test_kill_hits_what_was_named_and_nothing_else(daemons):
     os.kill(corosync.pid, signal.SIGSTOP)  # what is stopped dies too
     host.Daemons(host.Processes()).kill(["corosync"])
     assert corosync.wait(5) == -signal.SIGKILL and other.poll() is None
+
+
+# An executor and what it has started: an agent with a child, the server that this one has started, one of another resource.
+EXECUTOR = """
+import os, subprocess, sys, time
+def start(instance, **more):
+    child = subprocess.Popen(["sleep", "600"], env=dict(os.environ, OCF_RESOURCE_INSTANCE=instance), **more)
+    print(child.pid, flush=True)
+start("cfpgsql:0")
+start("cfvirtip")
+start("cfpgsql", start_new_session=True)
+start("backup")
+start("cfpgsqlx")
+time.sleep(600)
+"""
+
+
+def test_agents_of_a_pacemaker_that_is_gone_end_and_nothing_else():
+    """One that was left tried for hours to write an old score, and it was written: the hub that went on was demoted."""
+    executor = subprocess.Popen([sys.executable, "-c", EXECUTOR], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    pids = [int(executor.stdout.readline()) for _turn in range(5)]
+    found = host.Daemons(host.Processes())
+    try:
+        assert found.end_agents(["cfpgsql", "cfvirtip"]) == [], "its pacemaker waits for what they do"
+        executor.kill()
+        executor.wait()
+        assert sorted(found.end_agents(["cfpgsql", "cfvirtip"])) == sorted(pids[:2])
+        cluster.wait(lambda: all((host.Processes().stat(pid) or ("", "X"))[1] in "ZX" for pid in pids[:2]))
+        assert all(host.Processes().stat(pid)[1] == "S" for pid in pids[2:])
+        assert found.end_agents(["cfpgsql", "cfvirtip"]) == []
+    finally:
+        for pid in pids:
+            host.send(pid, signal.SIGKILL)
+        executor.stdout.close()
 
 
 def state_of(process):

@@ -143,7 +143,8 @@ def test_the_losers_pacemaker_joins_before_it_is_ended(monkeypatch, answers, wai
     monkeypatch.setattr(guard_service.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
     done = []
     monkeypatch.setattr(guard_io, "start_daemons", lambda *arguments: done.append(len(asked)) or True)
-    service = SimpleNamespace(pair=SimpleNamespace(node="hub1", peer="hub2"), daemons=None, restarting="running")
+    service = SimpleNamespace(pair=SimpleNamespace(node="hub1", peer="hub2", addresses=[]), daemons=None,
+                              restarting="running")
     service.wait_for_join = lambda: guard_service.Service.wait_for_join(service)
     guard_service.Service.restart(service, guard.Action(guard.RESTART, meets=True))
     assert waits <= clock[0] - 99.999 < waits + 0.15 and done == [len(asked)] and service.restarting == "done"
@@ -210,7 +211,7 @@ def test_the_parts_of_the_service_are_put_together(monkeypatch):
     service.daemons.holds = lambda name: True
     assert service.run() == 0
     assert threads == [service.channel.run, service.watch_server, service.tell, service.watch_link, service.watch_fork,
-                       service.watch_belief, service.watch_succession, service.watch_score]
+                       service.watch_belief, service.watch_succession, service.watch_score, service.watch_join]
     assert held[-1] == ("pacemaker-schedulerd", False), "its end leaves nothing held"
 
 

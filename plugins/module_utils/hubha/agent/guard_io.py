@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from ..core.run import SBIN, which
 from ..pair.model import Pair
@@ -63,6 +63,23 @@ class Processes:
             return None
         name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
         return name, rest[0], int(rest[1]), int(rest[19])
+
+    def session(self, pid: int) -> Optional[int]:
+        """Its session: the pid of the process that began it. None when it is gone."""
+        try:
+            with open("%s/%d/stat" % (self.proc, pid), "rb", buffering=0) as stream:
+                return int(stream.read(4096).rpartition(b")")[2].split()[3])
+        except OSError:
+            return None
+
+    def variable(self, pid: int, name: str) -> Optional[str]:
+        """A variable of the environment that it was started with, None without."""
+        try:
+            with open("%s/%d/environ" % (self.proc, pid), "rb") as stream:
+                found = [item for item in stream.read().split(b"\0") if item.startswith(name.encode() + b"=")]
+        except OSError:
+            return None
+        return found[0].decode("utf-8", "replace").partition("=")[2] if found else None
 
     def program(self, pid: int) -> str:
         """Name of the file that it runs, "" when that is not known."""
@@ -182,6 +199,27 @@ class Daemons:
                     stat = self.processes.stat(pid)
                     if stat and stat[3] == start:
                         send(pid, signal.SIGKILL)
+
+    def end_agents(self, resources: Collection[str]) -> List[int]:
+        """SIGKILL to what resource agents of a pacemaker that is gone still do for these resources; their process ids.
+
+        Nobody waits for their results, and the agent of PostgreSQL tries a day long to tell pacemaker what it saw: the next
+        pacemaker here, and through it the hub that goes on, hears of a primary that has long been stopped. A PostgreSQL that
+        an agent has started has a session of its own (pg_ctl), and is left alone.
+        """
+        found = []
+        for pid in self.processes.pids():
+            name = self.processes.variable(pid, "OCF_RESOURCE_INSTANCE")
+            if name is None or name.partition(":")[0] not in resources \
+                    or self.processes.namespace(pid) != self.processes.own:
+                continue
+            leader = self.processes.session(pid)
+            stat = self.processes.stat(leader) if leader else None
+            if leader and leader != pid and (stat is None or stat[1] in "ZX"):
+                found.append(pid)
+        for pid in found:
+            send(pid, signal.SIGKILL)
+        return found
 
 
 def send(pid: int, number: int) -> None:
@@ -432,11 +470,12 @@ def look(pair: Pair, now: float, path: str = CIB) -> decide.Look:
 
 
 def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[str], None],
-                  wait: Callable[[], None]) -> bool:
+                  wait: Callable[[], None], resources: Collection[str] = ()) -> bool:
     """What is left of the daemons is killed, and they are started again. corosync: it too. True when systemd did it.
 
     alone: a hub whose peer is away. A corosync that starts alone has no quorum (wait_for_all), and pacemaker would stop
-    everything: this hub had the quorum before, and keeps it. wait: called before pacemaker is started.
+    everything: this hub had the quorum before, and keeps it. wait: called before pacemaker is started. resources: ids of
+    those whose agents' work of before ends then.
     """
     def systemctl(*words: str, limit: float = 30.0) -> bool:
         done = run(["systemctl"] + list(words), limit)
@@ -450,6 +489,7 @@ def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[
     # Or systemd starts a pacemakerd that was killed again, by itself and too early. Nothing else of the unit is touched
     # (KillMode=process): PostgreSQL may be a part of it.
     systemctl("stop", "pacemaker.service", limit=10.0)
+    daemons.end_agents(resources)
     run(["systemctl", "reset-failed", "corosync.service", "pacemaker.service"], 5.0)
     if not systemctl("start", "corosync.service"):
         return False
@@ -459,4 +499,5 @@ def start_daemons(daemons: Daemons, corosync: bool, alone: bool, log: Callable[[
             log("corosync-cmapctl -s quorum.cancel_wait_for_all: %s" % (
                 "no answer in 5 s" if done is None else (done.stderr or done.stdout).strip()))
     wait()
+    daemons.end_agents(resources)  # of one that was on its way to its end
     return systemctl("start", "pacemaker.service")

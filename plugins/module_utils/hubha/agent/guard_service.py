@@ -17,7 +17,19 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Tuple
 from ..core import say
 from ..pair import model
 from ..pg.evidence import Winner
-from . import announce, attributes as tell, belief, cpg, fork, guard as decide, guard_io as host, hold, score, successor
+from . import (
+    announce,
+    attributes as tell,
+    belief,
+    cpg,
+    fork,
+    guard as decide,
+    guard_io as host,
+    hold,
+    join,
+    score,
+    successor,
+)
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -90,6 +102,11 @@ def worker(target: Callable[..., Any], *arguments: Any) -> threading.Thread:
     thread = threading.Thread(target=guarded, args=(target,) + arguments, daemon=True)
     thread.start()
     return thread
+
+
+def resources(pair: model.Pair) -> List[str]:
+    """Ids of the pair's resources."""
+    return [belief.DATABASE] + [item.id for item in pair.addresses]
 
 
 def answer_of(argv: List[str]) -> Optional[str]:
@@ -337,7 +354,7 @@ class Service:
         if action.meets:
             self.wait_for_join()
         good = host.start_daemons(self.daemons, action.corosync, action.alone, lambda text: log(text, 3),
-                                  self.wait_for_peer if action.wait else lambda: None)
+                                  self.wait_for_peer if action.wait else lambda: None, resources(self.pair))
         self.restarting = "done" if good else "failed"
 
     def hold_planning(self, wanted: bool) -> None:
@@ -391,6 +408,7 @@ class Service:
             self.held, text = dropped.left != (), dropped.text
         elif action.kind == decide.KILL:
             self.daemons.kill(action.names)
+            self.daemons.end_agents(resources(self.pair))
         elif action.kind == decide.RESTART:
             text = "%s: %s again" % (action.reason, "corosync and pacemaker" if action.corosync else "pacemaker")
             self.restarting = "running"
@@ -664,6 +682,24 @@ class Service:
                             name, "no answer in 30 s" if done is None else done.stderr.strip()), 3)
             time.sleep(5.0)
 
+    def in_cluster(self) -> Optional[bool]:
+        """Whether pacemaker here has joined the other hub's; None where that is not known, or where none has to."""
+        if not (self.guard.phase == "watch" and self.guard.armed and self.channel.peer_here and self.channel.peer_pacemaker
+                and self.channel.role != decide.PRIMARY):
+            return None
+        done = host.run(hold.CIB_COMMAND, 2.0)
+        return None if done is None or done.returncode != 0 else hold.joined(done.stdout, [self.pair.node])
+
+    def watch_join(self) -> None:
+        """A thread: a hub that does not serve, and waits for a cluster that waits for it, joins it anew."""
+        waiting = join.Waiting()
+        while True:
+            if waiting.due(time.monotonic(), self.in_cluster()):
+                log("pacemaker has not joined that of %s for %d s: its controller is started anew" % (
+                    self.pair.peer, join.STUCK), 4)
+                self.daemons.kill([decide.CONTROLD])
+            time.sleep(3.0)
+
     def write(self, seen: decide.Observation) -> None:
         """The state for `hub-ha status`, when it has changed or is two seconds old. Nothing depends on it."""
         key = (self.guard.phase, self.guard.armed, tuple(seen.daemons.items()), seen.postgres, self.channel.connected,
@@ -699,7 +735,7 @@ class Service:
         threading.stack_size(STACK)
         threads += [worker(item) for item in (
             self.watch_server, self.tell, self.watch_link, self.watch_fork, self.watch_belief, self.watch_succession,
-            self.watch_score)]
+            self.watch_score, self.watch_join)]
         locked = lock_memory()
         log("guard of %s, version %s%s" % (self.pair.node, self.version, "" if locked
                                            else "; memory could not be locked"), 6)

@@ -21,6 +21,11 @@ sys.exit(main(sys.argv[1:], %r))
 """
 
 
+def folder():
+    """Where package hubha of this process lies (module_utils), on a controller."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
 def sources(folder):
     """{path in the application: bytes} of package hubha below *folder* (module_utils)."""
     found = {}
