@@ -7,11 +7,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
 
-FOLDER = str(Path(application.__file__).resolve().parent)
+FOLDER = application.folder()
 
 
 def built(version="1.2.3"):
