@@ -123,9 +123,11 @@ def copy_collection(stage):
 
 
 def lint():
-    """ansible-lint (production), pycodestyle, and pylint's errors on the lab; on the collection sanity runs pylint."""
+    """ansible-lint (production), ruff, mypy on the library, and pylint's errors on the lab; sanity runs it on the rest."""
     run("lint", ["ansible-lint", "--offline", "--profile", "production", "--strict"], modest=True)
-    run("lint", ["pycodestyle", "--max-line-length=120", "lab", "tests", "molecule"], modest=True)
+    run("lint", ["ruff", "check", "--no-cache"], modest=True)
+    run("lint", ["mypy", "--strict", "--python-version", "3.9", "--cache-dir", STATE / "mypy", "-p", "hubha"],
+        cwd=ROOT / "plugins" / "module_utils", modest=True)
     run("lint", ["pylint", "--errors-only", "lab", "tests/run.py"], modest=True)
     run("lint", ["antsibull-changelog", "lint"], modest=True)
 
