@@ -27,22 +27,22 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import 
 
 
 def make_plan(infos, settings, probes=None, third_hub=None):
-    """See module_utils/third.py, make_plan, and module_utils/plan.py."""
+    """See module_utils/hubha/plan/third.py, make_plan, and module_utils/hubha/plan/upgrade.py."""
     return third.make_plan(infos, settings, probes, third_hub)
 
 
 def removal_plan(infos, settings, looks=None):
-    """See module_utils/removal.py."""
+    """See module_utils/hubha/plan/removal.py."""
     return removal.removal_plan(infos, settings, looks)
 
 
 def switch_problems(replication, keep, left):
-    """See module_utils/removal.py."""
+    """See module_utils/hubha/plan/removal.py."""
     return removal.switch_problems(replication, keep, left)
 
 
 def single_problems(the_plan, results):
-    """See module_utils/removal.py."""
+    """See module_utils/hubha/plan/removal.py."""
     return removal.single_problems(the_plan, results)
 
 
@@ -173,7 +173,7 @@ def firewall_text(firewalls, closed):
 
 
 def install_first(results):
-    """{"first": the hub that is made a single hub first}, or {} when none is to be; see module_utils/install.py.
+    """{"first": the hub that is made a single hub first}, or {} when none is to be; see module_utils/hubha/plan/install.py.
 
     results: {host: result of module hub_info}.
     """
@@ -182,12 +182,12 @@ def install_first(results):
 
 
 def package_layout(name):
-    """See module_utils/install.py."""
+    """See module_utils/hubha/plan/install.py."""
     return install.package_layout(name)
 
 
 def package_made(facts):
-    """See module_utils/install.py."""
+    """See module_utils/hubha/plan/install.py."""
     return install.package_made(facts)
 
 
@@ -200,22 +200,22 @@ def corosync_version(wanted, current_texts):
 
 
 def wanted_cib(the_plan, settings, known):
-    """See module_utils/wanted_cib.py."""
+    """See module_utils/hubha/plan/wanted_cib.py."""
     return wanted.wanted_cib(the_plan, settings, known)
 
 
 def pair_text(the_plan, host, settings):
-    """See module_utils/pair_file.py."""
+    """See module_utils/hubha/pair/file.py."""
     return pair_file.pair_file(the_plan, host, settings)
 
 
 def cib_without_parameters(wanted_objects):
-    """See module_utils/wanted_cib.py, without_parameters."""
+    """See module_utils/hubha/plan/wanted_cib.py, without_parameters."""
     return wanted.without_parameters(wanted_objects)
 
 
 def cib_kept(the_plan, known):
-    """See module_utils/wanted_cib.py, kept."""
+    """See module_utils/hubha/plan/wanted_cib.py, kept."""
     return wanted.kept(the_plan, known)
 
 
@@ -275,12 +275,12 @@ def pair_picture(cluster, the_plan, replication):
 
 
 def wayback_verdict(the_plan, before, answers, stage):
-    """See module_utils/wayback.py, judge. The plan is one of wayback_view."""
+    """See module_utils/hubha/plan/rollback.py, judge. The plan is one of wayback_view."""
     return wayback.judge(the_plan, before, answers, stage)
 
 
 def wayback_text(the_plan, verdict, cause, notes, backup, check_mode=False):
-    """See module_utils/wayback.py, text."""
+    """See module_utils/hubha/plan/rollback.py, text."""
     return wayback.text(the_plan, verdict, cause, notes, backup, check_mode)
 
 
@@ -311,17 +311,17 @@ def passfile_line(fields):
 
 
 def client_plan(hub_results, client_results, settings):
-    """See module_utils/clients.py."""
+    """See module_utils/hubha/plan/clients.py."""
     return clients.client_plan(hub_results, client_results, settings)
 
 
 def client_failures(the_plan, host):
-    """See module_utils/clients.py, failures_of."""
+    """See module_utils/hubha/plan/clients.py, failures_of."""
     return clients.failures_of(the_plan, host)
 
 
 def full_backup_plan(results, replication, looks, settings):
-    """See module_utils/full_backup.py, backup_plan. looks: {host: result of module backup_look}."""
+    """See module_utils/hubha/plan/backup.py, backup_plan. looks: {host: result of module backup_look}."""
     return full_backup.backup_plan(results, replication, first_looks(looks), settings, ansible_run.alive)
 
 
@@ -331,12 +331,12 @@ def first_looks(looks, number=0):
 
 
 def full_backup_text(the_plan, path, where, database, sealed, gone):
-    """See module_utils/full_backup.py, made_text."""
+    """See module_utils/hubha/plan/backup.py, made_text."""
     return full_backup.made_text(the_plan, path, where, database, sealed, gone)
 
 
 def saved_paths(layout, further):
-    """All that a full backup holds of a hub; see module_utils/full_backup.py."""
+    """All that a full backup holds of a hub; see module_utils/hubha/plan/backup.py."""
     return full_backup.own_paths(layout, further) + full_backup.other_paths(layout)
 
 
@@ -346,12 +346,12 @@ def restored_paths(layout, further):
 
 
 def restored_exactly(layout):
-    """See module_utils/full_backup.py, exact_paths."""
+    """See module_utils/hubha/plan/backup.py, exact_paths."""
     return full_backup.exact_paths(layout)
 
 
 def restore_plan(results, looks, settings):
-    """See module_utils/full_backup.py, restore_plan. looks: {place: result of module backup_look of the given path, and
+    """See module_utils/hubha/plan/backup.py, restore_plan. looks: {place: result of module backup_look of the given path, and
     on hubs of the directory for a backup on its way}.
     """
     stages = first_looks(dict((place, look) for place, look in looks.items() if place != "controller"), 1)
@@ -359,72 +359,72 @@ def restore_plan(results, looks, settings):
 
 
 def restore_text(the_plan):
-    """See module_utils/full_backup.py, restore_text."""
+    """See module_utils/hubha/plan/backup.py, restore_text."""
     return full_backup.restore_text(the_plan)
 
 
 def third_plan(the_plan):
-    """See module_utils/third.py, widen."""
+    """See module_utils/hubha/plan/third.py, widen."""
     return third.widen(the_plan)
 
 
 def third_obstacles(the_plan, infos):
-    """See module_utils/third.py, ready."""
+    """See module_utils/hubha/plan/third.py, ready."""
     return third.ready(the_plan, infos)
 
 
 def third_diverged(mine, primary):
-    """See module_utils/third.py, diverged."""
+    """See module_utils/hubha/plan/third.py, diverged."""
     return third.diverged(mine, primary)
 
 
 def third_conninfo(the_plan, host, settings, sources=None):
-    """See module_utils/third.py, conninfo. settings: {"sslmode", "user"}."""
+    """See module_utils/hubha/plan/third.py, conninfo. settings: {"sslmode", "user"}."""
     return third.conninfo(the_plan, host, settings["sslmode"], settings["user"], sources)
 
 
 def third_guard(the_plan, settings):
-    """See module_utils/third.py, guard. settings: {"sslmode", "user"}."""
+    """See module_utils/hubha/plan/third.py, guard. settings: {"sslmode", "user"}."""
     return third.guard(the_plan, settings["sslmode"], settings["user"])
 
 
 def promote_verdict(facts, reached, confirmed):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.promote_verdict(facts, reached, confirmed)
 
 
 def promote_stops(verdict, facts, signs, hubs):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.promote_stops(verdict, facts, signs, hubs)
 
 
 def promote_signs(facts, reached, hubs, off):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.promote_signs(facts, reached, hubs, off)
 
 
 def promote_unproved(stops, facts):
-    """See module_utils/third.py. facts: {host: its variables}; the mark of a hub that has proved it is a fact."""
+    """See module_utils/hubha/plan/third.py. facts: {host: its variables}; the mark of a hub that has proved it is a fact."""
     return third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True])
 
 
 def shared_here(ip_json, known):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.shared_here(ip_json, known)
 
 
 def return_plan(results, settings, third_hub, wanted=None):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.return_plan(results, settings, third_hub, wanted)
 
 
 def lead_plan(the_plan):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.lead_plan(the_plan)
 
 
 def failures_text(failures):
-    """See module_utils/third.py."""
+    """See module_utils/hubha/plan/third.py."""
     return third.failures_text(failures)
 
 

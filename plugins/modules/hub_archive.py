@@ -114,7 +114,7 @@ def listed(paths):
 
 
 def current(path):
-    """Entry (see module_utils/archive.py) of what lies at *path*; None where nothing does, or what is no file."""
+    """Entry (see module_utils/hubha/core/archive.py) of what lies at *path*; None where nothing does, or what is no file."""
     if os.path.islink(path):
         return 0o777, None, os.readlink(path)
     if os.path.isdir(path):
