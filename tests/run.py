@@ -23,10 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
-SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove", "faults")
-# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them. debian12: remove
-# begins with that pair and its tests, and cuts the power later.
-BY_NAME_ONLY = ("restore", "debian12")
+SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
+# restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them, and so do default and
+# faults. debian12: remove begins with that pair and its tests, and cuts the power later.
+BY_NAME_ONLY = ("restore", "debian12", "faults")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback; and one that comes with the
 # distribution's agent, which is in no path.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl",
@@ -145,8 +145,9 @@ def unit():
     """ansible-test units, and the lab's own."""
     install_packages()
     folder, home = copy_collection("unit")
-    run("unit", ["ansible-test", "units", "--python", python_version(), "--color", "no"], cwd=folder, HOME=home)
-    run("unit", [BIN / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/lab"])
+    run("unit", ["ansible-test", "units", "--python", python_version(), "--color", "no"], cwd=folder, modest=True,
+        HOME=home)
+    run("unit", [BIN / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/lab"], modest=True)
 
 
 def build():
@@ -226,12 +227,13 @@ GROUPS = {"molecule": ["images"] + ["molecule-" + name for name in SCENARIOS]}
 
 
 # Taken in this order by two workers, one for each core, each with a lab of its own: the images first, for all need
-# them. The scenario with the strictest limit for how long nobody serves has only modest stages beside it; everything
-# else waits for its end. (Others time it too; their limits leave room for a neighbour.) Then the longest ones first.
-SHARED_TIME = ("images", "lint", "molecule-default", "sanity", "build", "molecule-remove", "molecule-fresh",
-               "molecule-bad-input", "molecule-clients", "molecule-faults", "molecule-third-hub", "molecule-enterprise",
-               "molecule-interrupted", "unit")
-BESIDE_STRICT = ("images", "lint", "molecule-default", "sanity", "build")
+# them. The scenario with the strictest limits for how long nobody serves, and with the faults, has only modest stages
+# beside it; everything else waits for its end. (Others time it too; their limits leave room for a neighbour.) Then the
+# longest ones first.
+SHARED_TIME = ("images", "lint", "molecule-default", "sanity", "build", "unit", "molecule-remove",
+               "molecule-interrupted", "molecule-fresh", "molecule-bad-input", "molecule-clients",
+               "molecule-enterprise", "molecule-third-hub")
+BESIDE_STRICT = ("images", "lint", "molecule-default", "sanity", "build", "unit")
 IMAGES = threading.Event()  # the lab's images are there, or nobody is making them
 STRICT = threading.Event()  # the scenario with the strictest limit has ended, or nobody runs it
 # root: the checkout whose lab this worker uses; cpu: seconds of processor time of the stage that it runs.

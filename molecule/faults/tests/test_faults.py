@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_faults(tmp_path):
     figures = tmp_path / "faults.json"
+    # of a pair whose active hub has just lost its power (scenario default)
+    subprocess.run(["python3", "-m", "lab", "faults", "--heal"], cwd=ROOT, check=True)
     subprocess.run(["python3", "-m", "lab", "faults", "--rows", "guard", "--json", str(figures),
                     "--slack", os.environ.get("FAULTS_SLACK", "0")], cwd=ROOT, check=False)
     found = json.loads(figures.read_text(encoding="utf-8"))

@@ -907,6 +907,54 @@ def test_one_that_may_still_goes_on(agent):
     assert (agent.root / "app").read_text().split() == ["may-promote"] * 2, "once for each time that it stood still"
 
 
+# What the packaged agent says before it takes that from the other hub (change_data_status, set_master_score).
+TAKES = ["Changing cfpgsql-data-status on hub2 : STREAMING|ASYNC->DISCONNECT.",
+         "Changing cfpgsql master score on hub2 : 1000->-INFINITY."]
+ASKED = "-l reboot -N hub2 -n cfpgsql-status -G -q"
+
+
+@pytest.mark.parametrize("said", TAKES)
+@pytest.mark.parametrize("action, status, code, goes_on", [
+    ("monitor", "PRI", 8, False), ("monitor", "HS:alone", 8, True), ("monitor", "", 8, True), ("notify", "PRI", 0, False),
+    ("start", "PRI", 0, True)])
+def test_a_primary_takes_nothing_from_another_primary(agent, action, status, code, goes_on, said):
+    """Two that have met: the score of the one that goes on was taken away by the other one's last monitor."""
+    wrapper = with_library(agent, 'ocf_log info "%s"; echo taken; [ "$1" != monitor ] || exit 8' % said)
+    agent.program("bin/crm_attribute", 'echo "$@" >"%s/asked"; echo "%s"' % (agent.root, status))
+    child = agent.postmaster()
+    try:
+        done = agent(action, wrapper=wrapper, **(MONITOR if action == "monitor" else {}))
+    finally:
+        child.kill()
+        child.wait()
+    assert done.returncode == code and ("taken" in done.stdout) is goes_on, done
+    assert (agent.root / "asked").exists() is (action != "start")
+    if action != "start":
+        assert (agent.root / "asked").read_text().strip() == ASKED
+
+
+@pytest.mark.parametrize("said", ["Changing cfpgsql master score on hub2 : -INFINITY->100.",
+                                  "Changing cfpgsql-data-status on hub2 : DISCONNECT->STREAMING|ASYNC.",
+                                  "Changing cfpgsql-status on hub2 : HS:alone->HS:async."])
+def test_nobody_is_asked_before_something_is_given(agent, said):
+    wrapper = with_library(agent, 'ocf_log info "%s"; echo given; exit 8' % said)
+    agent.program("bin/crm_attribute", 'echo "$@" >"%s/asked"; echo PRI' % agent.root)
+    child = agent.postmaster()
+    try:
+        assert "given" in agent("monitor", wrapper=wrapper, **MONITOR).stdout and not (agent.root / "asked").exists()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_packaged_agent_says_so_before_it_does():
+    said = (PACKAGED / "resource.d/heartbeat/pgsql").read_text(encoding="utf-8")
+    for text in ('ocf_log info "Changing $PGSQL_DATA_STATUS_ATTR on $1 : $output->$2."\n            exec_with_retry',
+                 'ocf_log info "Changing $3 master score on $1 : $current_score->$2."\n        exec_with_retry',
+                 'CAN_NOT_PROMOTE="-INFINITY"'):
+        assert text in said
+
+
 def test_a_server_that_ends_in_its_promotion_is_noticed(agent):
     """The agent waits for it in the same way."""
     wrapper = with_library(agent, 'while :; do sleep 1; ocf_log debug '
