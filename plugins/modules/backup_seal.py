@@ -104,10 +104,10 @@ import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.live import read_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path, replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import read_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
     backup_format,
     full_backup as full_backup_loader,

@@ -8,6 +8,7 @@ import copy
 import json
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import own_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import backup_format
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
@@ -162,15 +163,15 @@ def test_tablespaces_outside():
 # --- what is saved --------------------------------------------------------------------------------------------------
 
 def test_what_is_saved_and_put_back():
-    saved = model.own_paths(DEBIAN, ["/opt/scripts/"]) + model.other_paths(DEBIAN)
+    saved = own_files.own_paths(DEBIAN, ["/opt/scripts/"]) + own_files.other_paths(DEBIAN)
     assert {DEBIAN["ppkeys"] + "/", DEBIAN["masterfiles"] + "/", DEBIAN["ha_dir"] + "/", "/opt/scripts/",
             "/etc/corosync/", DEBIAN["policy_server"]} <= set(saved)
-    back = model.own_paths(DEBIAN)
+    back = own_files.own_paths(DEBIAN)
     assert DEBIAN["ppkeys"] + "/" in back and "/etc/corosync/" not in back and DEBIAN["policy_server"] not in back
     for name, out in (("clone.progress", True), ("maintenance", True), ("restored.json", True), ("pgpass", False)):
-        assert model.left_out("%s/%s" % (DEBIAN["ha_dir"], name), DEBIAN) is out
-    assert model.left_out(DEBIAN["masterfiles"] + "/cf_promises_validated", DEBIAN)
-    assert not model.left_out(DEBIAN["masterfiles"] + "/services/cf_promises_validated", DEBIAN)
+        assert own_files.left_out("%s/%s" % (DEBIAN["ha_dir"], name), DEBIAN) is out
+    assert own_files.left_out(DEBIAN["masterfiles"] + "/cf_promises_validated", DEBIAN)
+    assert not own_files.left_out(DEBIAN["masterfiles"] + "/services/cf_promises_validated", DEBIAN)
 
 
 def test_resources_of_the_operators_own():
