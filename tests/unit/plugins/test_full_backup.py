@@ -230,15 +230,15 @@ def listed(number, complete=True, system=pair.SYSTEM):
 @pytest.mark.parametrize("backups, keep, wanted", [
     ([1, 2, 3], 0, []), ([1, 2, 3], 1, [2, 1]), ([1, 2, 3], 2, [1]), ([1, 2, 3], 9, []), ([1], 1, []), ([], 1, [])])
 def test_which_ones_go(backups, keep, wanted):
-    found = model.expired([listed(number) for number in backups], keep, pair.SYSTEM)
+    found = backup_format.expired([listed(number) for number in backups], keep, pair.SYSTEM)
     assert found == [listed(number)["path"] for number in wanted]
 
 
 def test_those_cut_short_and_other_databases_neither_count_nor_go():
     backups = [listed(1), listed(2, complete=False), listed(3, system="other"), listed(4, complete=False)]
-    assert model.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
-    assert model.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
-    assert model.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
+    assert backup_format.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
+    assert backup_format.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
+    assert backup_format.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
 
 
 # --- what runs left that were cut off -------------------------------------------------------------------------------

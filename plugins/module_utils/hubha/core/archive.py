@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files as one text on their way from host to host through Ansible: a compressed tar archive in base64.
 
-An *entry* is (mode, bytes or None, link target or None); with neither bytes nor target it is a directory.
+An *entry* is (mode, bytes or None, link target or None); with neither bytes nor target it is a directory. What is too
+large for memory goes through tarball.py.
 """
 
 from __future__ import annotations

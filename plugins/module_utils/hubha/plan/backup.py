@@ -16,6 +16,7 @@ from ..cluster import corosync
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
+from ..facts.full_backup_job import space_for
 from ..pair.copies import copy_problems
 from ..pg import clone as basebackup_model
 from . import upgrade as plan
@@ -52,11 +53,6 @@ def place_problems(look, layout, where):
 def served(layout):
     """Directories in which no backup may lie: the database's, and what goes to clients or belongs to a hub."""
     return [layout["pg_dir"], layout["masterfiles"], layout["inputs"], layout["ppkeys"]]
-
-
-def space_for(size):
-    """Bytes that a backup of a database of *size* bytes needs while it is made: a copy, and the archive of it."""
-    return basebackup_model.space_needed(size) + size
 
 
 # --- making one -----------------------------------------------------------------------------------------------------
@@ -210,18 +206,6 @@ def foreign(cluster):
                   and not re.match(r"cfvirtip_\d+$", name))
 
 
-def expired(backups, keep, system_identifier):
-    """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
-
-    backups: as module backup_look lists them. Only complete ones that stay there count, and only such go: one that was
-    cut short, or is on its way to a controller, may be another run's that is still under way. See cut_off().
-    """
-    mine = sorted((item for item in backups if item["complete"] and not item["fetched"]
-                   and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
-                  key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
-    return [item["path"] for item in mine[keep:]] if keep > 0 else []
-
-
 def made_text(the_plan, path, where, database, sealed, gone):
     """What the operator reads at the end."""
     lines = ["backup %s on %s" % (path, where),
@@ -239,8 +223,6 @@ def made_text(the_plan, path, where, database, sealed, gone):
                      "hub_ha_full_backup_fetch_dir")
     return "\n".join(lines)
 
-
-# --- manifests ------------------------------------------------------------------------------------------------------
 
 # --- putting one back -----------------------------------------------------------------------------------------------
 
