@@ -40,17 +40,6 @@ def replace_file(path: str, data: bytes, mode: int, uid: int = 0, gid: int = 0, 
         raise
 
 
-def replace_link(path: str, target: str) -> None:
-    """Make *path* a symbolic link to *target* in one step. Raises OSError."""
-    temporary = os.path.join(os.path.dirname(path), ".hub_ha.%d" % os.getpid())
-    os.symlink(target, temporary)
-    try:
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def fsync_path(path: str) -> None:
     """Makes what was written to a file or directory survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
@@ -109,3 +98,14 @@ def sha256(path: str) -> str:
         for block in iter(lambda: handle.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def replace_link(path: str, target: str) -> None:
+    """Make *path* a symbolic link to *target* in one step. Raises OSError."""
+    temporary = os.path.join(os.path.dirname(path), ".hub_ha.%d" % os.getpid())
+    os.symlink(target, temporary)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
