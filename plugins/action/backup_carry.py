@@ -18,7 +18,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files i
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import human
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
     backup_format,
-    full_backup as full_backup_loader,
+    full_backup,
 )
 
 display = Display()
@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
         copied = 0
         for folder in (os.path.dirname(local), local):  # of several, makedirs gives the mode to the last one only
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        full_backup_loader.mark(local, ansible_run.name(), False)
+        full_backup.mark(local, ansible_run.name(), False)
         # A sign of life with each piece, for runs on other controllers.
         alive = "touch -c %s; " % shlex.quote(os.path.join(remote, backup_format.RUN))
         for entry in self.members(text):
@@ -122,7 +122,7 @@ class ActionModule(ActionBase):
         self.command("umask 077; mkdir -p %s" % shlex.quote(remote))
         sums = self.command("cd %s && sha256sum -- %s 2>/dev/null" % (
             shlex.quote(remote), " ".join(shlex.quote(item["name"]) for item in members)), allowed=(0, 1))
-        there = dict((line.split("  ", 1) + [""])[1::-1] for line in sums.splitlines())
+        there = {name: digest for digest, unused_space, name in (line.partition("  ") for line in sums.splitlines())}
         copied = 0
         for entry in members:
             if there.get(entry["name"]) == entry["sha256"]:

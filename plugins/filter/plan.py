@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import own_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file, settings as variables
@@ -336,18 +337,18 @@ def full_backup_text(the_plan, path, where, database, sealed, gone):
 
 
 def saved_paths(layout, further):
-    """All that a full backup holds of a hub; see module_utils/hubha/plan/backup.py."""
-    return full_backup.own_paths(layout, further) + full_backup.other_paths(layout)
+    """All that a full backup holds of a hub; see hubha/cfengine/own_files.py."""
+    return own_files.own_paths(layout, further) + own_files.other_paths(layout)
 
 
 def restored_paths(layout, further):
     """What of it a restore puts back."""
-    return full_backup.own_paths(layout, further)
+    return own_files.own_paths(layout, further)
 
 
 def restored_exactly(layout):
-    """See module_utils/hubha/plan/backup.py, exact_paths."""
-    return full_backup.exact_paths(layout)
+    """See hubha/cfengine/own_files.py, exact_paths."""
+    return own_files.exact_paths(layout)
 
 
 def restore_plan(results, looks, settings):

@@ -149,180 +149,51 @@ wal_checked:
   type: bool
 """
 
-import json
-import os
-import shutil
-import time
+import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import tree_size
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import first_version, human
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
-    backup_format,
-    full_backup as full_backup_loader,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import clone as basebackup_model
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
-
-ARGUMENTS = {
-    "directory": {"type": "path", "required": True},
-    "data_dir": {"type": "path", "required": True},
-    "bin_dir": {"type": "path", "required": True},
-    "port": {"type": "int", "default": 5432},
-    "host": {"type": "str", "required": True},
-    "user": {"type": "str", "default": "root"},
-    "passfile": {"type": "path", "no_log": False},
-    "sslmode": {"type": "str"},
-    "sslrootcert": {"type": "path"},
-    "system_identifier": {"type": "str", "required": True},
-    "size": {"type": "int", "required": True},
-    "lsn": {"type": "str"},
-    "max_rate": {"type": "str"},
-    "progress_file": {"type": "path", "required": True},
-    "run": {"type": "str"},
-    "fetched": {"type": "bool", "default": False},
-    "timeout": {"type": "int", "default": 86400},
-    "show_progress": {"type": "bool", "default": True},
-}
-REPLAY_PATIENCE = 60  # seconds that a standby may need to catch up with what the primary had at the start
-
-
-class Backup:
-    """One run. params: the module's arguments; run: the runner."""
-
-    def __init__(self, params, run):
-        self.params, self.run_command = params, run
-        # The directory is root's alone, so root does the work; the server asks for the role, not for the user.
-        self.postgres = Postgres(run, params["bin_dir"], "root")
-        self.progress = full_backup_loader.Progress(params["progress_file"])
-
-    def conninfo(self):
-        """Connection string; it names the passfile and never holds a password."""
-        params = self.params
-        return basebackup_model.conninfo([
-            ("host", params["host"]), ("port", params["port"]), ("user", params["user"]),
-            ("passfile", params["passfile"]), ("sslmode", params["sslmode"]), ("sslrootcert", params["sslrootcert"]),
-            ("connect_timeout", 5), ("application_name", "hub_ha_full_backup")])
-
-    def wait_for_replay(self):
-        """A standby has what the primary had when the run began; raises PostgresError('replay')."""
-        wanted = lsn_to_int(self.params["lsn"])
-        if wanted is None:
-            return
-        self.progress.show("replay")
-        deadline = time.monotonic() + REPLAY_PATIENCE
-        while True:
-            answer = self.postgres.sql("SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
-                                       "ELSE pg_current_wal_lsn() END", **self.local()).strip()
-            if answer and lsn_to_int(answer) >= wanted:
-                return
-            if time.monotonic() > deadline:
-                raise PostgresError("replay", "after %d s this hub has replayed up to %s only, and the active one was "
-                                    "at %s when the run began: run again when it has caught up, or copy the active "
-                                    "hub (hub_ha_full_backup_hub)" % (REPLAY_PATIENCE, answer, self.params["lsn"]))
-            time.sleep(0.2)
-
-    def local(self):
-        """Port and directory of the local socket, as the server's own file says."""
-        return server_address(self.params["data_dir"])
-
-    def copy(self, folder):
-        """Runs pg_basebackup; raises PostgresError."""
-        params = self.params
-        argv = [self.postgres.program("pg_basebackup"), "-D", folder, "-F", "plain", "-X", "stream",
-                "--checkpoint=fast", "--manifest-checksums=SHA256", "--progress", "--verbose", "--no-password", "-d",
-                self.conninfo()]
-        if params["max_rate"]:
-            argv.append("--max-rate=%s" % params["max_rate"])
-        self.progress.show("checkpoint")
-
-        def on_line(line):
-            phase = self.progress.meter.state["phase"]
-            if self.progress.meter.line(line):
-                now = self.progress.meter.state["phase"]
-                self.progress.show(now if now != phase else None)
-
-        done = self.postgres.stream(argv, on_line, params["timeout"])
-        if done.rc != 0:
-            kind, message = basebackup_model.classify(done.err, {
-                "host": params["host"], "port": params["port"], "user": params["user"], "slot": "(none)",
-                "passfile": params["passfile"] or "(none given)",
-                "sslrootcert": params["sslrootcert"] or "(none given)"})
-            raise PostgresError(kind, "the database could not be copied. " + message, rc=done.rc,
-                                stderr=done.err[-4000:])
-
-    def check(self, folder):
-        """pg_verifybackup and the identity; returns (facts of pg_controldata, whether the WAL was read too)."""
-        self.progress.show("checking")
-        wal = full_backup_loader.verify(self.postgres, folder, self.params["timeout"])
-        control = self.postgres.controldata(folder)
-        if control["system_identifier"] != self.params["system_identifier"]:
-            raise PostgresError("identity", "the copy has the system identifier %s, expected is %s"
-                                % (control["system_identifier"], self.params["system_identifier"]))
-        return control, wal
-
-    def make(self, path):
-        """Fills the new directory; returns the module's result."""
-        started = time.monotonic()
-        full_backup_loader.mark(path, self.params["run"], self.params["fetched"])
-        folder = os.path.join(path, backup_format.COPY)
-        self.copy(folder)
-        control, wal = self.check(folder)
-        with open(os.path.join(folder, "backup_manifest"), encoding="utf-8") as handle:
-            ranges = json.load(handle)["WAL-Ranges"]
-        size = tree_size(folder)
-        self.progress.show("packing", 0, size)
-        member = full_backup_loader.pack(folder, os.path.join(path, backup_format.DATABASE),
-                                         lambda done: self.progress.show(None, done, size))
-        shutil.rmtree(folder)
-        version = first_version(self.run_command([self.postgres.program("postgres"), "--version"]).out)
-        self.progress.show("done")
-        return {"changed": True, "path": path, "member": member, "bytes": size, "wal_checked": wal,
-                "seconds": round(time.monotonic() - started, 3), "timeline": int(ranges[-1]["Timeline"]),
-                "start_lsn": ranges[0]["Start-LSN"], "end_lsn": ranges[-1]["End-LSN"], "server_version": version,
-                "system_identifier": control["system_identifier"],
-                "diff": {"before": "", "after": "backup in %s\n" % path}}
-
-    def run(self):
-        """Does it; returns the module's result. Raises HubError."""
-        directory = self.params["directory"]
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        free = os.statvfs(directory)
-        needed = full_backup.space_for(self.params["size"])
-        if free.f_bavail * free.f_frsize < needed:
-            raise PostgresError("space", "up to %s are needed in %s while the backup is made; nothing was made"
-                                % (human(needed), directory))
-        handle = full_backup_loader.lock(directory)
-        try:
-            self.wait_for_replay()
-            path = full_backup_loader.new_directory(directory)
-            try:
-                return self.make(path)
-            except BaseException:
-                shutil.rmtree(path)
-                raise
-        finally:
-            os.close(handle)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup_make
 
 
 def main():
     """Entry point."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=dict(
+            directory=dict(type="path", required=True),
+            data_dir=dict(type="path", required=True),
+            bin_dir=dict(type="path", required=True),
+            port=dict(type="int", default=5432),
+            host=dict(type="str", required=True),
+            user=dict(type="str", default="root"),
+            passfile=dict(type="path", no_log=False),
+            sslmode=dict(type="str"),
+            sslrootcert=dict(type="path"),
+            system_identifier=dict(type="str", required=True),
+            size=dict(type="int", required=True),
+            lsn=dict(type="str"),
+            max_rate=dict(type="str"),
+            progress_file=dict(type="path", required=True),
+            run=dict(type="str"),
+            fetched=dict(type="bool", default=False),
+            timeout=dict(type="int", default=86400),
+            show_progress=dict(type="bool", default=True),
+        ),
+        supports_check_mode=True,
+    )
+    params = dict(module.params)
+    del params["show_progress"]  # the action plugin's
+    order = full_backup_make.Order(**params)
     if module.check_mode:
-        module.exit_json(changed=True, diff={"before": "",
-                                             "after": "a new backup in %s\n" % module.params["directory"]})
+        module.exit_json(changed=True, diff={"before": "", "after": "a new backup in %s\n" % order.directory})
     try:
-        result = Backup(module.params, local_runner).run()
+        made = full_backup_make.make(order, local_runner)
     except HubError as error:
         fail(module, error)
     except (OSError, ValueError, KeyError) as error:
-        module.fail_json(msg="the backup in %s failed: %s; what was made of it is removed"
-                         % (module.params["directory"], error))
-    module.exit_json(**result)
+        module.fail_json(msg="the backup in %s failed: %s; what was made of it is removed" % (order.directory, error))
+    module.exit_json(changed=True, diff={"before": "", "after": "backup in %s\n" % made.path},
+                     **dataclasses.asdict(made))
 
 
 if __name__ == "__main__":

@@ -53,17 +53,18 @@ looks:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(paths=dict(type="list", elements="path", required=True),
                            digest=dict(type="bool", default=False)),
         supports_check_mode=True,
     )
     try:
-        looks = [full_backup_loader.look(path, module.params["digest"]) for path in module.params["paths"]]
+        looks = [full_backup.look(path, module.params["digest"]) for path in module.params["paths"]]
     except OSError as error:
         module.fail_json(msg="the backups cannot be read: %s" % error)
     module.exit_json(changed=False, looks=looks)

@@ -97,78 +97,30 @@ removed:
   elements: str
 """
 
-import base64
-import hashlib
-import json
-import os
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import fsync_path, replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import read_cib
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
-    backup_format,
-    full_backup as full_backup_loader,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup, full_backup_seal
 
 
-def add(path, name, data):
-    """Write one file of the backup; returns its entry for the manifest."""
-    replace_file(os.path.join(path, name), data, 0o600, os.geteuid(), os.getegid())
-    return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def seal(params, run, clock=time.gmtime):
-    """Completes the backup; returns the module's result. Raises HubError."""
-    path, database = params["path"], params["database"]
-    count, members = 0, [database["member"]]
-    for node, text in sorted(params["archives"].items()):
-        count += len(archives.unpack(text, lambda name: True))
-        members.append(add(path, backup_format.member(node), base64.b64decode(text)))
-    cib = read_cib(run)
-    if cib:
-        members.append(add(path, backup_format.CIB, cib.encode("utf-8")))
-    postgres = dict(params["facts"]["postgres"], **dict((key, database[key]) for key in (
-        "bytes", "timeline", "start_lsn", "end_lsn", "server_version", "wal_checked")))
-    manifest = dict(params["facts"], format=backup_format.FORMAT, name=os.path.basename(path), members=members,
-                    time=time.strftime("%Y-%m-%dT%H:%M:%SZ", clock()), postgres=postgres)
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    backup_format.parse_manifest(text)
-    add(path, backup_format.MANIFEST, text.encode("utf-8"))
-    fsync_path(path)
-    fsync_path(os.path.dirname(path))
-    if not full_backup_loader.judge(path)["fetched"]:
-        os.unlink(os.path.join(path, backup_format.RUN))  # a whole backup that stays is no run's any more
-    return {"changed": True, "files": count, "cib": bool(cib), "bytes": sum(item["bytes"] for item in members)}
-
-
-def prune(params, check_mode):
-    """Removes old backups; returns the module's result."""
-    backups = full_backup_loader.look(params["path"])["backups"]
-    gone = full_backup.expired(backups, params["keep"], params["system_identifier"])
-    for path in [] if check_mode else gone:
-        full_backup_loader.remove(path)
-    return removed(gone)
-
-
-def removed(gone):
-    """The module's result."""
+def work(params, check_mode):
+    """Does what the state says; returns the module's result. Raises HubError, OSError, ValueError, KeyError."""
+    path, state = params["path"], params["state"]
+    if state == "sealed":
+        sealed = full_backup_seal.Sealed(0, False, 0) if check_mode else full_backup_seal.seal(
+            path, params["database"], params["archives"], params["facts"], local_runner)
+        return {"changed": True, "files": sealed.files, "cib": sealed.cib, "bytes": sealed.bytes}
+    if state == "pruned":
+        gone = full_backup.prune(path, params["keep"], params["system_identifier"], check_mode)
+    elif state == "cleared":
+        gone = full_backup.clear(path, params["unfinished"], check_mode)
+    else:
+        gone = full_backup.absent(path, check_mode)
     return {"changed": bool(gone), "removed": gone,
-            "diff": {"before": "".join("%s\n" % path for path in gone), "after": ""}}
-
-
-def absent(path, check_mode):
-    """Removes one backup; returns the module's result."""
-    gone = [path] if os.path.lexists(path) else []
-    for path in [] if check_mode else gone:
-        full_backup_loader.remove(path)
-    return removed(gone)
+            "diff": {"before": "".join("%s\n" % name for name in gone), "after": ""}}
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["sealed", "pruned", "cleared", "absent"], default="sealed"),
@@ -185,16 +137,7 @@ def main():
     )
     params = module.params
     try:
-        if params["state"] == "pruned":
-            result = prune(params, module.check_mode)
-        elif params["state"] == "cleared":
-            result = removed(full_backup_loader.clear(params["path"], params["unfinished"], module.check_mode))
-        elif params["state"] == "absent":
-            result = absent(params["path"], module.check_mode)
-        elif module.check_mode:
-            result = {"changed": True, "files": 0, "cib": False, "bytes": 0}
-        else:
-            result = seal(params, local_runner)
+        result = work(params, module.check_mode)
     except HubError as error:
         fail(module, error)
     except (OSError, ValueError, KeyError) as error:

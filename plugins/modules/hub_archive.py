@@ -84,129 +84,15 @@ files:
   type: dict
 """
 
-import grp
-import os
-import pwd
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import own_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import name_of
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
-SHOWN = 20
-
-
-def listed(paths):
-    """Every file, link and directory that the paths mean, with full paths, sorted."""
-    found = set()
-    for path in paths:
-        if path.endswith("/"):
-            for folder, folders, files in os.walk(path.rstrip("/")):
-                found.add(folder)
-                places = [os.path.join(folder, name) for name in folders]
-                found.update(os.path.join(folder, name) for name in files)
-                found.update(place for place in places if os.path.islink(place))
-        elif os.path.lexists(path) and not os.path.isdir(path):
-            found.add(path)
-    return sorted(found)
-
-
-def current(path):
-    """Entry (see module_utils/hubha/core/archive.py) of what lies at *path*; None where nothing does, or what is no file."""
-    if os.path.islink(path):
-        return 0o777, None, os.readlink(path)
-    if os.path.isdir(path):
-        return os.stat(path).st_mode & 0o7777, None, None
-    if not os.path.isfile(path):
-        return None
-    with open(path, "rb") as handle:
-        return os.fstat(handle.fileno()).st_mode & 0o7777, handle.read(), None
-
-
-def owner(path):
-    """(user, group) of what lies there, by name."""
-    info = os.lstat(path)
-    return name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid)
-
-
-def pack(paths, layout):
-    """(base64 text, number of files)."""
-    entries = dict((path, current(path)) for path in listed(paths) if not full_backup.left_out(path, layout))
-    # The mask of a unit is a link into /dev, and no file of anybody's.
-    entries = dict((path, entry) for path, entry in entries.items() if entry and entry[2] != "/dev/null")
-    text = archives.pack(dict((path[1:], entry) for path, entry in entries.items()),
-                         dict((path[1:], owner(path)) for path in entries))
-    return text, len([entry for entry in entries.values() if entry[1:] != (None, None)])
-
-
-def meant(path, paths):
-    """True when the paths mean this file."""
-    return any(path == item or (item.endswith("/") and (path + "/").startswith(item)) for item in paths)
-
-
-def ids(name, group, path, check_mode):
-    """(uid, gid); raises HubError for a user that this host lacks, but in check mode: an earlier task may make it."""
-    try:
-        return pwd.getpwnam(name).pw_uid, grp.getgrnam(group).gr_gid
-    except KeyError:
-        if name.isdigit() and group.isdigit():
-            return int(name), int(group)
-        if check_mode:
-            return -1, -1
-        raise HubError("%s belongs to %s:%s, whom this host does not know: install the same packages as before first; "
-                       "nothing was changed" % (path, name, group))
-
-
-def wanted(params, check_mode):
-    """({path: (entry, uid, gid)}, {directory: (mode, uid, gid)}) of what is to be put back. Raises HubError."""
-    files = archives.unpack(params["archive"], lambda name: True)
-    owners = archives.owners(params["archive"])
-    found, folders = {}, {}
-    for name, (user, group, mode) in sorted(owners.items()):
-        path = "/" + name
-        if not meant(path, params["paths"]):
-            continue
-        uid, gid = ids(user, group, path, check_mode)
-        if mode is not None:
-            folders[path] = (mode, uid, gid)
-        elif name in files:
-            found[path] = (files[name], uid, gid)
-    return found, folders
-
-
-def is_there(path, entry, uid, gid):
-    """True when the file is as the archive has it."""
-    if current(path) != entry:
-        return False
-    info = os.lstat(path)
-    return entry[2] is not None or (info.st_uid, info.st_gid) == (uid, gid)
-
-
-def put(path, entry, uid, gid):
-    """Put one file or link in its place, in one step."""
-    mode, data, target = entry
-    if target is None:
-        replace_file(path, data, mode, uid, gid)
-        return
-    temporary = "%s.hub_ha.%d" % (path, os.getpid())
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
-
-
-def make_folders(folders, files):
-    """The directories that are missing, as they were; one of which nothing is known is root's alone to write to."""
-    for path in sorted(set(folders) | set(os.path.dirname(name) for name in files)):
-        mode, uid, gid = folders.get(path, (0o755, 0, 0))
-        if not os.path.isdir(path):
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            os.mkdir(path, 0o700)
-            os.chown(path, uid, gid)
-            os.chmod(path, mode)
+SHOWN = 20  # names of files in a diff
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             state=dict(type="str", choices=["packed", "present"], required=True),
@@ -221,25 +107,20 @@ def main():
     params = module.params
     try:
         if params["state"] == "packed":
-            text, count = pack(params["paths"], params["layout"])
+            text, count = own_files.pack(params["paths"], params["layout"])
             module.exit_json(changed=False, archive=text, count=count)
-        files, folders = wanted(params, module.check_mode)
-        written = [path for path in sorted(files) if not is_there(path, *files[path])]
-        removed = [path for path in listed(params["exact"]) if path not in files and not os.path.isdir(path)
-                   and not full_backup.left_out(path, params["layout"])]
+        plan = own_files.restore_plan(params["archive"], params["paths"], params["exact"], params["layout"],
+                                      any_owner=module.check_mode)
         if not module.check_mode:
-            make_folders(folders, written)
-            for path in removed:
-                os.unlink(path)
-            for path in written:
-                put(path, *files[path])
+            own_files.restore(plan)
     except HubError as error:
         fail(module, error)
     except OSError as error:
         module.fail_json(msg="putting files back failed: %s; run again when the cause is mended" % error)
-    lines = ["%s\n" % path for path in written] + ["%s removed\n" % path for path in removed]
+    lines = ["%s\n" % path for path in plan.written] + ["%s removed\n" % path for path in plan.removed]
     more = ["and %d more\n" % (len(lines) - SHOWN)] if len(lines) > SHOWN else []
-    module.exit_json(changed=bool(written or removed), count=len(files), files={"written": written, "removed": removed},
+    module.exit_json(changed=bool(lines), count=len(plan.files),
+                     files={"written": list(plan.written), "removed": list(plan.removed)},
                      diff={"before": "", "after": "".join(lines[:SHOWN] + more)})
 
 

@@ -65,102 +65,19 @@ saved:
   type: int
 """
 
-import glob
-import hashlib
-import json
-import os
-import platform
-import re
-import shutil
-import tarfile
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.words import POLICY_STAMPS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import hub_backup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.store import newest, read_cib, saved
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import tree_digest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import file_state, tree
-
-CIB_NAME = "cib.xml"
 
 
-def expand(patterns):
-    """Existing files that the patterns mean, sorted."""
-    return sorted(set(path for pattern in patterns for path in glob.glob(pattern) if os.path.isfile(path)))
-
-
-def configuration(cib):
-    """The part of the CIB that people decide: without status, nodes' attributes and what the cluster notes itself."""
-    text = re.sub(r"(?s)<status.*?</status>|<status\s*/>|<nodes>.*?</nodes>|<nodes/>", "", cib)
-    text = re.sub(r"<cib [^>]*>", "<cib>", text)
-    return re.sub(r'<nvpair [^>]*name="(last-lrm-refresh|dc-version|cluster-infrastructure|have-watchdog|'
-                  r'cluster-name|last-clean|dc-deadtime)"[^>]*/>', "", text)
-
-
-def tree_mark(root):
-    """Digest of what lies below *root*."""
-    return tree_digest(dict((name, digest) for name, digest in tree(root).items() if name not in POLICY_STAMPS))
-
-
-def fingerprint(paths, cib, trees=()):
-    """{name: digest} of everything whose change matters."""
-    found = dict((path, file_state(path)["sha256"]) for path in paths)
-    found.update((root, tree_mark(root)) for root in trees)
-    if cib:
-        found[CIB_NAME] = hashlib.sha256(configuration(cib).encode("utf-8")).hexdigest()
-    return found
-
-
-def save_tree(target, root):
-    """Save one directory in the backup *target*; returns its entry for the manifest."""
-    name = os.path.join("trees", root.strip("/").replace("/", "-") + ".tar.gz")
-    os.makedirs(os.path.join(target, "trees"), mode=0o700, exist_ok=True)
-    with open(os.open(os.path.join(target, name), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as handle:
-        with tarfile.open(fileobj=handle, mode="w:gz", compresslevel=6) as archive:
-            archive.add(os.path.realpath(root), arcname=".")
-    return {"path": root, "archive": name}
-
-
-def save(directory, paths, cib, marks, missing=(), trees=()):
-    """Write a new backup; its manifest comes last, so a backup that was cut off does not count."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    os.chmod(directory, 0o700)
-    name = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-    target = os.path.join(directory, name)
-    count = 1
-    while os.path.exists(target):
-        count += 1
-        target = os.path.join(directory, "%s-%d" % (name, count))
-    os.mkdir(target, 0o700)
-    entries = []
-    for path in paths:
-        copy = saved(target, path)
-        os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
-        shutil.copy2(path, copy)
-        info = os.stat(path)
-        os.chown(copy, info.st_uid, info.st_gid)
-        entry = dict(file_state(path), path=path, size=info.st_size, uid=info.st_uid, gid=info.st_gid)
-        if os.path.islink(path):
-            entry["link"] = os.readlink(path)
-        entries.append(entry)
-    if cib:
-        with open(os.open(os.path.join(target, CIB_NAME), os.O_WRONLY | os.O_CREAT, 0o600), "w",
-                  encoding="utf-8") as handle:
-            handle.write(cib)
-    manifest = {"host": platform.node(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "files": entries, "missing": list(missing), "trees": [save_tree(target, root) for root in trees],
-                "cib": CIB_NAME if cib else None, "marks": marks}
-    temporary = os.path.join(target, ".manifest")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as handle:
-        json.dump(manifest, handle, indent=1, sort_keys=True)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.rename(temporary, os.path.join(target, "manifest.json"))
-    return target, len(entries)
+def after(found):
+    """What the diff shows of a Comparison, by name."""
+    return "".join("save %s\n" % name for name in found.differing if name in found.marks) \
+        + "".join("no more to be saved here: %s\n" % name for name in found.differing if name not in found.marks)
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             directory=dict(type="path", required=True),
@@ -170,27 +87,18 @@ def main():
         ),
         supports_check_mode=True,
     )
-    params = module.params
+    wanted = hub_backup.Wanted(**module.params)
     try:
-        cib = read_cib(local_runner)
-        paths = expand(params["files"])
-        trees = [root for root in params["trees"] if os.path.isdir(root)]
-        marks = fingerprint(paths, cib, trees)
-        path, manifest = newest(params["directory"])
-        old = manifest["marks"] if manifest else {}
-        differing = sorted(name for name in set(marks) | set(old) if marks.get(name) != old.get(name))
-        result = {"changed": manifest is None or bool(differing), "path": path, "diff": {
-            "before_header": path or "no backup", "after_header": "new backup",
-            "before": "", "after": "".join("save %s\n" % name for name in differing if name in marks)
-            + "".join("no more to be saved here: %s\n" % name for name in differing if name not in marks)}}
-        if result["changed"] and not module.check_mode:
-            result["path"], result["saved"] = save(params["directory"], expand(params["files"] + params["also"]),
-                                                   cib, marks, [name for name in params["files"] if not expand([name])],
-                                                   trees)
+        found = hub_backup.compare(wanted, local_runner)
+        result = {"changed": found.due, "path": found.path, "diff": {
+            "before_header": found.path or "no backup", "after_header": "new backup", "before": "",
+            "after": after(found)}}
+        if found.due and not module.check_mode:
+            result["path"], result["saved"] = hub_backup.save(wanted, found)
     except HubError as error:
         fail(module, error)
     except OSError as error:
-        module.fail_json(msg="the backup to %s failed: %s" % (params["directory"], error))
+        module.fail_json(msg="the backup to %s failed: %s" % (wanted.directory, error))
     module.exit_json(**result)
 
 

@@ -107,100 +107,16 @@ files:
   type: dict
 """
 
-import fnmatch
 import hashlib
 import os
-import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.words import POLICY_STAMPS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text, replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import shared_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 TEXT_LIMIT = 64 << 10
 SHOWN = (".cf", "/ha_info.json")  # names of files whose text a diff shows
-
-
-def wanted(relative, patterns):
-    """True when the file is meant; a hub's own identity and its agent's own notes never are."""
-    name = os.path.basename(relative)
-    if relative in POLICY_STAMPS:
-        return False
-    return not name.startswith("localhost.") and any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-
-
-def listing(root, patterns):
-    """Relative paths of the wanted files and links below *root*, sorted."""
-    found = []
-    for folder, dummy, files in os.walk(root):
-        for name in files:
-            relative = os.path.relpath(os.path.join(folder, name), root)
-            if wanted(relative, patterns):
-                found.append(relative)
-    return sorted(found)
-
-
-def pack(root, patterns, replace=None, merged=None):
-    """(base64 text, number of files) of the wanted files below *root*.
-
-    replace: {relative path: text} to put into the archive instead of what the file holds now.
-    merged: {relative path: what to merge into it}, of augments files. Raises HubError.
-    """
-    if not os.path.isdir(root):
-        raise HubError("%s does not exist on this hub" % root)
-    replace = dict(replace or {})
-    for name, wanted_part in (merged or {}).items():
-        path = os.path.join(root, name)
-        try:
-            replace[name] = augments.merge(read_text(path), wanted_part)
-        except ValueError as error:
-            raise HubError("%s: %s" % (path, error))
-    files = dict((name, current(os.path.join(root, name)))
-                 for name in set(listing(root, patterns)) | set(replace))
-    for name, text in replace.items():
-        files[name] = (files[name][0] if files[name] else 0o600, text.encode("utf-8"), None)
-    files = dict((name, entry) for name, entry in files.items() if entry)  # pipes and the like stay behind
-    return archives.pack(files), len(files)
-
-
-def unpack(text, patterns):
-    """{relative path: (mode, bytes or None, link target or None)}; see archive.unpack."""
-    return archives.unpack(text, lambda name: wanted(name, patterns))
-
-
-def texts(given, modes):
-    """Like unpack, of {path: text} and {path: octal mode}. Raises HubError for a mode that is none."""
-    found = {}
-    for path, text in given.items():
-        mode = str(modes.get(path, "0600"))
-        if not re.match("0?[0-7]{3}$", mode):
-            raise HubError("mode %r of %s is not an octal number such as 0600" % (mode, path))
-        found[os.path.normpath(path)] = (int(mode, 8), text.encode("utf-8"), None)
-    return found
-
-
-def current(path):
-    """(mode, bytes or None, link target or None) of the file on this hub, or None."""
-    if os.path.islink(path):
-        return 0o777, None, os.readlink(path)
-    if not os.path.isfile(path):
-        return None
-    with open(path, "rb") as handle:
-        return os.fstat(handle.fileno()).st_mode & 0o7777, handle.read(), None
-
-
-def put(path, mode, data, target):
-    """Replace one file or link in one step."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    if target is not None:
-        temporary = os.path.join(folder, ".hub_ha.%d" % os.getpid())
-        os.symlink(target, temporary)
-        os.rename(temporary, path)
-        return
-    replace_file(path, data, mode, sync=False)
+NEW_SHOWN = 20  # of more new files than that a diff shows the number
 
 
 def shown(name, entry, ours=False):
@@ -215,7 +131,23 @@ def shown(name, entry, ours=False):
     return "(%d bytes, mode %04o, SHA-256 %.12s...)\n" % (len(data), mode, hashlib.sha256(data).hexdigest())
 
 
+def diff_of(root, files, changes, ours):
+    """The diff of shared_files.Changes, file by file."""
+    diff = []
+    for name in sorted([*changes.added[:NEW_SHOWN], *changes.changed]):
+        path = os.path.join(root, name)
+        diff.append({"before_header": path, "after_header": path, "before": shown(name, changes.old.get(name), ours),
+                     "after": shown(name, files[name], ours)})
+    for name in changes.removed:
+        diff.append({"before_header": os.path.join(root, name), "after_header": "(removed)", "before": "(present)\n",
+                     "after": ""})
+    if len(changes.added) > NEW_SHOWN:
+        diff.append({"before": "", "after": "and %d more new files\n" % (len(changes.added) - NEW_SHOWN)})
+    return diff
+
+
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type="path", required=True),
@@ -234,39 +166,22 @@ def main():
     )
     params = module.params
     root = params["path"]
+    ours = params["state"] == "written"
     try:
         if params["state"] == "packed":
-            archive, count = pack(root, params["include"], params["replace"], params["augments"])
+            archive, count = shared_files.pack(root, params["include"], params["replace"], params["augments"])
             module.exit_json(changed=False, archive=archive, count=count)
-        ours = params["state"] == "written"
-        files = texts(params["texts"], params["modes"]) if ours else unpack(params["archive"], params["include"])
-        changes = {"added": [], "changed": [], "removed": []}
-        diff = []
-        for name in sorted(files):
-            old = current(os.path.join(root, name))
-            if old == files[name]:
-                continue
-            changes["changed" if old else "added"].append(name)
-            if module._diff and (old or len(changes["added"]) <= 20):
-                diff.append({"before_header": os.path.join(root, name), "after_header": os.path.join(root, name),
-                             "before": shown(name, old, ours), "after": shown(name, files[name], ours)})
-            if not module.check_mode:
-                put(os.path.join(root, name), *files[name])
-        if params["exact"]:
-            for name in listing(root, params["include"]):
-                if name not in files:
-                    changes["removed"].append(name)
-                    diff.append({"before_header": os.path.join(root, name), "after_header": "(removed)",
-                                 "before": "(present)\n", "after": ""})
-                    if not module.check_mode:
-                        os.unlink(os.path.join(root, name))
-        if len(changes["added"]) > 20:
-            diff.append({"before": "", "after": "and %d more new files\n" % (len(changes["added"]) - 20)})
+        files = shared_files.texts(params["texts"], params["modes"]) if ours \
+            else shared_files.unpack(params["archive"], params["include"])
+        changes = shared_files.compare(root, files, params["include"], params["exact"])
+        if not module.check_mode:
+            shared_files.apply(root, files, changes)
     except HubError as error:
         fail(module, error)
     except OSError as error:
         module.fail_json(msg="cannot write below %s: %s" % (root, error))
-    module.exit_json(changed=any(changes.values()), files=changes, count=len(files), diff=diff)
+    module.exit_json(changed=bool(changes), files=changes.names(), count=len(files),
+                     diff=diff_of(root, files, changes, ours) if module._diff else [])
 
 
 if __name__ == "__main__":

@@ -180,13 +180,13 @@ def test_check_mode_of_the_restore(known):
 def repack(path):
     """Alter a table inside of the archive, and make the manifest agree: only pg_verifybackup sees that."""
     sys.path.insert(0, str(ROOT / ".cache" / "collections"))
-    from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+    from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import tarball
     plain = path.parent / "plain"
     plain.mkdir()
-    full_backup_loader.unpack(str(path / "database.tar.gz"), str(plain), 0, 0, lambda done: None)
+    tarball.unpack(str(path / "database.tar.gz"), str(plain), 0, 0, lambda done: None)
     spoil(max((item for item in plain.glob("base/*/*") if item.is_file()), key=lambda item: item.stat().st_size))
     (path / "database.tar.gz").unlink()
-    entry = full_backup_loader.pack(str(plain), str(path / "database.tar.gz"), lambda done: None)
+    entry = tarball.pack(str(plain), str(path / "database.tar.gz"), lambda done: None)
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     manifest["members"] = [entry if item["name"] == entry["name"] else item for item in manifest["members"]]
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

@@ -8,6 +8,7 @@ import copy
 import json
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import own_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import backup_format
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as model
@@ -162,15 +163,15 @@ def test_tablespaces_outside():
 # --- what is saved --------------------------------------------------------------------------------------------------
 
 def test_what_is_saved_and_put_back():
-    saved = model.own_paths(DEBIAN, ["/opt/scripts/"]) + model.other_paths(DEBIAN)
+    saved = own_files.own_paths(DEBIAN, ["/opt/scripts/"]) + own_files.other_paths(DEBIAN)
     assert {DEBIAN["ppkeys"] + "/", DEBIAN["masterfiles"] + "/", DEBIAN["ha_dir"] + "/", "/opt/scripts/",
             "/etc/corosync/", DEBIAN["policy_server"]} <= set(saved)
-    back = model.own_paths(DEBIAN)
+    back = own_files.own_paths(DEBIAN)
     assert DEBIAN["ppkeys"] + "/" in back and "/etc/corosync/" not in back and DEBIAN["policy_server"] not in back
     for name, out in (("clone.progress", True), ("maintenance", True), ("restored.json", True), ("pgpass", False)):
-        assert model.left_out("%s/%s" % (DEBIAN["ha_dir"], name), DEBIAN) is out
-    assert model.left_out(DEBIAN["masterfiles"] + "/cf_promises_validated", DEBIAN)
-    assert not model.left_out(DEBIAN["masterfiles"] + "/services/cf_promises_validated", DEBIAN)
+        assert own_files.left_out("%s/%s" % (DEBIAN["ha_dir"], name), DEBIAN) is out
+    assert own_files.left_out(DEBIAN["masterfiles"] + "/cf_promises_validated", DEBIAN)
+    assert not own_files.left_out(DEBIAN["masterfiles"] + "/services/cf_promises_validated", DEBIAN)
 
 
 def test_resources_of_the_operators_own():
@@ -229,15 +230,15 @@ def listed(number, complete=True, system=pair.SYSTEM):
 @pytest.mark.parametrize("backups, keep, wanted", [
     ([1, 2, 3], 0, []), ([1, 2, 3], 1, [2, 1]), ([1, 2, 3], 2, [1]), ([1, 2, 3], 9, []), ([1], 1, []), ([], 1, [])])
 def test_which_ones_go(backups, keep, wanted):
-    found = model.expired([listed(number) for number in backups], keep, pair.SYSTEM)
+    found = backup_format.expired([listed(number) for number in backups], keep, pair.SYSTEM)
     assert found == [listed(number)["path"] for number in wanted]
 
 
 def test_those_cut_short_and_other_databases_neither_count_nor_go():
     backups = [listed(1), listed(2, complete=False), listed(3, system="other"), listed(4, complete=False)]
-    assert model.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
-    assert model.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
-    assert model.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
+    assert backup_format.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
+    assert backup_format.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
+    assert backup_format.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
 
 
 # --- what runs left that were cut off -------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_what_changed_since_and_what_lies_elsewhere_stays(folder, tmp_path):
     assert os.path.exists(path) and os.path.exists(elsewhere)
 
 
-def test_removal_that_is_cut_off_leaves_no_backup(folder, monkeypatch):
+def test_removal_that_is_cut_off_leaves_no_backup(folder, monkeypatch, run_module):
     path = make(folder, 1, WHOLE, "r", True, whole=True)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", mock.Mock(side_effect=KeyboardInterrupt))
@@ -110,16 +110,16 @@ def test_removal_that_is_cut_off_leaves_no_backup(folder, monkeypatch):
             loader.remove(path)
     found, = loader.look(str(folder))["unfinished"]
     assert found["path"] == path and not found["complete"]
-    assert backup_seal.absent(path, True)["changed"] and os.path.exists(path)
-    assert backup_seal.absent(path, False)["removed"] == [path] and not os.path.exists(path)
-    assert backup_seal.absent(path, False)["changed"] is False
+    arguments = {"state": "absent", "path": path}
+    assert run_module(backup_seal, check=True, **arguments)["changed"] and os.path.exists(path)
+    assert run_module(backup_seal, **arguments)["removed"] == [path] and not os.path.exists(path)
+    assert run_module(backup_seal, **arguments)["changed"] is False
 
 
 def test_one_on_its_way_to_a_controller_does_not_count_as_kept(folder):
     make(folder, 1, WHOLE, whole=True)
     make(folder, 2, WHOLE, "r", True, whole=True)
-    params = {"path": str(folder), "keep": 1, "system_identifier": "7"}
-    assert backup_seal.prune(params, False)["removed"] == []
+    assert loader.prune(str(folder), 1, "7") == []
 
 
 def test_runs_that_go_on_and_runs_that_ended():

@@ -5,15 +5,22 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive, tarball
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup as full_backup_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import (
+    full_backup as full_backup_loader,
+    full_backup_make,
+    full_backup_restore,
+    full_backup_seal,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.modules import backup_database, backup_seal, restore_database
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
@@ -39,13 +46,13 @@ class Pair:
         self.progress = lab.root + "/progress"
 
     def backup(self, server=None, **more):
-        """One copy of the database: result of module backup_database."""
+        """One copy of the database: what module backup_database returns of it."""
         server = server or self.primary
-        params = dict((key, spec.get("default")) for key, spec in backup_database.ARGUMENTS.items())
-        params.update(directory=self.directory, data_dir=server.data, bin_dir=self.lab.bin, port=server.port,
-                      host=server.home, system_identifier=self.system, size=1 << 20, progress_file=self.progress)
-        params.update(more)
-        return backup_database.Backup(params, local_runner).run()
+        order = full_backup_make.Order(**{**{
+            "directory": self.directory, "data_dir": server.data, "bin_dir": self.lab.bin, "port": server.port,
+            "host": server.home, "system_identifier": self.system, "size": 1 << 20, "progress_file": self.progress},
+            **more})
+        return dataclasses.asdict(full_backup_make.make(order, local_runner))
 
     def seal(self, database):
         """The rest of the backup; returns its path."""
@@ -55,23 +62,23 @@ class Pair:
                  "os": "", "db_user": {}, "foreign_resources": [],
                  "postgres": {"major": 17, "system_identifier": self.system}}
         text = archive.pack({"etc/x": (0o600, b"x", None)})
-        backup_seal.seal({"path": database["path"], "database": database, "facts": facts, "archives": {"hub1": text}},
-                         lambda argv, **dummy: pytest.fail("no cluster is asked") if argv[0] != "cibadmin"
-                         else local_runner(["false"], check=False))
+        full_backup_seal.seal(database["path"], database, {"hub1": text}, facts,
+                              lambda argv, **dummy: pytest.fail("no cluster is asked") if argv[0] != "cibadmin"
+                              else local_runner(["false"], check=False))
         return database["path"]
 
-    def place(self):
-        """(params of module restore_database, server) for a blank place."""
+    def order(self, path):
+        """(order to put the backup *path* back, server) for a blank place."""
         self.count += 1
         server = self.lab.server("blank%d" % self.count)
-        params = dict((key, spec.get("default")) for key, spec in restore_database.ARGUMENTS.items())
-        params.update(data_dir=server.data, bin_dir=self.lab.bin, owner=OWNER, group=OWNER, progress_file=self.progress,
-                      timeout=60)
-        return params, server
+        order = full_backup_restore.Order(path=path, data_dir=server.data, bin_dir=self.lab.bin, owner=OWNER,
+                                          group=OWNER, progress_file=self.progress, timeout=60)
+        return order, server
 
-    def restore(self, path, check=False):
-        params, server = self.place()
-        return restore_database.Restore(dict(params, path=path), local_runner).run(check), server
+    def restore(self, path):
+        """(what was done, server) of a restore to a blank place."""
+        order, server = self.order(path)
+        return full_backup_restore.restore(order, local_runner), server
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +110,7 @@ def rewrite_manifest(path):
         data = json.load(handle)
     for entry in data["members"]:
         file = os.path.join(path, entry["name"])
-        entry.update(bytes=os.path.getsize(file), sha256=full_backup_loader.sha256(file))
+        entry.update(bytes=os.path.getsize(file), sha256=sha256(file))
     with open(path + "/manifest.json", "w", encoding="utf-8") as handle:
         json.dump(data, handle)
 
@@ -122,17 +129,17 @@ def test_of_a_standby_with_everything_that_was_acknowledged(pair, good):
     assert os.stat(pair.directory).st_mode & 0o777 == 0o700 and os.stat(good).st_mode & 0o777 == 0o700
     assert all(os.stat(os.path.join(good, name)).st_mode & 0o077 == 0 for name in os.listdir(good))
 
-    predicted, unused = pair.restore(good, check=True)
-    assert predicted["changed"] and left(unused) == []
+    order, unused = pair.order(good)
+    predicted = full_backup_restore.predict(order)
+    assert predicted.changed and predicted.system_identifier == pair.system and left(unused) == []
     result, server = pair.restore(good)
-    assert result["changed"] and result["timeline"] == 2 and left(server) == ["data"]
+    assert result.changed and result.timeline == 2 and left(server) == ["data"]
     assert not set(os.listdir(server.data)) & {"standby.signal", "recovery.signal", "backup_manifest", "postmaster.pid"}
     server.start()
     assert server.sql("SELECT count(*), max(n), pg_is_in_recovery() FROM t") == "5001|5001|f"
     server.stop()
-    params = dict(pair.place()[0], path=good, data_dir=server.data)
-    again = restore_database.Restore(params, local_runner).run(False)
-    assert (again["changed"], again["timeline"]) == (False, 2)
+    again = full_backup_restore.restore(dataclasses.replace(order, data_dir=server.data), local_runner)
+    assert (again.changed, again.timeline) == (False, 2)
 
 
 def test_of_a_primary_over_tls_while_it_is_written_to(pair):
@@ -147,7 +154,7 @@ def test_of_a_primary_over_tls_while_it_is_written_to(pair):
     result, server = pair.restore(pair.seal(database))
     server.start()
     count, top = server.sql("SELECT count(*), coalesce(max(n), -1) FROM w").split("|")
-    assert before <= int(count) == int(top) + 1 and result["bytes"] == database["bytes"]
+    assert before <= int(count) == int(top) + 1 and result.bytes == database["bytes"]
     server.stop()
     shutil.rmtree(database["path"])
 
@@ -177,7 +184,7 @@ def test_one_that_goes_to_the_controller_says_so_until_it_is_removed(pair, good)
 
 
 def test_standby_that_does_not_catch_up(pair, good, monkeypatch):
-    monkeypatch.setattr(backup_database, "REPLAY_PATIENCE", 0.3)
+    monkeypatch.setattr(full_backup_make, "REPLAY_PATIENCE", 0.3)
     with pytest.raises(PostgresError) as caught:
         pair.backup(pair.standby, lsn="FF/0")
     assert caught.value.kind == "replay" and "copy the active hub" in caught.value.message
@@ -205,11 +212,39 @@ def spoil(path, at=0.5):
 
 def refused(pair, path):
     """(kind, message) of the refusal; nothing is left."""
-    params, server = pair.place()
+    order, server = pair.order(path)
     with pytest.raises(HubError) as caught:
-        restore_database.Restore(dict(params, path=path), local_runner).run(False)
+        full_backup_restore.restore(order, local_runner)
     assert left(server) == []
     return caught.value.message
+
+
+def test_the_modules(pair, good, run_module):
+    """Arguments, check mode, diff and what is returned."""
+    arguments = {"directory": pair.directory, "data_dir": pair.primary.data, "bin_dir": pair.lab.bin,
+                 "port": pair.primary.port, "host": pair.primary.home, "system_identifier": pair.system,
+                 "size": 1 << 20, "progress_file": pair.progress}
+    told = run_module(backup_database, check=True, **arguments)
+    assert told["changed"] and told["diff"]["after"] == "a new backup in %s\n" % pair.directory
+    made = run_module(backup_database, **arguments)
+    assert made["diff"]["after"] == "backup in %s\n" % made["path"] and made["member"]["name"] == "database.tar.gz"
+    assert made["changed"] and made["timeline"] == 1 and made["start_lsn"] and made["server_version"]
+    shutil.rmtree(made["path"])
+    failed = run_module(backup_database, **dict(arguments, system_identifier="1"))
+    assert failed["failed"] and failed["kind"] == "identity"
+
+    order, server = pair.order(good)
+    arguments = dataclasses.asdict(order)
+    later = run_module(restore_database, check=True, **dict(arguments, path="/nowhere"))
+    assert later["changed"] and later["diff"]["after"] == "a database in %s\n" % server.data
+    told = run_module(restore_database, check=True, **arguments)
+    assert told["changed"] and told["diff"]["before"] == "no database in %s\n" % server.data and left(server) == []
+    done = run_module(restore_database, **arguments)
+    assert done["diff"] == told["diff"] and (done["timeline"], done["system_identifier"]) == (2, pair.system)
+    again = run_module(restore_database, **arguments)
+    assert again["changed"] is False and again["bytes"] == done["bytes"] and not {"diff", "seconds"} & set(again)
+    failed = run_module(restore_database, **dict(arguments, path="/nowhere"))
+    assert failed["failed"] and failed["kind"] == "incomplete"
 
 
 def test_cut_short(pair, copy):
@@ -231,12 +266,12 @@ def test_altered_so_that_the_manifest_agrees(pair, copy, tmp_path):
     """Only pg_verifybackup sees that."""
     folder = str(tmp_path / "plain")
     os.mkdir(folder)
-    full_backup_loader.unpack(copy + "/database.tar.gz", folder, 0, 0, lambda done: None)
+    tarball.unpack(copy + "/database.tar.gz", folder, 0, 0, lambda done: None)
     table = max((os.path.join(root, name) for root, dummy, names in os.walk(folder + "/base") for name in names),
                 key=os.path.getsize)
     spoil(table)
     os.unlink(copy + "/database.tar.gz")
-    full_backup_loader.pack(folder, copy + "/database.tar.gz", lambda done: None)
+    tarball.pack(folder, copy + "/database.tar.gz", lambda done: None)
     rewrite_manifest(copy)
     assert full_backup_loader.judge(copy, digest=True)["complete"]
     message = refused(pair, copy)
@@ -252,29 +287,29 @@ def test_archive_of_something_else(pair, copy):
 
 
 def test_database_that_is_there_is_left_alone(pair, good):
-    params, server = pair.place()
+    order, server = pair.order(good)
     pair.lab.initdb(server.data)
     with pytest.raises(PostgresError) as caught:
-        restore_database.Restore(dict(params, path=good), local_runner).run(False)
+        full_backup_restore.restore(order, local_runner)
     assert caught.value.kind == "foreign" and os.path.exists(server.data + "/PG_VERSION")
 
 
 def test_what_a_cut_off_run_left_is_removed(pair, good):
     """With the private server still at work."""
-    params, server = pair.place()
+    order, server = pair.order(good)
     folder = server.home + "/.data.restore"
     os.mkdir(folder, 0o700)
     os.chown(folder, pair.lab.uid, pair.lab.gid)
-    full_backup_loader.unpack(good + "/database.tar.gz", folder, pair.lab.uid, pair.lab.gid, lambda done: None)
+    tarball.unpack(good + "/database.tar.gz", folder, pair.lab.uid, pair.lab.gid, lambda done: None)
     left_over = pair.lab.server(os.path.basename(server.home))
     left_over.data = folder
     left_over.start()
     assert left_over.pid()
-    result = restore_database.Restore(dict(params, path=good), local_runner).run(False)
-    assert result["changed"] and sorted(left(server)) == ["data", "log"]
+    result = full_backup_restore.restore(order, local_runner)
+    assert result.changed and sorted(left(server)) == ["data", "log"]
 
 
-def test_old_ones_go(pair, good):
+def test_old_ones_go(pair, good, run_module):
     clock = ["2020-01-01T000000Z", "2020-01-02T000000Z"]
     for name in clock:
         path = shutil.copytree(good, os.path.join(pair.directory, name))
@@ -284,12 +319,12 @@ def test_old_ones_go(pair, good):
         with open(path + "/manifest.json", "w", encoding="utf-8") as handle:
             json.dump(data, handle)
     os.unlink(os.path.join(pair.directory, clock[1], "hub-hub1.tar.gz"))
-    params = {"path": pair.directory, "keep": 1, "system_identifier": pair.system}
+    arguments = {"state": "pruned", "path": pair.directory, "keep": 1, "system_identifier": pair.system}
     oldest = os.path.join(pair.directory, clock[0])
-    assert backup_seal.prune(params, True)["removed"] == [oldest] and os.path.exists(oldest)
-    assert backup_seal.prune(params, False)["removed"] == [oldest] and not os.path.exists(oldest)
+    assert run_module(backup_seal, check=True, **arguments)["removed"] == [oldest] and os.path.exists(oldest)
+    assert run_module(backup_seal, **arguments)["removed"] == [oldest] and not os.path.exists(oldest)
     assert os.path.exists(good + "/manifest.json") and os.path.exists(os.path.join(pair.directory, clock[1]))
-    assert backup_seal.prune(params, False)["changed"] is False
+    assert run_module(backup_seal, **arguments)["changed"] is False
 
 
 @pytest.mark.parametrize("states, pids, kind", [
@@ -297,12 +332,11 @@ def test_old_ones_go(pair, good):
     (["in archive recovery"], [], "recovery"), (["in archive recovery"] * 30, [1], "timeout")])
 def test_all_wal_is_replayed_before_the_private_server_ends(monkeypatch, tmp_path, states, pids, kind):
     """pg_ctl --wait ends when recovery begins, and much WAL takes longer than that."""
-    params = dict((key, spec.get("default")) for key, spec in restore_database.ARGUMENTS.items())
-    params.update(data_dir=str(tmp_path / "data"), bin_dir="/bin", owner=OWNER, group=OWNER, progress_file="/dev/null",
-                  timeout=0.5)
-    restore = restore_database.Restore(params, None)
+    order = full_backup_restore.Order(path="", data_dir=str(tmp_path / "data"), bin_dir="/bin", owner=OWNER,
+                                      group=OWNER, progress_file="/dev/null", timeout=0.5)
+    restore = full_backup_restore.Job(order, None)
     monkeypatch.setattr(restore.postgres, "controldata", lambda folder: {"state": states.pop(0)})
-    monkeypatch.setattr(restore_database, "processes_on", lambda folder: pids)
+    monkeypatch.setattr(full_backup_restore, "processes_on", lambda folder: pids)
     if kind is None:
         restore.wait_for_the_end()
         assert states == []

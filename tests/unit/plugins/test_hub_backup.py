@@ -9,6 +9,8 @@ import json
 import os
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import live
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import store
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandMissing, Completed
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_backup
 
@@ -230,11 +232,11 @@ def test_names_sort_by_time(hub):
     for number in range(4):
         hub.conf.write_text("%d\n" % number)
         paths.append(hub.save()["path"])
-    assert hub_backup.newest(str(hub.backups))[0] == paths[-1] and len(set(paths)) == 4
+    assert store.newest(str(hub.backups))[0] == paths[-1] and len(set(paths)) == 4
 
 
 def test_configuration_is_what_people_decide():
-    text = hub_backup.configuration(cib())
+    text = live.configuration(cib())
     for gone in ("epoch", "LATEST", "last-lrm-refresh", "have-watchdog", "node_state"):
         assert gone not in text
     for kept in ("stonith-enabled", "cfvirtip", "constraints"):

@@ -10,8 +10,10 @@ import os
 import tarfile
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import shared_files
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archive_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.probe import tree
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.tree import tree
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_files
 
 
@@ -23,7 +25,7 @@ def write(path, text="x", mode=0o644):
 
 def state(root):
     """{relative path: (mode, content or link target)}"""
-    return dict((name, hub_files.current(os.path.join(str(root), name))) for name in tree(str(root)))
+    return dict((name, archive_file.read_entry(os.path.join(str(root), name))) for name in tree(str(root)))
 
 
 @pytest.fixture(name="active")
@@ -151,9 +153,9 @@ def test_a_hubs_own_identity_is_never_packed(run_module, tmp_path):
     for name in ("localhost.priv", "localhost.pub", "root-SHA=11.pub", "root-SHA=11.priv"):
         write(keys / name, name)
     packed = run_module(hub_files, path=str(keys), state="packed", include=["*"])
-    assert sorted(hub_files.unpack(packed["archive"], ["*"])) == ["root-SHA=11.priv", "root-SHA=11.pub"]
+    assert sorted(shared_files.unpack(packed["archive"], ["*"])) == ["root-SHA=11.priv", "root-SHA=11.pub"]
     packed = run_module(hub_files, path=str(keys), state="packed", include=["*.pub"])
-    assert list(hub_files.unpack(packed["archive"], ["*.pub"])) == ["root-SHA=11.pub"] and packed["count"] == 1
+    assert list(shared_files.unpack(packed["archive"], ["*.pub"])) == ["root-SHA=11.pub"] and packed["count"] == 1
 
 
 def archive(*members):
@@ -198,7 +200,7 @@ def test_archive_with_what_does_not_belong_there_is_refused_as_a_whole(run_modul
 def test_devices_and_directories_in_an_archive_are_left_out():
     text = archive(("dev", None, None, tarfile.CHRTYPE), ("fifo", None, None, tarfile.FIFOTYPE),
                    ("dir", None, None, tarfile.DIRTYPE), ("file",) + FILE)
-    assert list(hub_files.unpack(text, ["*"])) == ["file"]
+    assert list(shared_files.unpack(text, ["*"])) == ["file"]
 
 
 @pytest.mark.parametrize("text", ["", "not base64!", base64.b64encode(b"no archive").decode(), "AAAA"])
@@ -208,15 +210,15 @@ def test_unreadable_archive(run_module, tmp_path, text):
 
 
 def test_damaged_archive_is_an_error_and_never_a_part_of_the_files(active):
-    data = bytearray(base64.b64decode(hub_files.pack(str(active), ["*"])[0]))
-    whole = hub_files.unpack(base64.b64encode(bytes(data)).decode(), ["*"])
+    data = bytearray(base64.b64decode(shared_files.pack(str(active), ["*"])[0]))
+    whole = shared_files.unpack(base64.b64encode(bytes(data)).decode(), ["*"])
     with pytest.raises(HubError, match="cannot be read"):
-        hub_files.unpack(base64.b64encode(bytes(data[:len(data) // 2])).decode(), ["*"])
+        shared_files.unpack(base64.b64encode(bytes(data[:len(data) // 2])).decode(), ["*"])
     for position in range(12, len(data) - 8, 9):
         damaged = bytearray(data)
         damaged[position] ^= 0xFF
         try:
-            found = hub_files.unpack(base64.b64encode(bytes(damaged)).decode(), ["*"])
+            found = shared_files.unpack(base64.b64encode(bytes(damaged)).decode(), ["*"])
         except HubError:
             continue
         assert found == whole, "a damaged archive was taken for a good one (byte %d)" % position

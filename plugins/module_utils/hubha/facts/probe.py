@@ -32,6 +32,7 @@ from ..core.become import without_libpq_environment
 from ..core.files import read_json, read_text, sha256
 from ..core.run import CommandMissing, HubError, which
 from ..core.text import first_version, tree_digest
+from ..core.tree import file_state, group_name, tree, user_name
 from ..host import rpm as rpm_loader, system as host_system, tls as tls_files
 from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
@@ -95,19 +96,6 @@ SELECT json_build_object(
                 -- a remark, no mistake: TLS is about to be switched on
                 AND error <> 'hostssl record cannot match because SSL is disabled'));
 """ % (", ".join("'%s'" % name for name in SETTINGS), role.FACTS)
-
-
-def file_state(path):
-    """{"exists", "sha256", "mode", "owner"}: enough to see drift, nothing of the content."""
-    try:
-        info = os.stat(path)
-    except OSError:
-        return {"exists": False}
-    try:
-        owner = pwd.getpwuid(info.st_uid).pw_name
-    except KeyError:
-        owner = str(info.st_uid)
-    return {"exists": True, "sha256": sha256(path), "mode": "%04o" % (info.st_mode & 0o7777), "owner": owner}
 
 
 def addresses(run):
@@ -264,16 +252,7 @@ def file_owner(path):
         info = os.stat(path)
     except OSError:
         return "absent"
-    return "%s:%s %04o" % (name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid),
-                           info.st_mode & 0o7777)
-
-
-def name_of(lookup, number):
-    """Name of a user or group (lookup: pwd.getpwuid or grp.getgrgid), or the number where there is none."""
-    try:
-        return lookup(number)[0]
-    except KeyError:
-        return str(number)
+    return "%s:%s %04o" % (user_name(info.st_uid), group_name(info.st_gid), info.st_mode & 0o7777)
 
 
 def newest_change(paths):
@@ -474,20 +453,6 @@ def acl_in_policy(run, layout):
         return None
     done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
     return words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
-
-
-def tree(root, follow=False):
-    """{relative path: sha256 or "-> target"} of every file below *root*."""
-    found = {}
-    for folder, dummy, files in os.walk(root, followlinks=follow):
-        for name in files:
-            path = os.path.join(folder, name)
-            relative = os.path.relpath(path, root)
-            if os.path.islink(path):
-                found[relative] = "-> " + os.readlink(path)
-            elif os.path.isfile(path):
-                found[relative] = sha256(path)
-    return found
 
 
 def client_keys(ppkeys):

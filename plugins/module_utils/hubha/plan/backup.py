@@ -1,22 +1,22 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Full backups of a pair (or of a single hub) and putting one back: what is saved, from where, what stands against it.
+"""Full backups of a pair (or of a single hub) and putting one back: from where, and what stands against it.
 
 Pure functions on plain data. A backup is a directory of a few files: the database, the files of each hub, the CIB, and,
-written last, the manifest. A *look* at a place is what module backup_look returns.
+written last, the manifest. What is saved of a hub: cfengine/own_files.py. A *look* at a place is what module
+backup_look returns.
 """
 
 from __future__ import annotations
 
-import os
 import re
 
-from ..cfengine import words
-from ..cfengine.layout import FENCING_DIR, LAYOUTS
+from ..cfengine.layout import LAYOUTS
 from ..cluster import corosync
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
+from ..facts.full_backup_job import space_for
 from ..pair.copies import copy_problems
 from ..pg import clone as basebackup_model
 from . import upgrade as plan
@@ -24,42 +24,6 @@ from . import upgrade as plan
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
-
-
-# --- what is saved --------------------------------------------------------------------------------------------------
-
-def own_paths(layout, further=()):
-    """Files and directories (with a slash at the end) of a hub that a restore puts back.
-
-    further: what both hubs share beside that, and the operator's TLS files.
-    """
-    work = layout["work_dir"]
-    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/", layout["ha_dir"] + "/", work + "/httpd/secrets.ini",
-            work + "/httpd/ssl/", work + "/licenses/"] + (
-        # the vendor's policy copies them from hub to hub, whoever names them
-        ["/opt/cfengine/notification_scripts/"] if layout["name"] == "enterprise" else []) + [
-        str(path) for path in further]
-
-
-def other_paths(layout):
-    """What is saved beside that, to look something up: a restore makes it anew or leaves it to the packages."""
-    unit = "/etc/systemd/system/%s.service" % layout["db_unit"]
-    return [layout["ha_cfg"], layout["policy_server"], "/etc/corosync/", FENCING_DIR + "/", unit, unit + ".d/",
-            "/etc/postgresql-common/createcluster.conf"] \
-        + [layout["data_dir"] + name for name in ("/postgresql.conf", "/pg_hba.conf", "/hub_ha.conf")]
-
-
-def left_out(path, layout):
-    """True for files below own_paths that belong to a moment: progress, markers, the agent's own notes."""
-    folder, name = os.path.split(path)
-    if folder == layout["ha_dir"]:
-        return name.endswith(".progress") or name == "maintenance" or path == layout["restored"]
-    return folder == layout["masterfiles"] and name in words.POLICY_STAMPS
-
-
-def exact_paths(layout):
-    """Directories in which nothing else stays: a key that the package made anew is nobody's any more."""
-    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/"]
 
 
 # --- places ---------------------------------------------------------------------------------------------------------
@@ -89,11 +53,6 @@ def place_problems(look, layout, where):
 def served(layout):
     """Directories in which no backup may lie: the database's, and what goes to clients or belongs to a hub."""
     return [layout["pg_dir"], layout["masterfiles"], layout["inputs"], layout["ppkeys"]]
-
-
-def space_for(size):
-    """Bytes that a backup of a database of *size* bytes needs while it is made: a copy, and the archive of it."""
-    return basebackup_model.space_needed(size) + size
 
 
 # --- making one -----------------------------------------------------------------------------------------------------
@@ -247,18 +206,6 @@ def foreign(cluster):
                   and not re.match(r"cfvirtip_\d+$", name))
 
 
-def expired(backups, keep, system_identifier):
-    """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
-
-    backups: as module backup_look lists them. Only complete ones that stay there count, and only such go: one that was
-    cut short, or is on its way to a controller, may be another run's that is still under way. See cut_off().
-    """
-    mine = sorted((item for item in backups if item["complete"] and not item["fetched"]
-                   and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
-                  key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
-    return [item["path"] for item in mine[keep:]] if keep > 0 else []
-
-
 def made_text(the_plan, path, where, database, sealed, gone):
     """What the operator reads at the end."""
     lines = ["backup %s on %s" % (path, where),
@@ -276,8 +223,6 @@ def made_text(the_plan, path, where, database, sealed, gone):
                      "hub_ha_full_backup_fetch_dir")
     return "\n".join(lines)
 
-
-# --- manifests ------------------------------------------------------------------------------------------------------
 
 # --- putting one back -----------------------------------------------------------------------------------------------
 
