@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from typing import Optional
+from typing import Any, Dict, Optional
 
 
 def read_text(path: str) -> Optional[str]:
@@ -20,7 +20,7 @@ def read_text(path: str) -> Optional[str]:
         return None
 
 
-def replace_file(path, data, mode, uid=0, gid=0, sync=True):
+def replace_file(path: str, data: bytes, mode: int, uid: int = 0, gid: int = 0, sync: bool = True) -> None:
     """Make *path* hold *data* (bytes) in one step, with *mode* (int) and owner; nobody reads it before that.
 
     sync: wait until it is on the disk. Needed for what cannot be had again; thousands of copies do without. Raises OSError.
@@ -40,7 +40,7 @@ def replace_file(path, data, mode, uid=0, gid=0, sync=True):
         raise
 
 
-def fsync_path(path):
+def fsync_path(path: str) -> None:
     """Makes what was written to a file or directory survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -49,7 +49,7 @@ def fsync_path(path):
         os.close(handle)
 
 
-def write_json(path, data, sync=False):
+def write_json(path: str, data: object, sync: bool = False) -> None:
     """Replaces *path* by *data* as JSON in one step; with *sync* also on disk."""
     temporary = "%s.%d" % (path, os.getpid())
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
@@ -63,7 +63,7 @@ def write_json(path, data, sync=False):
         fsync_path(os.path.dirname(path))
 
 
-def read_json(path):
+def read_json(path: str) -> Optional[Dict[str, Any]]:
     """The dict in a JSON file, None when there is none or it is not whole."""
     try:
         data = json.loads(read_text(path) or "null")
@@ -72,14 +72,14 @@ def read_json(path):
     return data if isinstance(data, dict) else None
 
 
-def nearest_existing(path):
+def nearest_existing(path: str) -> str:
     """*path*, or its nearest parent that is there."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
-def tree_size(path):
+def tree_size(path: str) -> int:
     """Bytes on disk of all files below *path*."""
     total = 0
     for folder, unused_dirs, files in os.walk(path):
@@ -91,7 +91,7 @@ def tree_size(path):
     return total
 
 
-def sha256(path):
+def sha256(path: str) -> str:
     """SHA-256 of a file, as 64 digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
