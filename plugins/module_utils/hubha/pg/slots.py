@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .client import Postgres
 from .server import server_address
+from .sql import literal
 
 LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restart_lsn', restart_lsn, "
         "'wal_status', wal_status) ORDER BY slot_name), '[]') FROM pg_replication_slots WHERE slot_type = 'physical';")
@@ -60,10 +61,9 @@ def after(slots: Sequence[Slot], wanted: Wanted) -> List[Slot]:
 
 def statement(action: str, name: str, reserve: bool) -> str:
     """SQL of one change."""
-    quoted = "'%s'" % name.replace("'", "''")
     if action == "drop":
-        return "SELECT pg_drop_replication_slot(%s);" % quoted
-    return "SELECT pg_create_physical_replication_slot(%s, %s);" % (quoted, "true" if reserve else "false")
+        return "SELECT pg_drop_replication_slot(%s);" % literal(name)
+    return "SELECT pg_create_physical_replication_slot(%s, %s);" % (literal(name), "true" if reserve else "false")
 
 
 class Slots:
