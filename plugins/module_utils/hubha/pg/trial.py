@@ -21,7 +21,10 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from ..core.files import read_text
 from ..core.run import HubError
+from .config import pg_major
+from .control import summary
 from .memory import MB, Machine, fits, machine
 
 PREFIX = ".hub_ha_trial."
@@ -94,7 +97,18 @@ class Server:
     held: int = 0
 
 
-def read_machine(read: Callable[[str], Optional[str]]) -> Machine:
+def look(run: Callable[..., Any], data_dir: str, bin_dir: str, owner: str, config_file: str,
+         settings: Mapping[str, Any], held: int = 0) -> Server:
+    """The live server, with the rest out of its own files. run: a runner. Raises HubError."""
+    segment = summary(run([bin_dir + "/pg_controldata", data_dir]).out).get("segment_bytes")
+    version = run([bin_dir + "/postgres", "--version"]).out
+    if not segment:
+        raise HubError("pg_controldata does not tell the size of WAL segments in %s" % data_dir)
+    return Server(data_dir, bin_dir, owner, config_file, int(pg_major(version)),
+                  {name: str(value) for name, value in settings.items()}, segment, held)
+
+
+def read_machine(read: Callable[[str], Optional[str]] = read_text) -> Machine:
     """This machine's memory. read: path -> text or None."""
     return machine(read("/proc/meminfo") or "", read("/proc/sys/vm/overcommit_memory") or "",
                    read("/proc/sys/vm/nr_overcommit_hugepages") or "")
