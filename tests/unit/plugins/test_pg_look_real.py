@@ -260,12 +260,7 @@ def clone(lab, server, primary, **more):
                   primary_port=primary.port, user="repl", passfile=lab.passfile, sslmode="require", slot="a",
                   system_identifier=primary.sql("SELECT system_identifier FROM pg_control_system()"))
     params.update(more)
-    made = basebackup.BaseBackup(params, local_runner)
-    try:
-        return made.run()
-    finally:
-        if made.lock is not None:
-            os.close(made.lock)
+    return basebackup.result_of(basebackup.clone_run(params, local_runner).run())
 
 
 def test_promoted_and_crashed_before_its_first_checkpoint(lab):

@@ -16,7 +16,7 @@ from typing import Iterator, Optional, Sequence
 from ..core.files import fsync_path
 from ..core.run import CommandError, HubError
 from .client import Postgres
-from .sql import identifier
+from .quote import identifier
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ..core.run import CommandError, HubError
 from . import role as roles, scram
 from .client import Postgres
-from .sql import identifier, literal
+from .quote import identifier, literal
 
 # Column of pg_roles, wanted value, word of ALTER ROLE for it.
 ATTRIBUTES = (

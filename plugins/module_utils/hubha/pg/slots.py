@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .client import Postgres
+from .quote import literal
 from .server import server_address
-from .sql import literal
 
 LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restart_lsn', restart_lsn, "
         "'wal_status', wal_status) ORDER BY slot_name), '[]') FROM pg_replication_slots WHERE slot_type = 'physical';")

@@ -26,6 +26,7 @@ from ..core.run import HubError
 from .config import pg_major
 from .control import summary
 from .memory import MB, Machine, fits, machine
+from .quote import setting
 
 PREFIX = ".hub_ha_trial."
 LIMIT = 60  # seconds for each of the two programs
@@ -136,11 +137,6 @@ def clear(path: str) -> None:
                 shutil.rmtree(full, ignore_errors=True)
 
 
-def quoted(value: str) -> str:
-    """A value as postgresql.conf has it."""
-    return "'%s'" % str(value).replace("\\", "\\\\").replace("'", "''")
-
-
 def words_of(log: str) -> str:
     """The server's reason out of its log: the fatal line, and those before it where it only says that there are errors."""
     lines = [re.sub(r"^.*?\b(FATAL|PANIC|LOG|ERROR|WARNING|DETAIL|HINT):  ?", r"\1: ", line.strip())
@@ -183,8 +179,8 @@ class Trial:
         self.as_owner([self.server.bin_dir + "/initdb", "-D", data, "-A", "trust", "-N", "-E", "UTF8", "--locale=C",
                        "--wal-segsize=%d" % (self.server.segment // MB)], check=True)
         self.as_owner(["sh", "-c", WRITE, "trial", data + "/postgresql.conf"], check=True,
-                      stdin="include %s\n" % quoted(self.server.config_file) + "".join(
-                          "%s = %s\n" % (name, quoted(value)) for name, value in sorted(self.server.settings.items())))
+                      stdin="include %s\n" % setting(self.server.config_file) + "".join(
+                          "%s = %s\n" % (name, setting(value)) for name, value in sorted(self.server.settings.items())))
         self.as_owner(["sh", "-c", COPY, "trial", self.server.data_dir + "/postgresql.auto.conf",
                        data + "/postgresql.auto.conf"], check=True)
         own = {"data_directory": data, "hba_file": data + "/pg_hba.conf", "ident_file": data + "/pg_ident.conf"}
