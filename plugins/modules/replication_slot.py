@@ -69,42 +69,10 @@ actions:
   sample: [created hub_ha_hub3]
 """
 
-import json
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import server_address
-
-LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active, 'restart_lsn', restart_lsn, "
-        "'wal_status', wal_status) ORDER BY slot_name), '[]') FROM pg_replication_slots WHERE slot_type = 'physical';")
-
-
-def changes(slots, name, reserve, keep, prefix):
-    """[("create" or "drop", name)] in order.
-
-    slots: [{"name", "active", "restart_lsn", "wal_status"}] as they are.
-    """
-    found = []
-    for slot in slots:
-        if keep is not None and slot["name"].startswith(prefix) and slot["name"] not in keep and not slot["active"]:
-            found.append(("drop", slot["name"]))
-    known = [slot for slot in slots if slot["name"] == name]
-    if name and known and not known[0]["active"]:
-        lost = known[0]["wal_status"] == "lost"
-        if lost or (not reserve and known[0]["restart_lsn"]) or (reserve and not known[0]["restart_lsn"]):
-            found += [("drop", name), ("create", name)]
-    elif name and not known:
-        found.append(("create", name))
-    return found
-
-
-def statement(action, name, reserve):
-    """SQL of one change."""
-    quoted = "'%s'" % name.replace("'", "''")
-    if action == "drop":
-        return "SELECT pg_drop_replication_slot(%s);" % quoted
-    return "SELECT pg_create_physical_replication_slot(%s, %s);" % (quoted, "true" if reserve else "false")
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.slots import Slots, Wanted, after, changes
 
 
 def text(slots):
@@ -123,21 +91,17 @@ def main():
         "data_dir": {"type": "path", "required": True},
     })
     params = module.params
-    postgres = Postgres(local_runner, params["bin_dir"])
-    where = server_address(params["data_dir"])
+    wanted = Wanted(params["name"], params["reserve"], params["keep"], params["prefix"])
+    slots = Slots(Postgres(local_runner, params["bin_dir"]), params["data_dir"])
     try:
-        slots = json.loads(postgres.sql(LIST, **where))
-        wanted = changes(slots, params["name"], params["reserve"], params["keep"], params["prefix"])
-        gone = [name for action, name in wanted if action == "drop"]
-        made = [{"name": name, "restart_lsn": params["reserve"]} for action, name in wanted if action == "create"]
-        after = sorted([slot for slot in slots if slot["name"] not in gone] + made, key=lambda slot: slot["name"])
+        found = slots.read()
+        steps = changes(found, wanted)
         if not module.check_mode:
-            for action, name in wanted:
-                postgres.sql(statement(action, name, params["reserve"]), **where)
+            slots.apply(steps, wanted.reserve)
     except HubError as error:
         fail(module, error)
-    module.exit_json(changed=bool(wanted), actions=["%s %s" % item for item in wanted],
-                     diff={"before": text(slots), "after": text(after)})
+    module.exit_json(changed=bool(steps), actions=["%s %s" % step for step in steps],
+                     diff={"before": text(found), "after": text(after(found, wanted))})
 
 
 if __name__ == "__main__":

@@ -94,22 +94,8 @@ trial:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.config import pg_major
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import summary
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.trial import Server, Trial, read_machine
-
-
-def look(params, run):
-    """The live server as the module's parameters and its own files describe it."""
-    segment = summary(run([params["bin_dir"] + "/pg_controldata", params["data_dir"]]).out).get("segment_bytes")
-    version = run([params["bin_dir"] + "/postgres", "--version"]).out
-    if not segment:
-        raise HubError("pg_controldata does not tell the size of WAL segments in %s" % params["data_dir"])
-    return Server(params["data_dir"], params["bin_dir"], params["owner"], params["config_file"], int(pg_major(version)),
-                  dict((name, str(value)) for name, value in params["settings"].items()), segment,
-                  params["held_mb"] << 20)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.trial import Trial, look, read_machine
 
 
 def main():
@@ -123,9 +109,11 @@ def main():
         "held_mb": {"type": "int", "default": 0},
         "places": {"type": "list", "elements": "path", "default": ["/var/tmp", "/tmp"]},
     })
+    params = module.params
     try:
-        server = look(module.params, local_runner)
-        outcome = Trial(local_runner, server, read_machine(read_text), module.params["places"]).go()
+        server = look(local_runner, params["data_dir"], params["bin_dir"], params["owner"], params["config_file"],
+                      params["settings"], params["held_mb"] << 20)
+        outcome = Trial(local_runner, server, read_machine(), params["places"]).go()
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, trial=outcome.to_dict())

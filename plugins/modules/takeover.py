@@ -102,126 +102,20 @@ seconds:
   sample: 0.61
 """
 
-import os
 import time
+from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError,
-    HubError,
-    fail,
-    local_runner,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PASSING, Postgres, PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.takeover import Takeover
 
 
-class Takeover:
-    """One run. params: the module's arguments; run: the runner; pid: callable for the server's pid."""
-
-    def __init__(self, params, run, check_mode=False, pid=postmaster_pid, sleep=time.sleep, clock=time.monotonic):
-        self.params, self.run, self.check_mode = params, run, check_mode
-        self.pid, self.sleep, self.clock = pid, sleep, clock
-        self.postgres = Postgres(run, params["bin_dir"], params["owner"])
-
-    def pg_ctl(self, *words):
-        """Runs pg_ctl as the owner."""
-        argv = [self.postgres.program("pg_ctl"), "-D", self.params["data_dir"], "-w", "-t", str(self.params["timeout"])]
-        return self.run(self.postgres.as_owner(argv + list(words)), timeout=self.params["timeout"] + 10)
-
-    def sql(self, query, timeout=30):
-        """One value; timeout: seconds."""
-        return self.postgres.sql(query, timeout=timeout, **server_address(self.params["data_dir"])).strip()
-
-    def stopped(self):
-        """The module's result for state stopped. Raises HubError."""
-        changed = self.pid(self.params["data_dir"]) is not None
-        if changed:
-            if self.sql("SELECT pg_is_in_recovery()") != "f":
-                raise PostgresError("standby", "PostgreSQL on %s is a standby: there is nothing to hand over."
-                                    % self.params["data_dir"])
-            if self.check_mode:
-                return {"changed": True, "lsn": None}
-            self.sql("CHECKPOINT", self.params["timeout"])  # so that the shutdown is short
-            if self.params["unit"]:
-                self.run(["systemctl", "stop", self.params["unit"]], timeout=self.params["timeout"])
-            else:
-                self.pg_ctl("-m", "fast", "stop")
-        if not self.check_mode:
-            self.force("stop")
-        control = self.postgres.controldata(self.params["data_dir"])
-        if control["state"] != "shut down":
-            raise PostgresError("crashed", "PostgreSQL on %s did not end cleanly (%s): nobody knows whether a standby "
-                                "has everything. Start it again where it is."
-                                % (self.params["data_dir"], control["state"]))
-        return {"changed": changed, "lsn": control["checkpoint_lsn"]}
-
-    def down(self):
-        """The module's result for state down. Raises HubError."""
-        changed = self.pid(self.params["data_dir"]) is not None
-        if changed and not self.check_mode:
-            try:
-                self.pg_ctl("-m", "fast", "stop")
-            except CommandError:
-                if self.pid(self.params["data_dir"]) is not None:
-                    raise  # else it has ended by itself meanwhile
-        return {"changed": changed}
-
-    def replayed(self):
-        """Waits for the wanted record; returns how far the standby is. Raises HubError when it does not come."""
-        wanted = lsn_to_int(self.params["after"])
-        deadline = self.clock() + self.params["timeout"]
-        while True:
-            now = self.sql("SELECT pg_last_wal_replay_lsn()")
-            # The position is the end of the last record replayed, so it lies behind the start of the one wanted.
-            if wanted is None or (lsn_to_int(now) or 0) > wanted:
-                return now
-            if self.clock() >= deadline:
-                raise PostgresError("behind", "The standby has replayed up to %s, and the former primary's last record "
-                                    "is at %s: it is not promoted, because rows would be lost."
-                                    % (now, self.params["after"]))
-            self.sleep(0.05)
-
-    def start(self):
-        """Starts the unit, and waits until the server answers. Raises HubError."""
-        self.run(["systemctl", "start", self.params["unit"]], timeout=self.params["timeout"])
-        deadline = self.clock() + self.params["timeout"]
-        while True:
-            try:
-                return self.sql("SELECT 1")
-            except CommandError as error:
-                if self.clock() >= deadline or not any(text in error.message for text in PASSING):
-                    raise
-            self.sleep(0.1)
-
-    def promoted(self):
-        """The module's result for state promoted. Raises HubError."""
-        if self.pid(self.params["data_dir"]) is None:
-            if not (self.params["unit"] and os.path.exists(self.params["data_dir"] + "/standby.signal")):
-                raise PostgresError("stopped", "PostgreSQL does not run on %s: start it as the standby that it is."
-                                    % self.params["data_dir"])
-            if self.check_mode:
-                return {"changed": True, "replayed": None}
-            self.start()
-        changed = self.sql("SELECT pg_is_in_recovery()") == "t"
-        if not changed or self.check_mode:
-            return {"changed": changed, "replayed": None}
-        replayed = self.replayed()
-        self.pg_ctl("promote")
-        self.force("start")
-        return {"changed": True, "replayed": replayed}
-
-    def force(self, what):
-        """Starts or stops the resources here, whatever the cluster, which looks away, takes for their place."""
-        for resource in self.params["resources"]:
-            self.run(["crm_resource", "--force-" + what, "--force", "--resource", resource], timeout=self.params["timeout"])
-
-    def go(self):
-        """Does it; returns the module's result. Raises HubError."""
-        began = self.clock()
-        result = getattr(self, self.params["state"])()
-        return dict(result, seconds=round(self.clock() - began, 3))
+def go(params, takeover):
+    """The module's result. takeover: the library's Takeover. Raises HubError."""
+    if params["state"] == "down":
+        return {"changed": takeover.down()}
+    return asdict(takeover.stop() if params["state"] == "stopped" else takeover.promote(params["after"]))
 
 
 def main():
@@ -236,10 +130,15 @@ def main():
         "resources": {"type": "list", "elements": "str", "default": []},
         "timeout": {"type": "int", "default": 60},
     })
+    params = module.params
+    takeover = Takeover(Postgres(local_runner, params["bin_dir"], params["owner"]), params["data_dir"], params["unit"],
+                        params["resources"], params["timeout"], dry_run=module.check_mode)
+    began = time.monotonic()
     try:
-        module.exit_json(**Takeover(module.params, local_runner, module.check_mode).go())
+        result = go(params, takeover)
     except HubError as error:
         fail(module, error)
+    module.exit_json(seconds=round(time.monotonic() - began, 3), **result)
 
 
 if __name__ == "__main__":

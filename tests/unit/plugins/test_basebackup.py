@@ -13,7 +13,12 @@ import sys
 import time
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import client as postgres_loader, clone as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import (
+    client as postgres_loader,
+    clone as model,
+    clone_decision,
+    quote,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind, Relation
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 
@@ -24,12 +29,11 @@ def facts(state=None, identifier="7", **more):
     """A data directory with a database in that state."""
     data = {"data_dir": "/data", "exists": True, "listing": ["PG_VERSION", "base", "global"], "pid": None,
             "control": {"state": state, "system_identifier": identifier}, "unreadable": None, "standby_signal": False,
-            "backup_label": False, "marker": None}
+            "backup_label": False}
     data.update(more)
-    return data
+    return clone_decision.Facts(**data)
 
 
-MARKER = {"system_identifier": "7"}
 BEHIND, END = [Relation(kind, ("evidence",)) for kind in (Kind.SAME_LINE_BEHIND, Kind.IDENTICAL_END)]
 AHEAD, PAST = [Relation(kind, ("evidence",)) for kind in (Kind.AHEAD_OF_FORK, Kind.OTHER_PAST)]
 UNKNOWN = Relation(Kind.UNKNOWN, ("evidence",))
@@ -59,29 +63,27 @@ UNKNOWN = Relation(Kind.UNKNOWN, ("evidence",))
     (facts("in archive recovery", pid=1, standby_signal=True, relation=AHEAD), True, ("refuse", "forked")),
     (facts("in production", standby_signal=True, backup_label=True, relation=AHEAD), False, ("refuse", "forked")),
     (facts("shut down in recovery", standby_signal=True, relation=AHEAD), True, ("aside", None)),
-    # Nothing is proven: neither files nor the cluster state do it, nor the marker of a clone that was made long ago.
+    # Nothing is proven: neither files nor the cluster state do it.
     (facts("shut down in recovery", standby_signal=True), False, ("refuse", "primary")),
     (facts("in archive recovery", standby_signal=True, relation=UNKNOWN), False, ("refuse", "primary")),
-    (facts("in production", standby_signal=True, marker=MARKER), False, ("refuse", "primary")),
-    (facts("in production", standby_signal=True, marker=MARKER, relation=UNKNOWN), False, ("refuse", "primary")),
+    (facts("in production", standby_signal=True), False, ("refuse", "primary")),
+    (facts("in production", standby_signal=True, relation=UNKNOWN), False, ("refuse", "primary")),
     # A primary, however it came to be one.
     (facts("in production", pid=1), False, ("refuse", "primary")),
     (facts("in production", pid=1), True, ("refuse", "primary")),
     (facts("in production", pid=1, relation=BEHIND), True, ("refuse", "primary")),
-    (facts("in production", pid=1, marker=MARKER), True, ("refuse", "primary")),
-    (facts("in production", pid=1, marker=MARKER, standby_signal=True), True, ("refuse", "primary")),
+    (facts("in production", pid=1, standby_signal=True), True, ("refuse", "primary")),
     (facts("in production", relation=AHEAD), False, ("refuse", "forked")),
     (facts("shut down", relation=AHEAD), False, ("refuse", "forked")),
     (facts("in production"), False, ("refuse", "primary")),
     (facts("shut down"), False, ("refuse", "primary")),
-    (facts("shut down", marker=MARKER), False, ("refuse", "primary")),
     (facts("shut down", standby_signal=True), False, ("refuse", "primary")),
     (facts("in crash recovery", backup_label=True), False, ("refuse", "primary")),
     (facts("shut down"), True, ("aside", None)),
     # Somebody else's.
     (facts("in archive recovery", "8", pid=1), True, ("refuse", "foreign")),
     (facts("shut down in recovery", "8"), False, ("refuse", "foreign")),
-    (facts("shut down", "8", standby_signal=True, marker=MARKER), False, ("refuse", "foreign")),
+    (facts("shut down", "8", standby_signal=True), False, ("refuse", "foreign")),
     (facts("shut down", "8"), True, ("aside", None)),
     # Damaged.
     (facts(control=None, unreadable="x"), False, ("refuse", "unreadable")),
@@ -90,7 +92,7 @@ UNKNOWN = Relation(Kind.UNKNOWN, ("evidence",))
     (facts(control=None, unreadable="x", listing=["global"]), False, ("refuse", "unreadable")),
 ])
 def test_decide(given, force, wanted):
-    action, kind, text = model.decide(given, "7", force)
+    action, kind, text = clone_decision.decide(given, "7", force)
     assert (action, kind) == wanted
     assert bool(text) == (action == "refuse")
 
@@ -100,9 +102,9 @@ def test_decide(given, force, wanted):
     (facts("in production", standby_signal=True, backup_label=True), "present"),
     (facts("in archive recovery", standby_signal=True, relation=UNKNOWN), "present"),
     (facts("in archive recovery", standby_signal=True, relation=AHEAD), "refuse"),
-    (facts("in production", standby_signal=True, marker=MARKER), "refuse"), (facts("shut down"), "refuse")])
+    (facts("in production", standby_signal=True), "refuse"), (facts("shut down"), "refuse")])
 def test_prediction_without_the_primary(given, action):
-    assert model.decide(given, "7", guess=True)[0] == action
+    assert clone_decision.decide(given, "7", guess=True)[0] == action
 
 
 @pytest.mark.parametrize("change, wanted", [
@@ -111,11 +113,11 @@ def test_prediction_without_the_primary(given, action):
 def test_can_finish(change, wanted):
     marker = dict({"system_identifier": "7", "state": "complete", "time": 1000000}, **change)
     control = {"system_identifier": "7"}
-    assert model.can_finish(marker, control, True, "7", True, 1000060) is wanted
-    assert not model.can_finish(marker, control, False, "7", True, 1000060)
-    assert not model.can_finish(marker, control, True, "7", False, 1000060)
-    assert not model.can_finish(marker, None, True, "7", True, 1000060)
-    assert not model.can_finish(None, control, True, "7", True, 1000060)
+    assert clone_decision.can_finish(marker, control, True, "7", True, 1000060) is wanted
+    assert not clone_decision.can_finish(marker, control, False, "7", True, 1000060)
+    assert not clone_decision.can_finish(marker, control, True, "7", False, 1000060)
+    assert not clone_decision.can_finish(marker, None, True, "7", True, 1000060)
+    assert not clone_decision.can_finish(None, control, True, "7", True, 1000060)
 
 
 @pytest.mark.parametrize("text, kind", [
@@ -166,7 +168,7 @@ def test_error_lines_leave_the_progress_out():
 def test_conninfo():
     assert model.conninfo([("host", "a b"), ("user", "o'b\\c"), ("x", None), ("y", ""), ("port", 1)]) == (
         "host='a b' user='o\\'b\\\\c' port='1'")
-    assert model.quote_identifier('a"b') == '"a""b"'
+    assert quote.identifier('a"b') == '"a""b"'
 
 
 def test_space():

@@ -18,6 +18,9 @@ from collections import namedtuple
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import become, run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError, processes_copying
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone_place import Place
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.clone_source import Primary
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import processes_on
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, certificate, wait
 
@@ -26,7 +29,7 @@ DRIVER = """
 import json, sys
 from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import local_runner
-print(json.dumps(basebackup.BaseBackup(json.loads(sys.argv[1]), local_runner).run()))
+print(json.dumps(basebackup.result_of(basebackup.clone_run(json.loads(sys.argv[1]), local_runner).run())))
 """
 
 
@@ -76,12 +79,8 @@ def params(lab, standby, **more):
 def run(lab, standby, check_mode=False, warn=None, statvfs=os.statvfs, **more):
     """One run of the module."""
     warn = warn if warn is not None else (lambda text: None)
-    made = basebackup.BaseBackup(params(lab, standby, **more), runner.local_runner, check_mode, warn, statvfs)
-    try:
-        return made.run()
-    finally:
-        if made.lock is not None:
-            os.close(made.lock)
+    made = basebackup.clone_run(params(lab, standby, **more), runner.local_runner, check_mode, warn, statvfs)
+    return basebackup.result_of(made.run())
 
 
 def refused(lab, standby, kind, **more):
@@ -171,7 +170,7 @@ def test_killed_primary_stays(lab, standby):
     standby.sql("SELECT pg_promote()")
     pid = standby.pid()
     os.kill(pid, signal.SIGKILL)
-    wait(lambda: not basebackup.processes_on(standby.data))
+    wait(lambda: not processes_on(standby.data))
     assert standby.pid() == pid
     assert "was promoted to timeline 2" in refused(lab, standby, "forked")
 
@@ -268,7 +267,7 @@ def test_bad_input_ends_before_any_change(lab, standby, kind, more, text):
 
 def test_mount_point_cannot_be_swapped(lab, standby, monkeypatch):
     os.mkdir(standby.data)
-    monkeypatch.setattr(basebackup.os.path, "ismount", lambda path: path == standby.data)
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == standby.data)
     assert "mount point" in refused(lab, standby, "mount")
 
 
@@ -313,7 +312,7 @@ def test_other_major_version(lab, standby):
         return runner.local_runner(argv, **more)
 
     with pytest.raises(PostgresError, match="same major version"):
-        basebackup.BaseBackup(params(lab, standby), older).run()
+        basebackup.clone_run(params(lab, standby), older).run()
 
 
 def test_clone_from_a_standby_is_refused(lab, standby):
@@ -360,7 +359,7 @@ def test_slot_whose_wal_is_gone_is_made_again(lab, standby, monkeypatch, like_13
         lab.primary.sql("DROP TABLE IF EXISTS w; ALTER SYSTEM RESET max_slot_wal_keep_size")
         lab.primary.sql("SELECT pg_reload_conf()")
     if like_13:
-        monkeypatch.setattr(basebackup.BaseBackup, "slot_state", lambda self: "unknown")
+        monkeypatch.setattr(Primary, "slot_state", lambda self, version_num: "unknown")
     action = run(lab, standby)["slot_action"]
     # Without knowing the state it is tried as it is, and streaming may revive it.
     assert action == "recreated" or like_13
@@ -401,10 +400,10 @@ def test_cut_off_between_the_renames(lab, standby, monkeypatch, with_old):
             raise Cut()
         real(source, target)
 
-    monkeypatch.setattr(basebackup.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(Cut):
         run(lab, standby)
-    monkeypatch.setattr(basebackup.os, "rename", real)
+    monkeypatch.setattr(os, "rename", real)
     assert not os.path.exists(standby.data)
     inode = os.stat(standby.home + "/.data.clone").st_ino
     result = run(lab, standby)
@@ -440,7 +439,7 @@ def test_failed_rename_puts_the_old_one_back(lab, standby, monkeypatch):
             raise OSError(5, "Input/output error")
         real(source, target)
 
-    monkeypatch.setattr(basebackup.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(OSError):
         run(lab, standby)
     assert os.listdir(standby.data) == ["precious"]
@@ -498,13 +497,13 @@ def test_timeout_ends_every_process(lab, standby):
 
 
 def test_server_started_during_the_copy(lab, standby, monkeypatch):
-    real = basebackup.BaseBackup.complete_clone
+    real = Place.complete
 
     def complete(self):
         standby.create()
         return real(self)
 
-    monkeypatch.setattr(basebackup.BaseBackup, "complete_clone", complete)
+    monkeypatch.setattr(Place, "complete", complete)
     assert "was started" in refused(lab, standby, "running")
     assert standby.sql("SELECT 1") == "1"
 

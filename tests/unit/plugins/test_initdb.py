@@ -12,7 +12,9 @@ import time
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, HubError
-from ansible_collections.cfengine.hub_ha.plugins.modules import initdb
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import initdb
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.modules import initdb as initdb_module
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab
 
 
@@ -24,10 +26,10 @@ def lab():
     made.close()
 
 
-def make(lab, server, run=runner.local_runner, check_mode=False, **more):
-    params = {"data_dir": server.data, "bin_dir": lab.bin, "owner": OWNER, "group": None, "encoding": "SQL_ASCII",
-              "locale": "C", "superusers": ["root"], "databases": []}
-    return initdb.Initdb(dict(params, **more), run, check_mode).main()
+def make(lab, server, run=runner.local_runner, check_mode=False, bin_dir=None, owner=OWNER, **more):
+    """What the module does, and its result. more: of initdb.Wanted."""
+    postgres = Postgres(run, bin_dir or lab.bin, owner)
+    return initdb_module.go(initdb.Initdb(postgres, server.data, initdb.Wanted(owner, **more)), check_mode)
 
 
 def test_what_is_made_runs_and_root_is_superuser(lab):
@@ -121,8 +123,10 @@ def test_a_second_run_waits_for_the_first(lab):
 
 
 def test_statements():
-    assert initdb.statements(["root", "own"], [], "own") == 'CREATE ROLE "root" SUPERUSER LOGIN;\n'
-    assert initdb.statements([], ["cfdb"], "own") == 'CREATE DATABASE "cfdb" OWNER "own" TEMPLATE template0;\n'
+    wanted = initdb.Wanted("own", superusers=["root", "own"])
+    assert initdb.statements(wanted) == 'CREATE ROLE "root" SUPERUSER LOGIN;\n'
+    wanted = initdb.Wanted("own", superusers=[], databases=["cfdb"])
+    assert initdb.statements(wanted) == 'CREATE DATABASE "cfdb" OWNER "own" TEMPLATE template0;\n'
 
 
 def test_a_failing_program_is_told(lab):
@@ -130,3 +134,13 @@ def test_a_failing_program_is_told(lab):
     with pytest.raises(CommandError, match="not a valid server encoding"):
         make(lab, server, encoding="NO_SUCH")
     assert not os.path.exists(server.data)
+
+
+def test_module(lab, run_module):
+    server = lab.server("module")
+    arguments = {"data_dir": server.data, "bin_dir": lab.bin, "owner": OWNER, "databases": ["cfdb"]}
+    told = run_module(initdb_module, check=True, **arguments)
+    assert told == run_module(initdb_module, **arguments) and told["changed"]
+    assert not run_module(initdb_module, **arguments)["changed"]
+    failed = run_module(initdb_module, **dict(arguments, data_dir="/nonexistent/data"))
+    assert failed["failed"] and failed["msg"].startswith("Making /nonexistent/data failed")

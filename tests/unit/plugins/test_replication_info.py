@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""replication_info: the model on data, and the module against a real pair."""
+"""replication_info: the model on data, and against a real pair."""
 
 from __future__ import annotations
 
@@ -168,10 +168,8 @@ def lab():
 
 
 def gather(lab, server, run=runner.local_runner, **more):
-    """One run of the module."""
-    params = {"data_dir": server.data, "socket_dir": None, "port": None, "database": "postgres", "login_role": "root"}
-    params.update(more)
-    return replication_info.gather(Postgres(run, lab.bin), params)
+    """The state of the server."""
+    return model.gather(Postgres(run, lab.bin), more.pop("data_dir", server.data), **more)
 
 
 def test_running_pair(lab):
@@ -321,3 +319,11 @@ def test_pid_file_of_somebody_else(lab):
 def test_role_that_may_not_log_in(lab):
     with pytest.raises(runner.HubError, match="does not answer nobody"):
         gather(lab, lab.primary, login_role="nobody")
+
+
+def test_module(lab, run_module):
+    found = run_module(replication_info, data_dir=lab.primary.data, bin_dir=lab.bin)
+    assert found["role"] == "primary" and not found["changed"] and set(model.absent()) < set(found)
+    assert run_module(replication_info, data_dir="/nonexistent")["role"] == "absent"
+    failed = run_module(replication_info, data_dir=lab.primary.data, bin_dir=lab.bin, login_role="nobody")
+    assert failed["failed"] and "does not answer nobody" in failed["msg"]

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.replication_user import ReplicationUser
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_role
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab
 
@@ -44,10 +45,13 @@ class Recorder:
 
 def ensure(lab, password, name="repl", check_mode=False, run=runner.local_runner, server=None):
     """One run of the module."""
+    return replication_role.ensure(user(lab, name, run, server or lab.primary), password, check_mode)
+
+
+def user(lab, name, run=runner.local_runner, server=None):
+    """The role on that server, the primary when none is given."""
     server = server or lab.primary
-    return replication_role.ensure(Postgres(run, lab.bin), {
-        "name": name, "password": password, "database": "postgres", "socket_dir": server.home,
-        "port": server.port, "login_role": "root"}, check_mode)
+    return ReplicationUser(Postgres(run, lab.bin), name, socket_dir=server.home, port=server.port)
 
 
 def login(lab, name, password):
@@ -121,9 +125,7 @@ def test_a_role_of_somebody_elses_is_left_alone(lab, make, words):
                 ensure(lab, "secret", name="somebody", check_mode=check_mode)
         assert "give another name" in error.value.message and error.value.details["code"] == "ROLE_FOREIGN"
         with pytest.raises(runner.HubError, match=words):
-            replication_role.remove(Postgres(runner.local_runner, lab.bin), {
-                "name": "somebody", "database": "postgres", "socket_dir": lab.primary.home, "port": lab.primary.port,
-                "login_role": "root", "slots": []}, False)
+            replication_role.remove(user(lab, "somebody"), [], False)
         assert lab.primary.sql("SELECT a::text FROM pg_authid a WHERE rolname = 'somebody'") == before
     finally:
         lab.primary.sql("DROP TABLE IF EXISTS theirs; DROP ROLE somebody; DROP ROLE IF EXISTS team")
@@ -192,13 +194,23 @@ def test_role_and_slots_go(lab):
     where = {"user": "root", "socket_dir": lab.primary.home, "port": lab.primary.port}
     for slot in ("hub_ha_hub2", "theirs"):
         postgres.sql("SELECT pg_create_physical_replication_slot('%s');" % slot, **where)
-    params = {"name": "leaves", "slots": ["hub_ha_hub1", "hub_ha_hub2"], "database": "postgres",
-              "socket_dir": lab.primary.home, "port": lab.primary.port, "login_role": "root"}
-    told = replication_role.remove(postgres, params, True)
-    done = replication_role.remove(postgres, params, False)
+    slots = ["hub_ha_hub1", "hub_ha_hub2"]
+    told = replication_role.remove(user(lab, "leaves"), slots, True)
+    done = replication_role.remove(user(lab, "leaves"), slots, False)
     assert told == done and done["changed"] and done["dropped"] == ["slot hub_ha_hub2", "role leaves"]
-    again = replication_role.remove(postgres, params, False)
+    again = replication_role.remove(user(lab, "leaves"), slots, False)
     assert not again["changed"] and again["dropped"] == []
     assert postgres.sql("SELECT slot_name FROM pg_replication_slots;", **where).split() == ["theirs"]
     postgres.sql("SELECT pg_drop_replication_slot('theirs');", **where)
-    assert not replication_role.remove(postgres, dict(params, slots=[]), False)["changed"]
+    assert not replication_role.remove(user(lab, "leaves"), [], False)["changed"]
+
+
+def test_module(lab, run_module):
+    where = {"name": "by_module", "bin_dir": lab.bin, "socket_dir": lab.primary.home, "port": lab.primary.port}
+    told = run_module(replication_role, check=True, password="simple", **where)
+    done = run_module(replication_role, password="simple", **where)
+    assert told == done and done["created"]
+    assert lab.primary.sql("SELECT rolreplication FROM pg_roles WHERE rolname = 'by_module'") == "t"
+    assert run_module(replication_role, state="absent", **where)["dropped"] == ["role by_module"]
+    failed = run_module(replication_role, **dict(where, name="root", password="simple"))
+    assert failed["failed"] and failed["code"] == "ROLE_FOREIGN"

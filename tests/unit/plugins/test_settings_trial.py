@@ -120,7 +120,7 @@ def test_a_server_that_is_not_ready_ends_by_itself(lab, monkeypatch, quick):
     """Its postmaster.pid never says that it is ready."""
     monkeypatch.setattr(trial, "LIMIT", 1)
     server = trial.Server(lab.primary.data, lab.bin, OWNER, lab.primary.data + "/postgresql.conf", 15, {}, 1 << 20)
-    made = trial.Trial(quick, server, trial.read_machine(settings_trial.read_text), [lab.places])
+    made = trial.Trial(quick, server, trial.read_machine(), [lab.places])
     monkeypatch.setattr(trial, "START", trial.START.replace("ready*", "never*"))
     outcome = made.go()
     assert outcome.started is None and outcome.reason == "it was not ready within 1 s"
@@ -158,7 +158,7 @@ def test_a_link_of_the_databases_user_leads_root_nowhere(lab, quick, root_file, 
             assert os.stat(inner).st_mode & 0o777 == 0o700
             lab.owner("ln", "-sf", root_file, data + "/" + name)
         return done
-    outcome = trial.Trial(run, server_of(lab), trial.read_machine(settings_trial.read_text), [lab.places]).go()
+    outcome = trial.Trial(run, server_of(lab), trial.read_machine(), [lab.places]).go()
     after = os.stat(root_file)
     with open(root_file, encoding="utf-8") as handle:
         assert handle.read() == "secret of root\n"
@@ -177,7 +177,7 @@ def test_what_only_root_may_read_is_not_copied_for_the_databases_user(lab, quick
             with open(path, "rb") as handle:
                 seen.append(b"secret of root" in handle.read())
         return quick(argv, **options)
-    memory_here = trial.read_machine(settings_trial.read_text)
+    memory_here = trial.read_machine()
     outcome = trial.Trial(run, server_of(lab, data_dir), memory_here, [lab.places]).go()
     assert seen and not any(seen)
     assert outcome.started is None and "ermission denied" in outcome.reason, outcome
@@ -197,7 +197,7 @@ def test_the_removal_follows_no_link(lab, quick):
             lab.owner("mv", data, data + ".away")
             lab.owner("ln", "-s", kept, data)
         return done
-    trial.Trial(run, server_of(lab), trial.read_machine(settings_trial.read_text), [lab.places]).go()
+    trial.Trial(run, server_of(lab), trial.read_machine(), [lab.places]).go()
     assert os.listdir(lab.places) == [] and os.listdir(kept) == ["file"]
 
 

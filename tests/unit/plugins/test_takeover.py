@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import PostgresError
-from ansible_collections.cfengine.hub_ha.plugins.modules import replication_slot, takeover
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import slots as pg_slots, takeover
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
+from ansible_collections.cfengine.hub_ha.plugins.modules import replication_slot, takeover as takeover_module
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
 ROLES = Path(__file__).parents[3] / "roles"
@@ -48,13 +49,11 @@ def conninfo(lab, servers, name):
 
 
 def slot(server, name, reserve):
-    server.sql(replication_slot.statement("create", name, reserve))
+    server.sql(pg_slots.statement("create", name, reserve))
 
 
-def take(server, state, **params):
-    """One run of the module."""
-    wanted = {"state": state, "data_dir": server.data, "bin_dir": server.lab.bin, "owner": OWNER, "unit": None,
-              "after": None, "resources": [], "timeout": 10}
+def take(server, state, after=None, **more):
+    """What the module does for that state, as a dict."""
     calls = []
 
     def run(argv, **more):
@@ -65,9 +64,8 @@ def take(server, state, **params):
             return runner.Completed(argv, 0, "", "")
         return runner.local_runner(argv, **more)
 
-    check = params.pop("check", False)
-    made = takeover.Takeover(dict(wanted, **params), run, check)
-    result = made.go()
+    made = takeover.Takeover(Postgres(run, server.lab.bin, OWNER), server.data, **dict({"timeout": 10}, **more))
+    result = takeover_module.go({"state": state, "after": after}, made)
     result["crm"] = [argv for argv in calls if argv[0] == "crm_resource"]
     return result
 
@@ -77,11 +75,11 @@ def test_hand_over_and_back_without_losing_a_row(lab):
     slot(b, "c", False)
     assert b.sql("SELECT restart_lsn IS NULL FROM pg_replication_slots") == "t", "on a standby it holds nothing"
     a.sql("INSERT INTO t SELECT generate_series(1, 5000)")
-    assert take(a, "stopped", check=True)["changed"] and a.pid()
+    assert take(a, "stopped", dry_run=True)["changed"] and a.pid()
     last = take(a, "stopped", resources=["cfvirtip"])
     assert last["changed"] and not take(a, "stopped")["changed"]
     assert last["crm"] == [["crm_resource", "--force-stop", "--force", "--resource", "cfvirtip"]]
-    assert take(b, "promoted", check=True)["changed"] and b.sql("SELECT pg_is_in_recovery()") == "t"
+    assert take(b, "promoted", dry_run=True)["changed"] and b.sql("SELECT pg_is_in_recovery()") == "t"
     done = take(b, "promoted", after=last["lsn"], resources=["cfvirtip"])
     assert done["changed"] and done["crm"] == [["crm_resource", "--force-start", "--force", "--resource", "cfvirtip"]]
     assert not take(b, "promoted")["changed"]
@@ -94,6 +92,18 @@ def test_hand_over_and_back_without_losing_a_row(lab):
     slot(b, "a", True)
     a.start(primary_conninfo=conninfo(lab, [b], "a"), primary_slot_name="a")
     wait(lambda: a.sql("SELECT count(*) FROM t") == "5001")
+
+
+def test_module(lab, run_module):
+    arguments = {"data_dir": lab.standby.data, "bin_dir": lab.bin, "owner": OWNER}
+    failed = run_module(takeover_module, state="stopped", **arguments)
+    assert failed["failed"] and failed["kind"] == "standby"
+    told = run_module(takeover_module, check=True, state="promoted", **arguments)
+    assert told["changed"] and told["replayed"] is None and lab.standby.sql("SELECT pg_is_in_recovery()") == "t"
+    done = run_module(takeover_module, state="promoted", **arguments)
+    assert done["changed"] and "/" in done["replayed"] and done["seconds"] > 0
+    assert "/" in run_module(takeover_module, state="stopped", **arguments)["lsn"]
+    assert not run_module(takeover_module, state="down", **arguments)["changed"]
 
 
 def test_standby_that_lacks_the_last_record_is_not_promoted(lab):
@@ -121,7 +131,7 @@ def test_stopped_standby_is_started_to_be_promoted(lab):
     with pytest.raises(PostgresError, match="does not run"):
         take(a, "promoted", unit="cf-postgres")
     lab.file("a/data/standby.signal", "")
-    assert take(a, "promoted", unit="cf-postgres", check=True)["changed"] and not a.pid()
+    assert take(a, "promoted", unit="cf-postgres", dry_run=True)["changed"] and not a.pid()
     assert take(a, "promoted", unit="cf-postgres")["changed"]
     a.sql("INSERT INTO t VALUES (2)")
     assert a.sql("SELECT count(*) FROM t") == "2"
@@ -130,7 +140,7 @@ def test_stopped_standby_is_started_to_be_promoted(lab):
 def test_down_ends_a_server_and_nobody_else(lab):
     """A stale pid file names a process that is not the server: pg_ctl would signal it."""
     b = lab.standby
-    assert take(b, "down", check=True)["changed"] and b.pid()
+    assert take(b, "down", dry_run=True)["changed"] and b.pid()
     assert take(b, "down")["changed"] and not b.pid() and not take(b, "down")["changed"]
     lab.primary.kill()
     with subprocess.Popen(["sleep", "60"]) as other:
@@ -195,7 +205,8 @@ SLOT = {"name": "hub_ha_hub3", "active": False, "restart_lsn": None, "wal_status
      [("drop", "hub_ha_hub1"), ("create", "hub_ha_hub3")]),
 ])
 def test_slots(slots, reserve, keep, expected):
-    assert replication_slot.changes(slots, "hub_ha_hub3", reserve, keep, "hub_ha_") == expected
+    wanted = pg_slots.Wanted("hub_ha_hub3", reserve, keep, "hub_ha_")
+    assert pg_slots.changes(slots, wanted) == expected
 
 
 def test_module_of_slots(lab, run_module):
@@ -218,8 +229,7 @@ def test_checkpoint_before_the_stop_has_the_modules_time(monkeypatch):
         return runner.Completed(argv, 0, "f\n", "")
 
     monkeypatch.setattr(takeover, "server_address", lambda data_dir: {})
-    made = takeover.Takeover({"state": "stopped", "data_dir": "/nowhere", "bin_dir": "", "owner": OWNER, "unit": None,
-                              "after": None, "resources": [], "timeout": 600}, run, pid=lambda data_dir: 1)
+    made = takeover.Takeover(Postgres(run, "", OWNER), "/nowhere", timeout=600, pid=lambda data_dir: 1)
     with pytest.raises(runner.CommandTimeout, match="within 600 s"):
-        made.go()
+        made.stop()
     assert asked == [("SELECT pg_is_in_recovery()", 30), ("CHECKPOINT", 600)]

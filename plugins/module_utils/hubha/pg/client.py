@@ -8,7 +8,6 @@ read while it runs (:meth:`Postgres.stream`).
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -16,11 +15,10 @@ import selectors
 import signal
 import subprocess
 import time
+from typing import IO, Any, Callable, Dict, Iterable, List, Optional, Sequence
 
-from ..core import files as core_files
 from ..core.become import become_prefix, clean_environment, without_libpq_environment
 from ..core.run import CommandMissing, Completed, HubError, local_runner, which
-from . import status as replication_model
 from .control import parse_controldata
 from .server import is_zombie, numeric_entries
 
@@ -28,13 +26,11 @@ from .server import is_zombie, numeric_entries
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
 
-read_text = core_files.read_text
-
 
 class PostgresError(HubError):
     """PostgreSQL answered, and the answer is an error; ``kind`` (str) says which one."""
 
-    def __init__(self, kind, message, **details):
+    def __init__(self, kind: str, message: str, **details: Any) -> None:
         super().__init__(message, kind=kind, **details)
         self.kind = kind
 
@@ -46,31 +42,38 @@ class Postgres:
     the user's own) that owns the database (needed for as_owner and what uses it).
     """
 
-    def __init__(self, run=local_runner, bin_dir="", owner=None, group=None):
+    def __init__(self, run: Callable[..., Completed] = local_runner, bin_dir: str = "", owner: Optional[str] = None,
+                 group: Optional[str] = None) -> None:
         self.run = run
         self.bin_dir = bin_dir
         self.owner = owner
         self.group = group
-        self._prefix = None
+        self._prefix: Optional[List[str]] = None
 
-    def program(self, name):
+    def program(self, name: str) -> str:
         """Absolute path of a PostgreSQL program; raises CommandMissing."""
         path = os.path.join(self.bin_dir, name) if self.bin_dir else which(name)
         if not path or not os.path.exists(path):
             raise CommandMissing(path or name)
         return path
 
-    def as_owner(self, argv):
-        """*argv* so that it runs as the owner of the database."""
+    def as_owner(self, argv: Sequence[str]) -> List[str]:
+        """*argv* so that it runs as the owner of the database; raises HubError."""
         if self._prefix is None:
-            self._prefix = become_prefix(self.owner, self.group)
+            self._prefix = become_prefix(self._owner(), self.group)
         return self._prefix + list(argv)
 
-    def owner_can(self, test, path):
-        """Whether the owner passes ``test -r|-x|-w path``."""
-        return self.run(self.as_owner([which("test") or "/usr/bin/test", test, path]), check=False).rc == 0
+    def _owner(self) -> str:
+        if self.owner is None:
+            raise ValueError("the owner of the database was not given")
+        return self.owner
 
-    def major_version(self):
+    def owner_can(self, test: str, path: str) -> bool:
+        """Whether the owner passes ``test -r|-x|-w path``."""
+        done = self.run(self.as_owner([which("test") or "/usr/bin/test", test, path]), check=False)
+        return bool(done.rc == 0)
+
+    def major_version(self) -> int:
         """Major version (int) of the programs in bin_dir; raises HubError."""
         text = self.run([self.program("pg_basebackup"), "--version"]).out
         match = re.search(r"\) (\d+)", text)
@@ -78,7 +81,7 @@ class Postgres:
             raise HubError("%s does not tell its version: %s" % (self.program("pg_basebackup"), text.strip()))
         return int(match.group(1))
 
-    def controldata(self, data_dir):
+    def controldata(self, data_dir: str) -> Dict[str, Any]:
         """parse_controldata() of *data_dir*; raises PostgresError('unreadable'), CommandMissing."""
         done = self.run([self.program("pg_controldata"), "-D", data_dir], check=False)
         try:
@@ -88,7 +91,7 @@ class Postgres:
         except ValueError as error:
             raise PostgresError("unreadable", "pg_controldata cannot make sense of %s: %s" % (data_dir, error))
 
-    def replication(self, conninfo, commands, timeout=30):
+    def replication(self, conninfo: str, commands: Sequence[str], timeout: float = 30) -> List[str]:
         """Runs replication *commands* (list of str) over one replication connection as the owner.
 
         Returns the output lines (list of str), fields separated by ``|``. Raises CommandError with
@@ -98,10 +101,12 @@ class Postgres:
         for command in commands:
             argv += ["-c", command]
         # HOME: libpq looks for certificates in ~/.postgresql.
-        return self.run(self.as_owner(without_libpq_environment(argv)),
-                        env={"HOME": pwd.getpwnam(self.owner).pw_dir}, timeout=timeout).out.splitlines()
+        done = self.run(self.as_owner(without_libpq_environment(argv)),
+                        env={"HOME": pwd.getpwnam(self._owner()).pw_dir}, timeout=timeout)
+        return str(done.out).splitlines()
 
-    def sql(self, sql, database="postgres", user="root", socket_dir=None, port=None, timeout=30):
+    def sql(self, sql: str, database: str = "postgres", user: str = "root", socket_dir: Optional[str] = None,
+            port: Optional[int] = None, timeout: float = 30) -> str:
         """Output (str) of *sql*, given to psql on stdin over the local socket; raises CommandError."""
         program = os.path.join(self.bin_dir, "psql") if self.bin_dir else ""
         argv = [program if os.path.exists(program) else "psql", "-XAtq", "-w", "-v", "ON_ERROR_STOP=1",
@@ -110,13 +115,9 @@ class Postgres:
             argv += ["-h", socket_dir]
         if port:
             argv += ["-p", str(port)]
-        return self.run(without_libpq_environment(argv), stdin=sql, timeout=timeout).out
+        return str(self.run(without_libpq_environment(argv), stdin=sql, timeout=timeout).out)
 
-    def info(self, **connection):
-        """The object that replication_model.INFO_SQL returns; connection: see sql()."""
-        return json.loads(self.sql(replication_model.INFO_SQL, **connection))
-
-    def stream(self, argv, on_line, timeout):
+    def stream(self, argv: Sequence[str], on_line: Callable[[str], Any], timeout: float) -> Completed:
         """Runs *argv* as the owner and hands each line of stderr (str) to *on_line* as it comes.
 
         timeout: seconds. Returns Completed with the whole stderr. When on_line raises, or the time is
@@ -125,6 +126,7 @@ class Postgres:
         process = subprocess.Popen(
             self.as_owner(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=clean_environment(self.owner), cwd="/", start_new_session=True)
+        assert process.stderr is not None
         try:
             text = read_lines(process.stderr, on_line, time.monotonic() + timeout)
             if text is None:
@@ -138,12 +140,13 @@ class Postgres:
         return Completed(list(argv), process.returncode, "", text)
 
 
-def read_lines(pipe, on_line, deadline):
+def read_lines(pipe: IO[bytes], on_line: Callable[[str], Any], deadline: float) -> Optional[str]:
     """Calls *on_line* for each line (ended by newline or carriage return) until end of file.
 
     Returns the whole text, None when *deadline* (time.monotonic) passed first.
     """
-    collected, rest = [], b""
+    collected: List[str] = []
+    rest = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
@@ -164,7 +167,7 @@ def read_lines(pipe, on_line, deadline):
                 return "\n".join(collected)
 
 
-def end_group(process):
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends the session of a Popen started with start_new_session: politely, then for good within 5 s."""
     for sign, patience in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
         try:
@@ -178,7 +181,7 @@ def end_group(process):
     process.poll()
 
 
-def processes_copying(directory):
+def processes_copying(directory: str) -> List[int]:
     """Pids of pg_basebackup processes that write into *directory*."""
     found = []
     for pid in numeric_entries("/proc"):
@@ -192,7 +195,7 @@ def processes_copying(directory):
     return found
 
 
-def end_processes(pids, patience=10):
+def end_processes(pids: Iterable[int], patience: float = 10) -> List[int]:
     """Ends *pids* with SIGTERM, after half of *patience* (seconds) with SIGKILL; returns those still there."""
     left = list(pids)
     deadline = time.monotonic() + patience

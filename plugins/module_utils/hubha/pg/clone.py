@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Decisions and texts of a base backup: what to do with a directory, what an error means, how far we are.
+"""Texts and numbers of a base backup: what an error means, what space it needs, how far we are.
 
 Pure functions; sizes are bytes, times are seconds, unless said otherwise.
 """
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.text import human
-from .control import RECOVERY_STATES
+from .quote import conninfo_value
 
 MIB = 1024 * 1024
 RESERVE = 64 * MIB
 PHASES = ("waiting", "checks", "slot", "checkpoint", "copying", "verify", "swap", "done")
-# A finished clone that only waits for its rename is used by the next run while it is younger than this.
-CLONE_GOOD_FOR = 86400
 
 PROGRESS = re.compile(r"^\s*(\d+)/(\d+) kB \((\d+)%\)")
 START = re.compile(r"write-ahead log start point: ([0-9A-F]+/[0-9A-F]+) on timeline (\d+)")
@@ -85,7 +84,7 @@ INVALID_SLOT = re.compile(r"has been invalidated|can no longer access replicatio
                           r"cannot read from .*replication slot", re.S)
 
 
-def human_time(seconds):
+def human_time(seconds: float) -> str:
     """A duration for people: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
     left = max(0, int(round(seconds)))
     if left < 60:
@@ -95,27 +94,17 @@ def human_time(seconds):
     return "%d h %d min" % divmod(left // 60, 60)
 
 
-def quote_conninfo(value):
-    """A value for a libpq connection string."""
-    return "'%s'" % str(value).replace("\\", "\\\\").replace("'", "\\'")
-
-
-def conninfo(settings):
+def conninfo(settings: Iterable[Tuple[str, object]]) -> str:
     """A libpq connection string from a list of (key, value); pairs without a value are left out."""
-    return " ".join("%s=%s" % (key, quote_conninfo(value)) for key, value in settings if value not in (None, ""))
+    return " ".join("%s=%s" % (key, conninfo_value(value)) for key, value in settings if value not in (None, ""))
 
 
-def quote_identifier(name):
-    """A name for a replication command."""
-    return '"%s"' % name.replace('"', '""')
-
-
-def space_needed(size):
+def space_needed(size: float) -> int:
     """Bytes that must be free for a database of *size* bytes: a tenth more, for WAL and growth, and 64 MB."""
     return int(size * 1.1) + RESERVE
 
 
-def space_problem(size, free, where):
+def space_problem(size: float, free: float, where: str) -> Optional[str]:
     """The operator's text when *free* bytes on *where* do not suffice for *size* bytes, else None."""
     needed = space_needed(size)
     if free >= needed:
@@ -125,7 +114,7 @@ def space_problem(size, free, where):
             % (human(size), human(needed), where, human(free), human(needed - free)))
 
 
-def classify(text, names):
+def classify(text: str, names: Mapping[str, Any]) -> Tuple[str, str]:
     """(kind, message) of what psql or pg_basebackup printed.
 
     names: dict with host, port, user, passfile, sslrootcert, slot for the texts. kind is ``other`` when the
@@ -138,7 +127,7 @@ def classify(text, names):
     return "other", "The primary %s:%s cannot be cloned. PostgreSQL says: %s" % (names["host"], names["port"], detail)
 
 
-def error_lines(text):
+def error_lines(text: str) -> str:
     """The lines of *text* that tell of an error, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not PROGRESS.match(line)]
     bad = [line for line in lines if re.search(r"error|fatal|detail|hint|could not|No space", line, re.I)
@@ -146,93 +135,9 @@ def error_lines(text):
     return "; ".join((bad or lines)[-4:]) or "nothing"
 
 
-def valid_marker(marker, system_identifier):
-    """Whether *marker* (dict or None) tells of a finished clone of this system."""
-    return bool(marker) and marker.get("system_identifier") == system_identifier
-
-
-def looks_like_database(present):
+def looks_like_database(present: Sequence[str]) -> bool:
     """Whether the listing *present* (names in the data directory) is that of a database, whole or damaged."""
     return bool({"PG_VERSION", "global", "base", "pg_wal", "pg_xact"} & set(present))
-
-
-def decide(facts, system_identifier, force_aside=False, guess=False):
-    """What to do with the data directory: (action, kind or None, text or None).
-
-    action: ``present`` (is the standby that was asked for), ``signal`` (is one but for standby.signal), ``clone``
-    (nothing of value is there),
-    ``aside`` (a stopped database is kept beside), ``refuse`` (kind and text say why).
-
-    facts: dict of exists, listing (names), pid (int or None), control (parse_controldata or None),
-    unreadable (str or None), standby_signal, backup_label (bool), marker (dict or None), data_dir (str), relation
-    (evidence.Relation of this database to the primary's, None when the primary could not be asked).
-    system_identifier: the primary's. guess: take a standby's or a copy's database that could not be compared for one
-    that can follow; for predictions, and for a server that runs, which is not touched anyway.
-
-    Present is what is proven to hold nothing that the primary lacks, and starts as a standby (``signal``: has to get
-    standby.signal first). Files and the cluster state prove nothing: whoever starts a server as a standby makes
-    standby.signal before, and a former primary that was started so once says "shut down in recovery" like any standby.
-    """
-    where = facts["data_dir"]
-    if not facts["exists"] or not facts["listing"]:
-        return "clone", None, None
-    if not looks_like_database(facts["listing"]) and not facts["pid"]:
-        return "clone", None, None
-    control = facts["control"]
-    aside = ("If its data may go, stop it and run again with force_aside: true: it is then kept as %s.before-<time>, "
-             "never deleted." % where)
-    if control is None:
-        if facts["pid"]:
-            return "refuse", "running", ("A PostgreSQL server (pid %s) runs on %s and cannot be examined: %s"
-                                         % (facts["pid"], where, facts["unreadable"]))
-        if force_aside:
-            return "aside", None, None
-        return "refuse", "unreadable", ("%s holds a database that cannot be examined, so nothing was changed: %s. %s"
-                                        % (where, facts["unreadable"], aside))
-    same = control["system_identifier"] == system_identifier
-    copy = control["state"] in RECOVERY_STATES or facts["standby_signal"] and facts["backup_label"]
-    found = facts.get("relation")
-    if same and found is not None and found.follows and (copy or not facts["pid"]):
-        return "present" if facts["pid"] or facts["standby_signal"] else "signal", None, None
-    if same and copy and (facts["pid"] or guess) and not (found is not None and found.forked):
-        return "present", None, None
-    described = "state \"%s\", system identifier %s" % (control["state"], control["system_identifier"])
-    if not same:
-        text = ("%s has data of its own: it belongs to another database system (%s, the primary has %s)."
-                % (where, described, system_identifier))
-        if facts["pid"]:
-            return "refuse", "foreign", "%s A server (pid %s) runs on it, so it is left alone. %s" % (
-                text, facts["pid"], aside)
-        return ("aside", None, None) if force_aside else ("refuse", "foreign", "%s %s" % (text, aside))
-    if facts["pid"]:
-        if copy:
-            return "refuse", "forked", (
-                "The standby on %s (pid %s) has gone another way than the primary and can never follow it: %s. Stop it, "
-                "save what the primary lacks, and clone it anew: see docs/operate.md." % (where, facts["pid"], found))
-        return "refuse", "primary", (
-            "%s is a running primary (pid %s, %s) and is never overwritten. If the roles of the hubs were swapped, run "
-            "this on the other hub." % (where, facts["pid"], described))
-    if force_aside:
-        return "aside", None, None
-    if found is not None and found.forked:
-        return "refuse", "forked", (
-            "%s has gone another way than the primary, and holds what that one lacks: %s (%s). It is never "
-            "overwritten. %s" % (where, found, described, aside))
-    return "refuse", "primary", (
-        "It is not proven that %s has no data of its own (%s): %s. It may hold transactions that exist nowhere else, so it "
-        "is never overwritten. %s" % (where, described, found or "the primary could not be asked", aside))
-
-
-def can_finish(marker, control, standby_signal, system_identifier, slot_restart_known, now):
-    """Whether a clone directory that waits for its rename may be used as it is.
-
-    marker: dict or None. control: parse_controldata of the clone or None. slot_restart_known: False when the
-    primary has no WAL reserved for it any more. now: epoch seconds.
-    """
-    return bool(
-        valid_marker(marker, system_identifier) and marker.get("state") == "complete"
-        and control and control["system_identifier"] == system_identifier and standby_signal
-        and slot_restart_known and 0 <= now - marker.get("time", 0) < CLONE_GOOD_FOR)
 
 
 class Meter:
@@ -244,18 +149,19 @@ class Meter:
 
     WINDOW = 10.0
 
-    def __init__(self, clock):
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.samples = []
-        self.state = {"percent": 0, "bytes_done": 0, "bytes_total": None, "rate": None, "eta_seconds": None,
-                      "phase": "checks", "start_lsn": None, "timeline": None}
+        self.samples: List[Tuple[float, int]] = []
+        self.state: Dict[str, Any] = {
+            "percent": 0, "bytes_done": 0, "bytes_total": None, "rate": None, "eta_seconds": None,
+            "phase": "checks", "start_lsn": None, "timeline": None}
 
-    def phase(self, name):
+    def phase(self, name: str) -> Dict[str, Any]:
         """Goes to phase *name* (see PHASES)."""
         self.state["phase"] = name
         return self.state
 
-    def line(self, text):
+    def line(self, text: str) -> bool:
         """Takes one line; returns True when the state changed."""
         match = PROGRESS.match(text)
         if match:
@@ -274,7 +180,7 @@ class Meter:
             return True
         return False
 
-    def bytes(self, done, total):
+    def bytes(self, done: int, total: int) -> None:
         """Takes *done* of *total* bytes as copied by now; the rate is over the last ten seconds."""
         now = self.clock()
         self.samples.append((now, done))
@@ -291,7 +197,7 @@ class Meter:
             rate=rate, eta_seconds=(total - done) / rate if rate else None, phase="copying")
 
 
-def progress_text(host, progress, width=20):
+def progress_text(host: str, progress: Mapping[str, Any], width: int = 20) -> str:
     """The line that a person sees, from a progress dict."""
     phase = progress.get("phase")
     head = "[%s] base backup" % host
@@ -320,7 +226,7 @@ def progress_text(host, progress, width=20):
     return "  ".join(parts)
 
 
-def final_text(host, result):
+def final_text(host: str, result: Mapping[str, Any]) -> str:
     """The last line, from the module's result."""
     head = "[%s] base backup " % host
     if result.get("failed"):
@@ -335,7 +241,7 @@ def final_text(host, result):
     return text
 
 
-def paths(data_dir):
+def paths(data_dir: str) -> Dict[str, str]:
     """Where everything is for *data_dir*: dict of parent, clone, lock, marker, progress."""
     parent, name = os.path.split(data_dir)
     return {"parent": parent, "clone": os.path.join(parent, ".%s.clone" % name),

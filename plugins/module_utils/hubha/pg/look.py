@@ -25,6 +25,7 @@ from .control import parse_backup_label, parse_controldata
 from .evidence import Side, stopped_side, with_probe
 from .history import History
 from .lsn import int_to_lsn, lsn_to_int, segment_name, segment_parts
+from .quote import conninfo_value
 from .server import pid_file, postmaster_pid
 
 SEGMENT = 16 << 20
@@ -111,9 +112,9 @@ def running_side(run: Callable, data_dir: str, bin_dir: str, name: str, user: st
 
 def local_conninfo(user: str, port: Optional[int], socket_dir: Optional[str], timeout: float) -> str:
     """libpq's words for a connection over the local socket."""
-    words = ["user=" + quoted(user), "dbname=postgres", "connect_timeout=%d" % max(2, int(timeout))]
+    words = ["user=" + conninfo_value(user), "dbname=postgres", "connect_timeout=%d" % max(2, int(timeout))]
     words += ["port=%d" % port] if port else []
-    return " ".join(words + (["host=" + quoted(socket_dir)] if socket_dir else []))
+    return " ".join(words + (["host=" + conninfo_value(socket_dir)] if socket_dir else []))
 
 
 def identify(run: Callable, bin_dir: str, conninfo: str, timeout: float) -> Tuple[int, Optional[int]]:
@@ -456,11 +457,6 @@ def psql(run: Callable, bin_dir: str, conninfo: str, commands: List[str], timeou
         argv += ["-c", command]
     return run(list(prefix) + without_libpq_environment(argv), stdin=stdin, timeout=timeout, check=False,
                **({"env": env} if env else {}))
-
-
-def quoted(value: str) -> str:
-    """A value for a libpq connection string."""
-    return "'%s'" % value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def said(done: Completed) -> str:

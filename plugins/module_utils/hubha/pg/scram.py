@@ -14,6 +14,7 @@ import os
 import re
 import stringprep
 import unicodedata
+from typing import Optional, Union
 
 ITERATIONS = 4096
 SALT_BYTES = 16
@@ -24,7 +25,7 @@ PROHIBITED = (
     stringprep.in_table_c9, stringprep.in_table_a1)
 
 
-def saslprep(password):
+def saslprep(password: str) -> str:
     """The password (str) as both ends hash it: RFC 4013.
 
     Like PostgreSQL, a password that the RFC prohibits is taken as it is.
@@ -45,7 +46,7 @@ def saslprep(password):
     return normal
 
 
-def verifier(password, salt=None, iterations=ITERATIONS):
+def verifier(password: str, salt: Optional[bytes] = None, iterations: int = ITERATIONS) -> str:
     """The verifier (str) of *password* (str); salt: bytes, random when not given."""
     salt = os.urandom(SALT_BYTES) if salt is None else salt
     salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode("utf-8"), salt, iterations)
@@ -55,15 +56,15 @@ def verifier(password, salt=None, iterations=ITERATIONS):
         iterations, encode(salt), encode(hashlib.sha256(client).digest()), encode(server))
 
 
-def encode(data):
+def encode(data: bytes) -> str:
     """Base64 text of bytes."""
     return base64.b64encode(data).decode("ascii")
 
 
-def matches(password, stored):
+def matches(password: str, stored: Optional[str]) -> bool:
     """Whether *stored* (str or None, from pg_authid) is a SCRAM verifier of *password*."""
     found = VERIFIER.match(stored or "")
-    if not found:
+    if stored is None or not found:
         return False
     try:
         salt = base64.b64decode(found.group(2), validate=True)
@@ -75,7 +76,7 @@ def matches(password, stored):
     return hmac.compare_digest(verifier(password, salt, iterations), stored)
 
 
-def passfile_line(host, port, database, user, password):
+def passfile_line(host: str, port: Union[int, str], database: str, user: str, password: str) -> str:
     """One line (without newline) of a libpq password file; ``*`` matches everything in the first four.
 
     Raises ValueError for what such a file cannot hold.

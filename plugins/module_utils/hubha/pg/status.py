@@ -1,15 +1,26 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pure functions about PostgreSQL replication: LSNs, pg_controldata, roles. No I/O."""
+"""The state of a server in its replication: what it is, where it is, how far behind, and who replicates from it.
+
+All but gather() are pure functions.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
+from typing import Any, Dict, Iterable, Mapping, Optional
 
+from ..core.files import read_text
+from ..core.run import CommandError, HubError
+from . import look
+from .client import Postgres
 from .control import RECOVERY_STATES
 from .evidence import Side, stopped_side
-from .history import from_entries, to_entries
+from .history import History, from_entries, to_entries
 from .lsn import lsn_diff, lsn_to_int
+from .server import postmaster_pid, server_address
 
 # What a standby must not have lower than its primary, or it pauses its replay and ends when it is promoted:
 # CheckRequiredParameterValues() in PostgreSQL's xlogrecovery.c, and "Administrator's Overview" of hot standby.
@@ -58,14 +69,50 @@ SELECT json_build_object(
 """ % "', '".join(NOT_LOWER)
 
 
-def stopped_role(control, has_standby_signal):
+def gather(postgres: Postgres, data_dir: str, database: str = "postgres", login_role: str = "root",
+           port: Optional[int] = None, socket_dir: Optional[str] = None) -> Dict[str, Any]:
+    """The state of the server on *data_dir*, with all keys of absent().
+
+    One query over the local socket as *login_role*, and IDENTIFY_SYSTEM of a standby; pg_control of a stopped server.
+    port, socket_dir: when they are not those of postmaster.pid. Raises HubError, and OSError of a data directory that
+    cannot be read.
+    """
+    data_dir = os.path.realpath(data_dir)
+    major = read_text(os.path.join(data_dir, "PG_VERSION"))
+    if major is None:
+        return absent()
+    pid = postmaster_pid(data_dir)
+    if pid is None:
+        control = postgres.controldata(data_dir)
+        timeline = stopped_side(control).timeline
+        return stopped(control, int(major) if major.strip().isdigit() else None,
+                       os.path.exists(os.path.join(data_dir, "standby.signal")),
+                       look.history_of(data_dir, timeline) if timeline else ())
+    address = server_address(data_dir, port, socket_dir)
+    try:
+        answer = json.loads(postgres.sql(INFO_SQL, database=database, user=login_role, **address))
+    except CommandError as error:
+        text = (error.completed.err or error.completed.out).strip()
+        raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
+                       "starting, run again; else check pg_hba.conf and that the role exists."
+                       % (data_dir, pid, login_role, text), rc=error.completed.rc)
+    if answer["in_recovery"]:
+        try:
+            answer["timeline"] = look.identify(postgres.run, postgres.bin_dir, look.local_conninfo(
+                login_role, address["port"], address["socket_dir"], 10), 30)[0]
+        except (HubError, ValueError):
+            pass  # not known: the role may not replicate, or no walsender is free
+    return running(answer, pid, look.history_of(data_dir, answer["timeline"]) if answer["timeline"] else ())
+
+
+def stopped_role(control: Mapping[str, Any], has_standby_signal: bool) -> str:
     """What a stopped directory would start as: ``standby`` or ``primary``."""
     if has_standby_signal or control["state"] in RECOVERY_STATES:
         return "standby"
     return "primary"
 
 
-def absent():
+def absent() -> Dict[str, Any]:
     """The result for a host without a database directory: every key there, nothing known."""
     return {
         "role": "absent", "running": False, "pid": None, "state": None, "starts_as": None, "version_num": None,
@@ -77,8 +124,8 @@ def absent():
     }
 
 
-def side(result, name=""):
-    """evidence.Side of a result of module replication_info."""
+def side(result: Mapping[str, Any], name: str = "") -> Side:
+    """evidence.Side of what gather() returned."""
     base = Side(name=name, system_identifier=result.get("system_identifier"), timeline=result.get("timeline"),
                 history=from_entries(result.get("history")))
     if result.get("running") or result.get("role") in ("primary", "standby"):
@@ -89,14 +136,15 @@ def side(result, name=""):
                    checkpoint=result.get("current_bytes"))
 
 
-def stopped(control, version_major=None, has_standby_signal=False, history=()):
-    """The result for a stopped server from its pg_controldata (see parse_controldata) and the history of its timeline.
-    """
+def stopped(control: Mapping[str, Any], version_major: Optional[int] = None, has_standby_signal: bool = False,
+            history: History = ()) -> Dict[str, Any]:
+    """The result for a stopped server. control: see parse_controldata. history: that of its timeline."""
     result = absent()
     # A stopped standby has replayed to the minimum recovery point at least, a stopped primary to its checkpoint.
     last = control["min_recovery_lsn"] or control["checkpoint_lsn"]
     result.update(role="stopped", state=control["state"], system_identifier=control["system_identifier"],
-                  timeline=stopped_side(control).timeline, history=to_entries(history), starts_as=stopped_role(control, has_standby_signal),
+                  timeline=stopped_side(control).timeline, history=to_entries(history),
+                  starts_as=stopped_role(control, has_standby_signal),
                   version_num=version_major * 10000 if version_major else None)
     key = "replay" if control["state"] in RECOVERY_STATES else "current"
     result[key + "_lsn"] = last
@@ -104,10 +152,10 @@ def stopped(control, version_major=None, has_standby_signal=False, history=()):
     return result
 
 
-def running(answer, pid, history=()):
+def running(answer: Mapping[str, Any], pid: int, history: History = ()) -> Dict[str, Any]:
     """The result for a running server from the object that INFO_SQL returns, the postmaster's pid and its history.
 
-    The answer's timeline is that of a primary; a standby's has to be put there, see module replication_info.
+    The answer's timeline is that of a primary; a standby's has to be put there, see gather().
     """
     result = absent()
     standby = answer["in_recovery"]
@@ -139,27 +187,27 @@ def running(answer, pid, history=()):
     return result
 
 
-def seconds(value):
+def seconds(value: Any) -> Optional[float]:
     """A number of seconds as a float with milliseconds, never negative; None stays None."""
     return None if value is None else round(max(0.0, float(value)), 3)
 
 
-def largest(values):
+def largest(values: Iterable[Any]) -> Any:
     """The largest of some lags; None when one of them is unknown, since that one may be larger."""
     known = list(values)
     return None if None in known else max(known)
 
 
-def archiver(answer):
+def archiver(answer: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """The row of pg_stat_archiver of a server that archives, else None. What failed before a restart counts as well."""
     mode, row = answer.get("archive_mode"), answer.get("archiver")
     if row is None or not (mode == "always" or mode == "on" and not answer["in_recovery"]):
         return None
-    return dict((key, row.get(key)) for key in ("failing", "last_failed_wal", "last_failed_time", "last_archived_wal",
-                                                "last_archived_time"))
+    return {key: row.get(key) for key in ("failing", "last_failed_wal", "last_failed_time", "last_archived_wal",
+                                          "last_archived_time")}
 
 
-def sender(row, here):
+def sender(row: Mapping[str, Any], here: Optional[str]) -> Dict[str, Any]:
     """One row of pg_stat_replication; lag_bytes is from this server's position *here* to what was replayed.
 
     None while the standby has not told of anything that it has replayed: what was sent is no measure of that.
@@ -178,7 +226,7 @@ def sender(row, here):
     }
 
 
-def slot(row, here):
+def slot(row: Mapping[str, Any], here: Optional[str]) -> Dict[str, Any]:
     """One row of pg_replication_slots; retained_bytes is the WAL it holds back."""
     return {
         "name": row.get("slot_name"), "type": row.get("slot_type"), "active": bool(row.get("active")),
@@ -189,7 +237,7 @@ def slot(row, here):
     }
 
 
-def receiver(row):
+def receiver(row: Optional[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:
     """The row of pg_stat_wal_receiver without its conninfo, or None when nothing is received."""
     if not row:
         return None

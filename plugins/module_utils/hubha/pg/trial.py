@@ -21,8 +21,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from ..core.files import read_text
 from ..core.run import HubError
+from .config import pg_major
+from .control import summary
 from .memory import MB, Machine, fits, machine
+from .quote import setting
 
 PREFIX = ".hub_ha_trial."
 LIMIT = 60  # seconds for each of the two programs
@@ -94,7 +98,18 @@ class Server:
     held: int = 0
 
 
-def read_machine(read: Callable[[str], Optional[str]]) -> Machine:
+def look(run: Callable[..., Any], data_dir: str, bin_dir: str, owner: str, config_file: str,
+         settings: Mapping[str, Any], held: int = 0) -> Server:
+    """The live server, with the rest out of its own files. run: a runner. Raises HubError."""
+    segment = summary(run([bin_dir + "/pg_controldata", data_dir]).out).get("segment_bytes")
+    version = run([bin_dir + "/postgres", "--version"]).out
+    if not segment:
+        raise HubError("pg_controldata does not tell the size of WAL segments in %s" % data_dir)
+    return Server(data_dir, bin_dir, owner, config_file, int(pg_major(version)),
+                  {name: str(value) for name, value in settings.items()}, segment, held)
+
+
+def read_machine(read: Callable[[str], Optional[str]] = read_text) -> Machine:
     """This machine's memory. read: path -> text or None."""
     return machine(read("/proc/meminfo") or "", read("/proc/sys/vm/overcommit_memory") or "",
                    read("/proc/sys/vm/nr_overcommit_hugepages") or "")
@@ -120,11 +135,6 @@ def clear(path: str) -> None:
             found = os.lstat(full)
             if stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > OLD:
                 shutil.rmtree(full, ignore_errors=True)
-
-
-def quoted(value: str) -> str:
-    """A value as postgresql.conf has it."""
-    return "'%s'" % str(value).replace("\\", "\\\\").replace("'", "''")
 
 
 def words_of(log: str) -> str:
@@ -169,8 +179,8 @@ class Trial:
         self.as_owner([self.server.bin_dir + "/initdb", "-D", data, "-A", "trust", "-N", "-E", "UTF8", "--locale=C",
                        "--wal-segsize=%d" % (self.server.segment // MB)], check=True)
         self.as_owner(["sh", "-c", WRITE, "trial", data + "/postgresql.conf"], check=True,
-                      stdin="include %s\n" % quoted(self.server.config_file) + "".join(
-                          "%s = %s\n" % (name, quoted(value)) for name, value in sorted(self.server.settings.items())))
+                      stdin="include %s\n" % setting(self.server.config_file) + "".join(
+                          "%s = %s\n" % (name, setting(value)) for name, value in sorted(self.server.settings.items())))
         self.as_owner(["sh", "-c", COPY, "trial", self.server.data_dir + "/postgresql.auto.conf",
                        data + "/postgresql.auto.conf"], check=True)
         own = {"data_directory": data, "hba_file": data + "/pg_hba.conf", "ident_file": data + "/pg_ident.conf"}
