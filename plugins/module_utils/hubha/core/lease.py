@@ -87,7 +87,7 @@ class Now:
         """Seconds since a run has given its lease back; None when none has, or when only a clock that has been set back
         could tell. last: {"run", "ended", "boot", "up"}, the last two not in files of before."""
         if last.get("boot") and last.get("boot") == self.boot and "up" in last:
-            return self.up - last["up"]
+            return self.up - float(last["up"])
         age = self.wall - last["ended"] if "ended" in last else -1.0
         return age if age >= 0 else None
 
