@@ -30,9 +30,17 @@ from ..cluster import corosync
 from ..cluster.summary import cib_summary
 from ..core.become import without_libpq_environment
 from ..core.files import read_json, read_text, sha256
-from ..core.run import CommandMissing, HubError, which
+from ..core.run import HubError, which
 from ..core.text import first_version, tree_digest
-from ..host import rpm as rpm_loader, system as host_system, tls as tls_files
+from ..host import (
+    links,
+    owners,
+    rpm as rpm_loader,
+    selinux,
+    system as host_system,
+    tls as tls_files,
+    units as host_units,
+)
 from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
 from ..pg.client import PASSING
@@ -58,7 +66,6 @@ UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend",) + rpm_loader.LOCKS
 SSH_KEYS = "/etc/ssh/ssh_host_*_key.pub"  # public
-LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
 
 # Restart-only settings and the others that replication depends on.
 SETTINGS = ("listen_addresses", "port", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints",
@@ -103,11 +110,8 @@ def file_state(path):
         info = os.stat(path)
     except OSError:
         return {"exists": False}
-    try:
-        owner = pwd.getpwuid(info.st_uid).pw_name
-    except KeyError:
-        owner = str(info.st_uid)
-    return {"exists": True, "sha256": sha256(path), "mode": "%04o" % (info.st_mode & 0o7777), "owner": owner}
+    return {"exists": True, "sha256": sha256(path), "mode": "%04o" % (info.st_mode & 0o7777),
+            "owner": owners.user_name(info.st_uid)}
 
 
 def addresses(run):
@@ -129,12 +133,7 @@ def resolve(names):
 
 def units(run, names=MANAGED_UNITS):
     """{unit: {"load", "active", "enabled"}} as systemd has it; {} on a host without systemd."""
-    try:
-        out = run(["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState"]
-                  + [name + ".service" for name in names]).out
-    except CommandMissing:
-        return {}
-    return host_system.units(out)
+    return host_units.states(run, names)
 
 
 def packages(run, names, repository=""):
@@ -146,14 +145,6 @@ def packages(run, names, repository=""):
     if which("apt-cache"):
         return host_system.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
     return rpm_loader.packages(run, names, repository) if which("dnf") and which("rpm") else None
-
-
-def selinux(names, root="/sys/fs/selinux"):
-    """{"mode": "enforcing", "permissive" or None (no SELinux), "booleans": {name: bool} of those that there are}."""
-    enforce = read_text(root + "/enforce")
-    states = dict((name, read_text("%s/booleans/%s" % (root, name))) for name in names)
-    return {"mode": None if enforce is None else "enforcing" if enforce.strip() == "1" else "permissive",
-            "booleans": dict((name, text.split()[0] == "1") for name, text in states.items() if text)}
 
 
 def user(name):
@@ -208,20 +199,6 @@ def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic, locks=PACKA
         return packager_interrupted()
 
 
-def wait_for_link_check(limit=30, sleep=time.sleep, clock=time.monotonic):
-    """Wait until a link_check that an earlier, cut-off run left behind has closed its ports (it ends by itself)."""
-    deadline = clock() + limit
-    while clock() < deadline:
-        try:
-            with open(LINK_CHECK_LOCK, "rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            sleep(0.2)
-
-
 def packager_interrupted():
     """True when dpkg was cut off and wants `dpkg --configure -a` first."""
     try:
@@ -264,16 +241,7 @@ def file_owner(path):
         info = os.stat(path)
     except OSError:
         return "absent"
-    return "%s:%s %04o" % (name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid),
-                           info.st_mode & 0o7777)
-
-
-def name_of(lookup, number):
-    """Name of a user or group (lookup: pwd.getpwuid or grp.getgrgid), or the number where there is none."""
-    try:
-        return lookup(number)[0]
-    except KeyError:
-        return str(number)
+    return owners.of(info)
 
 
 def newest_change(paths):
@@ -315,7 +283,7 @@ def postgres(run, layout):
     result = {
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
-        "unit": host_system.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if running_bin else None,
+        "unit": host_units.unit_of(pid) if pid and running_bin else None,
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
@@ -553,7 +521,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
-    wait_for_link_check()
+    links.wait_for_end()
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
@@ -563,7 +531,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     info = {
         "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected, "layout": layout,
         "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
-        "selinux": selinux(platforms.SELINUX_BOOLEANS),
+        "selinux": {"mode": selinux.mode(), "booleans": selinux.booleans(platforms.SELINUX_BOOLEANS)},
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
         "packages": packages(run, wanted, kind["repository"] if kind and enable_repository else ""),
         "packager_interrupted": interrupted,
