@@ -103,9 +103,10 @@ def make(run: Runner, wanted: Wanted) -> None:
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
              "-sha256", "-days", str(wanted.days), "-subj", "/CN=%s" % wanted.common_name,
              "-addext", "subjectAltName=" + alternatives, "-keyout", made[0], "-out", made[1]])
-        for path, (dummy, mode) in zip(made, wanted.files()):
+        files = tuple(zip(made, wanted.files()))
+        for path, (target, mode) in files:
             own(path, wanted, mode)
-        for path, (target, dummy) in zip(made, wanted.files()):
+        for path, (target, mode) in files:
             os.rename(path, target)
 
 
