@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 
+from ..core.files import replace_file
 from ..core.run import HubError
 
 
@@ -43,3 +44,13 @@ def shown(owner: str, group: str, mode: int) -> str:
 def of(info: os.stat_result) -> str:
     """"OWNER:GROUP MODE" of a file, by what stat() says of it."""
     return shown(user_name(info.st_uid), group_name(info.st_gid), info.st_mode & 0o7777)
+
+
+def rewrite(path: str, text: str, mode: int) -> None:
+    """Replace a file's text in one step; its owner and mode stay, and a new file is root's with *mode*. Raises OSError."""
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        replace_file(path, text.encode("utf-8"), mode)
+        return
+    replace_file(path, text.encode("utf-8"), info.st_mode & 0o7777, info.st_uid, info.st_gid)
