@@ -92,7 +92,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import archive as archives
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import owners as host_owners
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.tree import group_name, user_name
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup as full_backup
 
 SHOWN = 20
@@ -128,7 +128,7 @@ def current(path):
 def owner(path):
     """(user, group) of what lies there, by name."""
     info = os.lstat(path)
-    return host_owners.user_name(info.st_uid), host_owners.group_name(info.st_gid)
+    return user_name(info.st_uid), group_name(info.st_gid)
 
 
 def pack(paths, layout):

@@ -4,29 +4,12 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import re
 
 from ..core.files import replace_file
 from ..core.run import HubError
-
-
-def user_name(number: int) -> str:
-    """Name of a user, or the number where there is none."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-def group_name(number: int) -> str:
-    """Name of a group, or the number where there is none."""
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
+from ..core.tree import group_name, user_name
 
 
 def octal(text: str, name: str = "mode") -> int:
