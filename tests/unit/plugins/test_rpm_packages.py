@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader, selinux
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import packages, rpm as rpm_loader, selinux
 from ansible_collections.cfengine.hub_ha.plugins.modules import rpm_packages, selinux_boolean
 
 INSTALLED = "openssl 3.2.2-6.el9_5\npackage corosync is not installed\npackage pacemaker is not installed\n"
@@ -59,10 +58,10 @@ def test_nothing_is_asked_of_the_sources_when_all_is_installed():
 
 
 def test_the_hubs_loader_takes_dnf_where_there_is_no_apt(monkeypatch):
-    monkeypatch.setattr(hub_loader, "which", lambda name: None if name == "apt-cache" else "/usr/bin/" + name)
-    assert hub_loader.packages(Host(True), ["corosync"])["corosync"]["candidate"] == "3.1.8-2.el9"
-    monkeypatch.setattr(hub_loader, "which", lambda name: None)
-    assert hub_loader.packages(Host(), ["corosync"]) is None
+    monkeypatch.setattr(packages, "which", lambda name: None if name == "apt-cache" else "/usr/bin/" + name)
+    assert packages.states(Host(True), ["corosync"])["corosync"]["candidate"] == "3.1.8-2.el9"
+    monkeypatch.setattr(packages, "which", lambda name: None)
+    assert packages.states(Host(), ["corosync"]) is None
 
 
 @pytest.mark.parametrize("check", [True, False])

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import glob
 import grp
 import json
@@ -37,7 +34,7 @@ from ..core.tree import file_state, tree
 from ..host import (
     links,
     owners,
-    rpm as rpm_loader,
+    packages as host_packages,
     selinux,
     system as host_system,
     tls as tls_files,
@@ -66,7 +63,6 @@ AUGMENTED: Dict[str, Any] = {"lists": {name: {"items": []} for name in (
 # With it the vendor's policy writes units of its own, in the place of the mask too, and starts cf-postgres.
 UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
-PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend", *rpm_loader.LOCKS)
 SSH_KEYS = "/etc/ssh/ssh_host_*_key.pub"  # public
 
 Facts = Dict[str, Any]  # plain data, as module hub_info returns it
@@ -133,17 +129,6 @@ def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_system.Unit
     return host_units.states(run, names)
 
 
-def packages(run: Runner, names: Sequence[str], repository: str = "") -> Optional[Dict[str, Dict[str, str]]]:
-    """{package: {"installed": version or "", "candidate": version or ""}}; None where neither apt nor dnf is the
-    packager. repository: one of dnf's that is to be taken for enabled, or "".
-    """
-    if not names:
-        return {}
-    if which("apt-cache"):
-        return host_system.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
-    return rpm_loader.packages(run, names, repository) if which("dnf") and which("rpm") else None
-
-
 def user(name: str) -> Facts:
     """{"exists", "uid", "group", "groups", "home", "shell"}; only the first and no "groups" of a user who is not there."""
     try:
@@ -168,41 +153,6 @@ def listening_ports() -> List[int]:
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         found.update(host_system.listening(read_text(path) or ""))
     return sorted(found)
-
-
-def wait_for_packager(limit: float, sleep: Sleep = time.sleep, clock: Clock = time.monotonic,
-                      locks: Iterable[str] = PACKAGER_LOCKS) -> bool:
-    """Wait until no package transaction is under way: what it would leave is not known before its end.
-
-    limit: seconds. dpkg and rpm hold POSIX locks. Raises HubError when it is still busy then. Returns whether dpkg was
-    cut off, which can only be told while nobody is at work.
-    """
-    deadline = clock() + limit
-    with contextlib.ExitStack() as held:
-        for path in locks:
-            while True:
-                try:
-                    handle = held.enter_context(open(path, "r+b"))
-                    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError as error:
-                    if error.errno not in (errno.EACCES, errno.EAGAIN):
-                        break  # nobody holds it; the file system says something else, and the packager says it better
-                    if clock() >= deadline:
-                        raise HubError("packages have been installed on %s for more than %d s: wait for the end, or "
-                                       "look for what holds the lock: fuser -v %s" % (platform.node(), limit, path))
-                    sleep(0.5)
-        return packager_interrupted()
-
-
-def packager_interrupted() -> bool:
-    """True when dpkg was cut off and wants `dpkg --configure -a` first."""
-    try:
-        return bool(os.listdir("/var/lib/dpkg/updates"))
-    except FileNotFoundError:
-        return False
 
 
 def listing(path: str) -> List[str]:
@@ -516,7 +466,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
+    interrupted = host_packages.wait(packager_wait) if packager_wait >= 0 else host_packages.interrupted()
     links.wait_for_end()
     began = clock()
     detected = layouts.detect(os.path.exists)
@@ -529,7 +479,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
         "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
         "selinux": {"mode": selinux.mode(), "booleans": selinux.booleans(platforms.SELINUX_BOOLEANS)},
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, wanted, kind["repository"] if kind and enable_repository else ""),
+        "packages": host_packages.states(run, wanted, kind["repository"] if kind and enable_repository else ""),
         "packager_interrupted": interrupted,
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
