@@ -80,14 +80,14 @@ sha256:
 """
 
 import hashlib
-import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text, replace_file
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type="path", required=True),
@@ -101,22 +101,13 @@ def main():
         ),
         supports_check_mode=True,
     )
-    path, wanted = module.params["path"], module.params["wanted"]
+    path = module.params["path"]
     try:
-        old = read_text(path)
-        new = augments.merge(old, wanted)
-        diff = {"before_header": path, "after_header": path,
-                "before": augments.excerpt(old, wanted), "after": augments.excerpt(new, wanted)}
-        if new != old and not module.check_mode:
-            info = os.stat(path) if old is not None else None
-            replace_file(path, new.encode("utf-8"), info.st_mode & 0o7777 if info else 0o600,
-                         info.st_uid if info else 0, info.st_gid if info else 0)
-    except ValueError as error:
-        module.fail_json(msg="%s: %s. Correct the file; it is merged, not replaced." % (path, error))
-    except OSError as error:
-        module.fail_json(msg="cannot write %s: %s" % (path, error))
-    module.exit_json(changed=new != old, path=path, diff=diff,
-                     sha256=hashlib.sha256(new.encode("utf-8")).hexdigest())
+        done = augments.ensure(path, module.params["wanted"], module.check_mode)
+    except HubError as error:
+        fail(module, error)
+    module.exit_json(changed=done.changed, path=path, sha256=hashlib.sha256(done.text.encode("utf-8")).hexdigest(),
+                     diff={"before_header": path, "after_header": path, "before": done.before, "after": done.after})
 
 
 if __name__ == "__main__":

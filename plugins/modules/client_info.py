@@ -76,13 +76,14 @@ client:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        client = hub_loader.client(local_runner)
+        client = probe.client(local_runner)
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, client=client)

@@ -80,66 +80,10 @@ gap:
   sample: 0.9
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError,
-    HubError,
-    fail,
-    local_runner,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import database_unit
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
-
-
-def look(run, params):
-    """{"pid", "unit", "active", "load"}: the server, the unit of systemd it is in, and the state of its own one."""
-    pid = postmaster_pid(params["data_dir"])
-    own = hub_loader.units(run, [params["unit"]]).get(params["unit"], {})
-    return {"pid": pid, "unit": system.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if pid else None,
-            "active": own.get("active"), "load": own.get("load")}
-
-
-def settled(found, params):
-    """True when the server runs where it should."""
-    return bool(found["pid"]) and found["unit"] == params["unit"] + ".service" and found["active"] == "active"
-
-
-def take_over(postgres, params, found, clock=time.monotonic):
-    """Stop and start; returns the seconds in between. Raises HubError, with the server started again if that works."""
-    run = postgres.run
-    pg_ctl = postgres.as_owner([postgres.program("pg_ctl"), "-D", params["data_dir"], "-w", "-t", str(params["wait"])])
-    if found["pid"]:
-        # The second one writes only what has come since the first, so the stop has next to nothing left to write.
-        postgres.sql("CHECKPOINT;\nCHECKPOINT;\n", timeout=params["wait"],
-                     **server_address(params["data_dir"], params["port"]))
-    began = clock()
-    if settled(found, params):
-        first = ["systemctl", "restart"]
-    else:
-        if found["pid"]:
-            run(pg_ctl + ["-m", "fast", "stop"], timeout=params["wait"] + 30)
-        run(["systemctl", "reset-failed", params["unit"] + ".service"], check=False)
-        first = ["systemctl", "start"]
-    try:
-        run(first + [params["unit"] + ".service"], timeout=params["wait"] + 30)
-        if not postmaster_pid(params["data_dir"]):
-            raise HubError("systemd has started %s.service, and no server runs: a condition of the unit may not hold"
-                           % params["unit"])
-    except HubError as error:
-        run(["systemctl", "stop", params["unit"] + ".service"], check=False, timeout=params["wait"] + 30)
-        try:
-            run(pg_ctl + ["-l", params["log"], "start"], timeout=params["wait"] + 30)
-        except CommandError as second:
-            raise HubError("PostgreSQL could not be started, neither by its unit (%s) nor by hand: %s"
-                           % (error.message, second.message))
-        raise HubError("%s.service could not start PostgreSQL, so it was started without it and serves: %s"
-                       % (params["unit"], error.message))
-    return clock() - began
 
 
 def main():
@@ -155,18 +99,16 @@ def main():
         "wait": {"type": "int", "default": 300},
     })
     params = module.params
+    server = database_unit.Server(params["unit"], params["data_dir"], params["log"], params["port"], params["wait"])
     try:
-        found = look(local_runner, params)
-        wanted = params["restart"] or not settled(found, params)
-        result = {"changed": wanted, "unit_before": found["unit"], "gap": 0.0, "diff": {
-            "before": "%s\n" % (found["unit"] or "stopped"),
-            "after": "%s.service%s\n" % (params["unit"], ", restarted" if wanted else "")}}
+        state = database_unit.look(local_runner, server)
+        wanted = params["restart"] or not state.settled(server)
+        result = {"changed": wanted, "unit_before": state.unit, "gap": 0.0, "diff": {
+            "before": "%s\n" % (state.unit or "stopped"),
+            "after": "%s%s\n" % (server.service, ", restarted" if wanted else "")}}
         if wanted and not module.check_mode:
-            if found["load"] != "loaded":
-                raise HubError("%s.service is %s, so PostgreSQL cannot run under it; nothing was done"
-                               % (params["unit"], found["load"]))
             postgres = Postgres(local_runner, params["bin_dir"], params["owner"])
-            result["gap"] = round(take_over(postgres, params, found), 3)
+            result["gap"] = round(database_unit.take_over(postgres, server, state), 3)
     except HubError as error:
         fail(module, error)
     module.exit_json(**result)

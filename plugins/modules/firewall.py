@@ -86,17 +86,16 @@ rules:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import (
-    model as firewall_model,
-    system as firewall_loader,
-)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import system
 
 
 def text(lines):
+    """The lines for a diff."""
     return "".join(line + "\n" for line in lines)
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             rules=dict(type="list", elements="dict", default=[], options=dict(
@@ -110,23 +109,13 @@ def main():
         ),
         supports_check_mode=True,
     )
-    rules = module.params["rules"]
     try:
-        state = firewall_loader.read(local_runner)
-        for problem, remedy in firewall_model.problems(state, rules) if rules else []:
-            raise HubError("%s: %s" % (problem, remedy))
-        found = firewall_model.changes(state, rules)
-        if not module.check_mode:
-            firewall_loader.carry_out(local_runner, found["steps"])
-    except ValueError as error:
-        module.fail_json(msg="a rule names no address: %s" % error)
+        done = system.ensure(local_runner, module.params["rules"], module.check_mode)
     except HubError as error:
         fail(module, error)
-    except OSError as error:
-        module.fail_json(msg="cannot change the firewall's configuration: %s" % error)
-    module.exit_json(changed=bool(found["steps"]), kind=state["kind"], rules=found["after"],
-                     diff={"before_header": state["kind"], "after_header": state["kind"],
-                           "before": text(found["before"]), "after": text(found["after"])})
+    module.exit_json(changed=done.changed, kind=done.kind, rules=done.after,
+                     diff={"before_header": done.kind, "after_header": done.kind,
+                           "before": text(done.before), "after": text(done.after)})
 
 
 if __name__ == "__main__":

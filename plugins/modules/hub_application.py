@@ -64,99 +64,35 @@ needed:
   type: bool
 """
 
-import hashlib
-import os
-import shutil
-import stat
-import sys
-import tempfile
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
-
-
-def read(path):
-    """The file's bytes; None when it is not there."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError:
-        return None
-
-
-def right(path, mode):
-    """True for a file of root with that mode."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISREG(found.st_mode) and (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (0, 0, mode)
-
-
-def place(content, path, mode):
-    """Write beside and rename."""
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".hub-ha.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chown(name, 0, 0)
-        os.chmod(name, mode)
-        os.rename(name, path)
-    except OSError:
-        os.unlink(name)
-        raise
-
-
-def describe(content):
-    """For the diff."""
-    if content is None:
-        return "absent\n"
-    version = application.version_of(application.PLACE)
-    return "version %s\nsha256 %s\n" % (version, hashlib.sha256(content).hexdigest())
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import application
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(argument_spec=dict(
         state=dict(type="str", choices=["present", "absent"], default="present"),
         sha256=dict(type="str", default=""), version=dict(type="str", default=""), src=dict(type="path"),
     ), supports_check_mode=True)
-    wanted = module.params
-    now, program = read(application.PLACE), read(application.WRAPPER)
-    before = {"before_header": application.PLACE, "after_header": application.PLACE, "before": describe(now)}
+    wanted, places = module.params, application.Places()
+    headers = {"before_header": places.file, "after_header": places.file}
     try:
         if wanted["state"] == "absent":
-            changed = now is not None or program is not None
-            if changed and not module.check_mode:
-                if program is not None:
-                    os.unlink(application.WRAPPER)
-                if now is not None:
-                    shutil.rmtree(os.path.dirname(application.PLACE))
-            module.exit_json(changed=changed, sha256="", version="", diff=dict(before, after=describe(None)))
+            done = application.absent(module.check_mode, places)
+            module.exit_json(changed=done.changed, sha256="", version="",
+                             diff=dict(headers, before=done.before, after=done.after))
         if not wanted["sha256"]:
             module.fail_json(msg="sha256 is not given: the action plugin of this module builds the application")
-        text = application.wrapper(sys.executable).encode()
-        file_right = now is not None and hashlib.sha256(now).hexdigest() == wanted["sha256"] and right(
-            application.PLACE, 0o644)
-        program_right = program == text and right(application.WRAPPER, 0o755)
-        if not module.check_mode and not file_right and wanted["src"]:
-            content = read(wanted["src"])
-            if content is None or hashlib.sha256(content).hexdigest() != wanted["sha256"]:
-                module.fail_json(msg="the application did not arrive whole: run this again")
-            place(content, application.PLACE, 0o644)
-        if not module.check_mode and not program_right and (file_right or wanted["src"]):
-            place(text, application.WRAPPER, 0o755)
-    except OSError as error:
-        module.fail_json(msg="%s cannot be put in place on this hub: %s" % (application.PLACE, error))
-    after = "version %s\nsha256 %s\n" % (wanted["version"], wanted["sha256"])
-    diff = [dict(before, after=after)]
-    if not program_right:
-        diff.append({"before_header": application.WRAPPER, "after_header": application.WRAPPER,
-                     "before": (program or b"").decode("utf-8", "replace"), "after": text.decode()})
-    module.exit_json(changed=not (file_right and program_right), sha256=wanted["sha256"], version=wanted["version"],
-                     needed=not file_right and not module.check_mode and not wanted["src"], diff=diff)
+        done = application.present(wanted["sha256"], wanted["version"], wanted["src"], module.check_mode, places=places)
+    except HubError as error:
+        fail(module, error)
+    diff = [dict(headers, before=done.before, after=done.after)]
+    if done.program_before != done.program_after:
+        diff.append({"before_header": places.program, "after_header": places.program,
+                     "before": done.program_before, "after": done.program_after})
+    module.exit_json(changed=done.changed, sha256=wanted["sha256"], version=wanted["version"], needed=done.needed,
+                     diff=diff)
 
 
 if __name__ == "__main__":

@@ -91,84 +91,13 @@ certificate:
   type: str
 """
 
-import grp
-import ipaddress
-import os
-import pwd
-import re
-import tempfile
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-
-
-def wanted_names(params):
-    """{"DNS:hub1", "IP Address:192.168.100.10", ...} in openssl's words."""
-    return set(["DNS:" + name for name in params["names"]]
-               + ["IP Address:" + openssl_address(text) for text in params["addresses"]])
-
-
-def openssl_address(text):
-    """The address as `openssl x509 -text` prints it (IPv6: upper case, no compression, no leading zeros)."""
-    address = ipaddress.ip_address(text)
-    if address.version == 4:
-        return str(address)
-    return ":".join("%X" % int(part, 16) for part in address.exploded.split(":"))
-
-
-def parse_names(text):
-    """The same set out of the output of `openssl x509 -ext subjectAltName`."""
-    return set(part.strip() for line in text.splitlines() for part in line.split(",")
-               if part.strip().startswith(("DNS:", "IP Address:")))
-
-
-def problem(run, params):
-    """Why a new certificate is needed, or None."""
-    key, certificate = params["key"], params["certificate"]
-    if not os.path.exists(certificate) or not os.path.exists(key):
-        return "absent"
-    if run(["openssl", "x509", "-in", certificate, "-noout"], check=False).rc != 0:
-        return "not readable"
-    if run(["openssl", "x509", "-in", certificate, "-noout", "-checkend", str(params["renew_days"] * 86400)],
-           check=False).rc != 0:
-        return "expires within %d days" % params["renew_days"]
-    have = parse_names(run(["openssl", "x509", "-in", certificate, "-noout", "-ext", "subjectAltName"],
-                           check=False).out)
-    if wanted_names(params) - have:
-        return "for other names: %s" % ", ".join(sorted(have))
-    public = run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"]).out
-    if run(["openssl", "pkey", "-in", key, "-pubout"], check=False).out != public:
-        return "of another key"
-    return None
-
-
-def loose(path, owner, group, mode):
-    """True when owner, group or mode of the file are not as wanted."""
-    info = os.stat(path)
-    return (pwd.getpwuid(info.st_uid).pw_name, grp.getgrgid(info.st_gid).gr_name,
-            info.st_mode & 0o7777) != (owner, group, mode)
-
-
-def make(run, params):
-    folder = os.path.dirname(params["key"])
-    san = ",".join(sorted(name.replace("IP Address:", "IP:") for name in wanted_names(params)))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".hub_ha.") as temporary:
-        key, certificate = temporary + "/key", temporary + "/crt"
-        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-sha256", "-days", str(params["days"]), "-subj", "/CN=%s" % params["common_name"],
-             "-addext", "subjectAltName=" + san, "-keyout", key, "-out", certificate])
-        own(key, params, int(params["key_mode"], 8))
-        own(certificate, params, int(params["certificate_mode"], 8))
-        os.rename(key, params["key"])
-        os.rename(certificate, params["certificate"])
-
-
-def own(path, params, mode):
-    os.chown(path, pwd.getpwnam(params["owner"]).pw_uid, grp.getgrnam(params["group"]).gr_gid)
-    os.chmod(path, mode)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import certificate
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             key=dict(type="path", required=True, no_log=False),
@@ -185,36 +114,15 @@ def main():
         ),
         supports_check_mode=True,
     )
-    params = module.params
-    if not re.match(r"^[A-Za-z0-9._-]+$", params["common_name"]):
-        module.fail_json(msg="%r is no host name" % params["common_name"])
-    for name in ("key_mode", "certificate_mode"):
-        if not re.match("^[0-7]{3,4}$", params[name]):
-            module.fail_json(msg="%s %r is not an octal number such as 0600" % (name, params[name]))
+    params = dict(module.params, names=tuple(module.params["names"]), addresses=tuple(module.params["addresses"]))
+    wanted = certificate.Wanted(**params)
     try:
-        why = problem(local_runner, params)
-        changed = anew = why is not None
-        if why and not module.check_mode:
-            make(local_runner, params)
-        if not why:
-            for path, mode in ((params["key"], int(params["key_mode"], 8)),
-                               (params["certificate"], int(params["certificate_mode"], 8))):
-                if loose(path, params["owner"], params["group"], mode):
-                    changed, why = True, "owned or readable by others"
-                    if not module.check_mode:
-                        own(path, params, mode)
+        done = certificate.ensure(local_runner, wanted, module.check_mode)
     except HubError as error:
         fail(module, error)
-    except (OSError, KeyError, ValueError) as error:
-        module.fail_json(msg="cannot make the certificate %s: %s" % (params["certificate"], error))
-    text = None
-    if os.path.exists(params["certificate"]) and not (anew and module.check_mode):
-        with open(params["certificate"], encoding="ascii") as handle:
-            text = handle.read()
-    good = "certificate for %s\n" % ", ".join(sorted(wanted_names(params)))
-    module.exit_json(changed=changed, certificate=text, diff={
-        "before_header": params["certificate"], "after_header": params["certificate"],
-        "before": "certificate %s\n" % why if why else good, "after": good})
+    module.exit_json(changed=done.why is not None, certificate=done.text, diff={
+        "before_header": wanted.certificate, "after_header": wanted.certificate,
+        "before": "certificate %s\n" % done.why if done.why else done.good, "after": done.good})
 
 
 if __name__ == "__main__":

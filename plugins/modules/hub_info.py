@@ -167,10 +167,11 @@ hub:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             names=dict(type="list", elements="str", default=[]),
@@ -185,13 +186,12 @@ def main():
         ),
         supports_check_mode=True,
     )
+    params = module.params
     try:
-        hub = hub_loader.collect(local_runner, module.params["names"], module.params["packages"],
-                                 module.params["layout"], module.params["packager_wait"],
-                                 files=module.params["tls"], firewall=module.params["firewall"],
-                                 repository=module.params["repository"],
-                                 enable_repository=module.params["enable_repository"],
-                                 shared=module.params["shared"])
+        hub = probe.collect(
+            local_runner, params["names"], params["packages"], params["layout"], params["packager_wait"],
+            files=params["tls"], firewall=params["firewall"], repository=params["repository"],
+            enable_repository=params["enable_repository"], shared=params["shared"])
     except HubError as error:
         fail(module, error)
     module.exit_json(changed=False, hub=hub)

@@ -154,10 +154,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import (
-    key_files as keys_loader,
-    keys as keys_model,
-)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import keys, trust
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.keys import KeyProblem
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
 
@@ -191,62 +188,36 @@ class KeysModule(AnsibleModule):
 
 def pack(module):
     """The result of state=packed."""
-    folder, exclude = module.params["path"], keys_model.digests(module.params["exclude"])
-    keys, left_out = keys_loader.read(folder)
-    keys = dict((name, key) for name, key in keys.items()
-                if not (exclude and keys_model.has_digest(name, key, exclude)))
-    left_out = [{"file": keys_model.printable(name), "reason": reason} for name, reason in sorted(left_out.items())]
-    if left_out:
-        one = len(left_out) == 1
-        module.warn("%d %s left out: %s" % (
-            len(left_out), ("file in %s is no trusted key and is" if one else "files in %s are no trusted keys and are")
-            % folder, "; ".join(keys_model.first_ones(["%(file)s: %(reason)s" % item for item in left_out]))))
-    return {"changed": False, "archive": keys_model.carried(keys), "count": len(keys), "left_out": left_out}
+    done = trust.pack(module.params["path"], module.params["exclude"])
+    warning = done.warning(module.params["path"])
+    if warning:
+        module.warn(warning)
+    return {"changed": False, "archive": done.archive, "count": done.count, "left_out": done.left_out}
 
 
-def trust(module):
+def present(module):
     """The result of state=present."""
     params = module.params
-    folder = params["path"]
-    names = keys_loader.names(folder)
-    own = keys_loader.own(folder)
-    wanted, own_count = keys_model.uncarried(params["archive"], own) if params["archive"] is not None else ({}, 0)
-    given, own_labels, problems = keys_model.given(params["keys"] or [], params["digest_type"], names, own)
-    wanted.update(given)
-    actions, there = {"added": [], "rewritten": [], "present": []}, set(names)
-    for name in sorted(wanted):
-        try:
-            actions[keys_loader.state(folder, name, wanted[name].key, there)].append(name)
-        except KeyProblem as problem:
-            problems.append("%s: %s: %s" % (wanted[name].label or "the archive", name, problem))
-    if problems:
-        raise HubError("nothing was changed in %s, because not every key can be used:\n%s"
-                       % (folder, "\n".join(problems)), problems=problems)
-    todo = actions["added"] + actions["rewritten"]
-    if not module.check_mode:
-        keys_loader.write(folder, dict((name, wanted[name].key) for name in todo))
-    labels = dict((name, wanted[name].label) for name in todo)
-    return {"changed": bool(todo), "added": actions["added"], "rewritten": actions["rewritten"],
-            "present": len(actions["present"]), "own": own_count + len(own_labels), "count": len(wanted),
-            "diff": {"before_header": folder, "after_header": folder,
-                     "before": keys_model.shown([name + " (not as it should be)" for name in actions["rewritten"]]),
-                     "after": keys_model.shown(todo, labels)}}
+    done = trust.trust(params["path"], params["keys"] or [], params["archive"], params["digest_type"], module.check_mode)
+    todo = done.added + done.rewritten
+    return {"changed": bool(todo), "added": done.added, "rewritten": done.rewritten, "present": done.present,
+            "own": done.own, "count": done.count,
+            "diff": {"before_header": params["path"], "after_header": params["path"],
+                     "before": keys.shown([name + " (not as it should be)" for name in done.rewritten]),
+                     "after": keys.shown(todo, done.labels)}}
 
 
-def distrust(module):
+def absent(module):
     """The result of state=absent."""
-    folder, unwanted = module.params["path"], keys_model.digests(module.params["digests"])
-    held = sorted(keys_loader.held(folder).items())
-    removed = [name for name, key in held if keys_model.has_digest(name, key, unwanted)]
-    if not module.check_mode:
-        for name in removed:
-            keys_loader.remove(folder, name)
-    return {"changed": bool(removed), "removed": [keys_model.printable(name) for name in removed],
-            "diff": {"before_header": folder, "after_header": folder,
-                     "before": keys_model.shown(removed), "after": ""}}
+    params = module.params
+    removed = trust.distrust(params["path"], params["digests"], module.check_mode)
+    return {"changed": bool(removed), "removed": [keys.printable(name) for name in removed],
+            "diff": {"before_header": params["path"], "after_header": params["path"],
+                     "before": keys.shown(removed), "after": ""}}
 
 
 def main():
+    """Entry point."""
     module = KeysModule(
         argument_spec=dict(
             path=dict(type="path", required=True),
@@ -265,7 +236,7 @@ def main():
     if state == "present" and module.params["keys"] is None and module.params["archive"] is None:
         module.fail_json(msg="state=present needs keys or archive")
     try:
-        result = {"present": trust, "absent": distrust, "packed": pack}[state](module)
+        result = {"present": present, "absent": absent, "packed": pack}[state](module)
     except HubError as error:
         fail(module, error)
     except KeyProblem as problem:

@@ -88,7 +88,7 @@ hub:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts.reach import survey
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import reach
 
 
@@ -101,22 +101,11 @@ def main():
         "timeout": {"type": "float", "default": reach.TIMEOUT},
     })
     params = module.params
-    layout, known, followed = hub_loader.known_hubs()
-    addresses = sorted(set(params["addresses"] + reach.of_pair(known)))
-    # Perhaps on a network of its own, which the controller does not reach.
-    tried = sorted(set(addresses + reach.sources(followed)))
-    # Silence takes its time; meanwhile the host looks at itself.
-    looking = reach.Aside(tried, params["tcp_ports"], params["udp_ports"], params["timeout"])
     try:
-        hub = hub_loader.outside(local_runner, layout)
+        found = survey(local_runner, params["addresses"], params["tcp_ports"], params["udp_ports"], params["timeout"])
     except HubError as error:
         fail(module, error)
-    try:
-        seen = looking.result()
-    except Exception as error:  # whatever it is: nobody has looked then
-        module.fail_json(msg="This host could not look for signs of life of the hubs, and so cannot say that there are "
-                             "none: %s" % error)
-    module.exit_json(changed=False, hub=hub, addresses=addresses, reached=seen)
+    module.exit_json(changed=False, hub=found.hub, addresses=found.addresses, reached=found.reached)
 
 
 if __name__ == "__main__":

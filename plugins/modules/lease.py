@@ -117,19 +117,11 @@ age:
   type: float
 """
 
-import platform
-import time
+from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import lease
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
-
-
-def now():
-    """This hub's time."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:
-        boot = handle.read().strip()
-    return lease.Now(time.time(), boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def main():
@@ -146,28 +138,18 @@ def main():
         "controller": {"type": "dict", "default": {}},
         "dead": {"type": "str", "default": ""},
     })
-    params, result = module.params, {"changed": False, "held": False, "why": "none", "refused": "", "taken": "",
-                                     "holder": {}, "age": 0.0}
+    params, answer = module.params, lease.Answer()
     if not params["run"]:
         module.fail_json(msg="run is needed; the module's action plugin gives it")
-    if module.check_mode:
-        module.exit_json(**result)
-    here = lease.Lease(params["directory"], now())
     try:
-        if params["state"] == "absent":
-            result["why"] = "given" if here.give(params["run"]) else "none"
-            module.exit_json(**result)
-        verdict = here.take(lease.Holder(params["run"], params["who"], params["what"], params["valid"],
-                                         params["controller"]),
-                            params["read_at"], params["dead"], params["takeover"])
+        if not module.check_mode and params["state"] == "absent":
+            answer = lease.give_back(params["directory"], params["run"])
+        elif not module.check_mode:
+            me = lease.Holder(params["run"], params["who"], params["what"], params["valid"], params["controller"])
+            answer = lease.ask(params["directory"], me, params["read_at"], params["dead"], params["takeover"])
     except HubError as error:
         fail(module, error)
-    age = here.now.age(verdict.holder) if verdict.holder else 0.0
-    result.update(held=verdict.held, why=verdict.why, age=age, taken=lease.taken_text(verdict, age),
-                  holder=verdict.holder.to_dict() if verdict.holder else {})
-    if not verdict.held:
-        result["refused"] = str(lease.refusal(platform.node(), verdict, age, None))
-    module.exit_json(**result)
+    module.exit_json(changed=False, **asdict(answer))
 
 
 if __name__ == "__main__":

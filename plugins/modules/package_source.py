@@ -80,71 +80,35 @@ problems:
 """
 
 import os
-import shutil
-import tempfile
-from urllib.error import URLError
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import sha256
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import is_url
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install
 
 
-def bring(source, path):
-    """The file of a URL or path at *path*; raises HubError."""
-    try:
-        if is_url(source):
-            with open_url(source, timeout=30, http_agent="cfengine.hub_ha") as stream:
-                package_source.fetch(stream, path)
-        else:
-            with open(source, "rb") as stream:
-                package_source.fetch(stream, path)
-    # open_url has its own errors for what is wrong with TLS; all of them are ValueError or OSError or this
-    except (OSError, ValueError, URLError) as error:
-        raise HubError("%s cannot be had: %s" % (package_source.shown(source), error))
+def opened(url):
+    """A stream of what the URL leads to, through Ansible's own client."""
+    return open_url(url, timeout=30, http_agent="cfengine.hub_ha")
 
 
-def present(run, params, check_mode):
-    """The package file in its place; returns the module's result. Raises HubError."""
-    name = os.path.basename(params["source"].split("?", 1)[0]) or "package"
-    path = os.path.join(params["directory"], name)
-    shown = params["_shown"]
-    if params["checksum"] and os.path.isfile(path):
-        try:
-            return {"changed": False, "path": path, "file": package_source.checked(run, path, path, params["checksum"])}
-        except HubError:
-            pass  # another file of that name, or a part of it: it is fetched again
-    if not check_mode:
-        os.makedirs(params["directory"], mode=0o755, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=".hub_ha.", dir=None if check_mode else params["directory"])
-    try:
-        temporary = os.path.join(folder, name)
-        bring(params["source"], temporary)
-        found = package_source.checked(run, temporary, shown, params["checksum"])
-        same = os.path.isfile(path) and sha256(path) == found["sha256"]
-        if not check_mode and not same:
-            os.chmod(temporary, 0o644)
-            os.rename(temporary, path)
-        return {"changed": not same, "path": path, "file": found}
-    finally:
-        shutil.rmtree(folder)
-
-
-def tried(run, params):
-    """What the sources offer; returns the module's result."""
-    problems, found = [], None
-    packages, problem = package_source.repository(run, params["packages"], params["repository"])
-    problems += [problem] if problem else []
+def tried(params, wanted):
+    """The result of state=tried."""
     # Without a checksum a URL is not worth its way; that it lacks one is said elsewhere.
-    if params["source"] != install.REPOSITORY and not install.source_problems(params["source"], params["checksum"]):
-        try:
-            found = present(run, params, check_mode=True)["file"]
-        except HubError as error:
-            problems.append(error.message)
-    return {"changed": False, "packages": packages, "file": found, "problems": problems}
+    given = wanted.source != install.REPOSITORY and not install.source_problems(wanted.source, wanted.checksum)
+    found = package_source.offered(local_runner, opened, params["packages"], params["repository"],
+                                   wanted if given else None, params["directory"])
+    return {"changed": False, "packages": found.packages, "file": found.file, "problems": found.problems}
+
+
+def present(params, wanted, check_mode):
+    """The result of state=present."""
+    for problem, remedy in install.source_problems(wanted.source, wanted.checksum):
+        raise HubError("%s: %s" % (problem, remedy))
+    kept = package_source.keep(local_runner, opened, wanted, params["directory"], check_mode)
+    return {"changed": kept.changed, "path": kept.path, "file": kept.file}
 
 
 def main():
@@ -160,16 +124,16 @@ def main():
         ),
         supports_check_mode=True,
     )
-    source = module.params["source"]
-    params = dict(module.params, _shown=package_source.shown(source) if is_url(source)
-                  else os.path.basename(source) or source)
+    params = module.params
+    source = params["source"]
+    # The path is one that the action plugin has made up, but for the file's name.
+    wanted = package_source.PackageFile(source, params["checksum"],
+                                        None if is_url(source) else os.path.basename(source) or source)
     try:
         if params["state"] == "tried":
-            result = tried(local_runner, params)
+            result = tried(params, wanted)
         else:
-            for problem, remedy in install.source_problems(params["source"], params["checksum"]):
-                raise HubError("%s: %s" % (problem, remedy))
-            result = present(local_runner, params, module.check_mode)
+            result = present(params, wanted, module.check_mode)
     except HubError as error:
         fail(module, error)
     except OSError as error:

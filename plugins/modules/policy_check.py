@@ -61,55 +61,13 @@ failed_addresses:
   type: dict
 """
 
-import os
-import shutil
-import tempfile
-
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import policy_check
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-
-POLICY = """body common control { bundlesequence => { "hub_ha_check" }; }
-bundle agent hub_ha_check
-{
-  files:
-      "%(target)s" copy_from => hub_ha_read;
-}
-body copy_from hub_ha_read
-{
-      source => "%(path)s";
-      servers => { "%(address)s" };
-      trustkey => "false";
-      compare => "digest";
-      copy_backup => "false";
-      timeout => "%(timeout)d";
-}
-"""
-
-
-def said(output):
-    """The errors in cf-agent's output as one text, without its remarks on where in the policy it is (pure)."""
-    lines = [line.strip()[len("error: "):] for line in output.splitlines() if line.strip().startswith("error: ")]
-    lines = [line for line in lines if "Promise belongs to" not in line and "Errors encountered" not in line]
-    return "; ".join(lines) or "no answer"
-
-
-def read(run, agent, address, path, folder, timeout):
-    """None when the file could be read, else what cf-agent said. I/O through *run*; *folder* is a directory of ours."""
-    for text in (agent, address, path):
-        if '"' in text or "\n" in text:
-            raise HubError("%r is no address or path" % text)
-    policy, target = os.path.join(folder, "check.cf"), os.path.join(folder, "read")
-    with open(policy, "w", encoding="utf-8") as handle:
-        handle.write(POLICY % {"target": target, "path": path, "address": address, "timeout": timeout})
-    os.chmod(policy, 0o600)
-    done = run([agent, "--no-lock", "--file", policy], timeout=timeout * 3 + 30, check=False)
-    if os.path.exists(target):
-        os.unlink(target)
-        return None
-    return said(done.out + done.err)
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             addresses=dict(type="list", elements="str", required=True),
@@ -120,19 +78,11 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    good, bad = [], {}
-    folder = tempfile.mkdtemp(prefix="hub_ha.")
     try:
-        for address in params["addresses"]:
-            text = read(local_runner, params["agent"], address, params["path"], folder, params["timeout"])
-            if text is None:
-                good.append(address)
-            else:
-                bad[address] = text
+        good, bad = policy_check.check(local_runner, params["agent"], params["addresses"], params["path"],
+                                       params["timeout"])
     except HubError as error:
         fail(module, error)
-    finally:
-        shutil.rmtree(folder)
     if bad:
         module.fail_json(
             msg="%s could not be read from %s. Is cf-serverd running there, and do both ends trust each other's key?"

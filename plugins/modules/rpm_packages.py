@@ -60,10 +60,11 @@ enabled:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             name=dict(type="list", elements="str", required=True),
@@ -72,20 +73,14 @@ def main():
         ),
         supports_check_mode=True,
     )
-    names, repository = module.params["name"], module.params["repository"]
+    repository = module.params["repository"]
     try:
-        found = rpm_loader.packages(local_runner, names, repository)
-        missing = [name for name in names if not found[name]["installed"]]
-        enable = bool(repository and missing) and not rpm_loader.repository_is_enabled(local_runner, repository)
-        if enable and not module.check_mode:
-            local_runner(module.params["enable"], timeout=rpm_loader.PATIENCE)
-        if missing and not module.check_mode:
-            rpm_loader.install(local_runner, missing)
+        done = rpm.ensure(local_runner, module.params["name"], repository, module.params["enable"], module.check_mode)
     except HubError as error:
         fail(module, error)
-    lines = ["repository %s enabled" % repository] if enable else []
-    lines += ["%s %s" % (name, found[name]["candidate"]) for name in missing]
-    module.exit_json(changed=bool(enable or missing), installed=missing, enabled=enable,
+    lines = ["repository %s enabled" % repository] if done.enabled else []
+    lines += ["%s %s" % item for item in done.installed]
+    module.exit_json(changed=bool(lines), installed=[name for name, dummy in done.installed], enabled=done.enabled,
                      diff={"before": "", "after": "".join(line + "\n" for line in lines)})
 
 

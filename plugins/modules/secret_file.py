@@ -72,40 +72,13 @@ secret:
   type: str
 """
 
-import grp
-import os
-import pwd
-import re
-import secrets
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import replace_file
-
-
-def current(path):
-    """(text or None, "owner:group mode" or "absent") of the file now."""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
-            text = handle.read()
-            info = os.fstat(handle.fileno())
-    except FileNotFoundError:
-        return None, "absent"
-    return text, describe(name_of(pwd.getpwuid, info.st_uid), name_of(grp.getgrgid, info.st_gid),
-                          "%04o" % (info.st_mode & 0o7777))
-
-
-def name_of(lookup, number):
-    try:
-        return lookup(number)[0]
-    except KeyError:
-        return str(number)
-
-
-def describe(owner, group, mode):
-    return "%s:%s %s" % (owner, group, mode)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import secret
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
             path=dict(type="path", required=True),
@@ -120,39 +93,15 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    path = params["path"]
-    if not re.match("^[0-7]{3,4}$", params["mode"]):
-        module.fail_json(msg="mode %r is not an octal number such as 0600" % params["mode"])
-    if params["generate"] is not None and params["generate"] < 16:
-        module.fail_json(msg="a secret of %d bytes can be guessed; generate at least 16" % params["generate"])
     try:
-        pwd.getpwnam(params["owner"]), grp.getgrnam(params["group"])
-    except KeyError:
-        if not module.check_mode:  # in check mode an earlier task may not have made them
-            module.fail_json(msg="user %s or group %s does not exist on this host" % (params["owner"], params["group"]))
-    old, before = current(path)
-    if params["generate"] is not None and any("\udc80" <= char <= "\udcff" for char in old or ""):
-        module.fail_json(msg="%s holds binary data, which cannot be handed to the other hub; if nothing uses it any "
-                         "more, move it away and a new one is made" % path)
-    after = describe(params["owner"], params["group"], "%04o" % int(params["mode"], 8))
-    text = params["content"]
-    if text is None:
-        text = old if old else secrets.token_hex(params["generate"])
-    if not text.endswith("\n"):
-        text += "\n"
-    same = old == text
-    changed = not same or before != after
-    if changed and not module.check_mode:
-        if not os.path.isdir(os.path.dirname(path)):
-            module.fail_json(msg="the directory of %s does not exist" % path)
-        replace_file(path, text.encode("utf-8", "surrogateescape"), int(params["mode"], 8),
-                     pwd.getpwnam(params["owner"]).pw_uid, grp.getgrnam(params["group"]).gr_gid)
-    result = {"changed": changed, "diff": {
-        "before_header": path, "after_header": path,
-        "before": "%s%s\n" % (before, "" if same or old is None else ", other content (not shown)"),
-        "after": "%s%s\n" % (after, "" if same else ", new content (not shown)")}}
-    if params["generate"] and (old or not module.check_mode):
-        result["secret"] = text.rstrip("\n")
+        done = secret.ensure(params["path"], params["owner"], params["group"], params["mode"], params["content"],
+                             params["generate"], module.check_mode)
+    except HubError as error:
+        fail(module, error)
+    result = {"changed": done.changed, "diff": {"before_header": params["path"], "after_header": params["path"],
+                                                "before": done.before, "after": done.after}}
+    if params["generate"] and done.secret is not None:
+        result["secret"] = done.secret
     module.exit_json(**result)
 
 

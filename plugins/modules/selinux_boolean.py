@@ -42,16 +42,15 @@ before:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import selinux
 
 
 def main():
+    """Entry point."""
     module = AnsibleModule(argument_spec=dict(name=dict(type="str", required=True)), supports_check_mode=True)
     name = module.params["name"]
-    before = hub_loader.selinux([name])["booleans"].get(name)
     try:
-        if before is False and not module.check_mode:
-            local_runner(["setsebool", "-P", name, "on"], timeout=300)  # it compiles the policy anew
+        before = selinux.switch_on(local_runner, name, module.check_mode)
     except HubError as error:
         fail(module, error)
     diff = {"before": "%s %s\n" % (name, before), "after": "%s %s\n" % (name, before is not None)}

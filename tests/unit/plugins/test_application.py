@@ -8,7 +8,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import application as placing
 
 FOLDER = application.folder()
 
@@ -60,3 +63,38 @@ def test_what_is_no_application_has_no_version(tmp_path):
     assert application.version_of(str(tmp_path / "none")) is None
     (tmp_path / "text").write_text("x", encoding="utf-8")
     assert application.version_of(str(tmp_path / "text")) is None
+
+
+@pytest.fixture(name="places")
+def fixture_places(tmp_path):
+    return placing.Places(str(tmp_path / "lib" / "hub-ha.pyz"), str(tmp_path / "sbin" / "hub-ha"))
+
+
+def test_it_is_put_in_place_and_taken_away(places, tmp_path):
+    content = built()
+    digest, sent = placing.digest(content), tmp_path / "sent"
+    first = placing.present(digest, "1.2.3", None, places=places)
+    assert first.changed and first.needed and first.before == "absent\n" and not os.path.exists(places.program)
+    sent.write_bytes(content)
+    told = placing.present(digest, "1.2.3", str(sent), check=True, places=places)
+    assert told.changed and not told.needed and not os.path.exists(places.file)
+    done = placing.present(digest, "1.2.3", str(sent), places=places)
+    assert done == told and done.after == "version 1.2.3\nsha256 %s\n" % digest
+    assert placing.right(places.file, 0o644) and placing.right(places.program, 0o755)
+    assert subprocess.run([places.program, "version"], check=True, capture_output=True, text=True).stdout == "1.2.3\n"
+    again = placing.present(digest, "1.2.3", None, places=places)
+    assert not again.changed and not again.needed and again.before == again.after
+    os.chmod(places.program, 0o700)
+    mended = placing.present(digest, "1.2.3", None, places=places)
+    assert mended.changed and not mended.needed and placing.right(places.program, 0o755)
+    assert placing.absent(check=True, places=places).changed and os.path.exists(places.file)
+    gone = placing.absent(places=places)
+    assert gone.changed and gone.after == "absent\n" and not os.path.exists(places.program)
+    assert not os.path.exists(os.path.dirname(places.file)) and not placing.absent(places=places).changed
+
+
+def test_half_of_it_is_not_put_in_place(places, tmp_path):
+    (tmp_path / "sent").write_bytes(built()[:-1])
+    with pytest.raises(HubError, match="did not arrive whole"):
+        placing.present(placing.digest(built()), "1.2.3", str(tmp_path / "sent"), places=places)
+    assert not os.path.exists(places.file) and not os.path.exists(places.program)

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import database_unit as library
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed, HubError
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import units
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
 from ansible_collections.cfengine.hub_ha.plugins.modules import database_unit
 
@@ -22,10 +24,10 @@ class Host:
                        "log": "/log", "port": None, "restart": False, "wait": 60}
         (tmp_path / "pg_ctl").touch()
         (tmp_path / "postmaster.pid").write_text("7\n%s\n1\n5433\n/run/pg\n*\n" % tmp_path, encoding="ascii")
-        monkeypatch.setattr(database_unit, "postmaster_pid", lambda data_dir: self.pid)
+        monkeypatch.setattr(library, "postmaster_pid", lambda data_dir: self.pid)
         monkeypatch.setattr(database_unit, "local_runner", self)
         monkeypatch.setattr(Postgres, "as_owner", lambda this, argv: list(argv))
-        monkeypatch.setattr(database_unit, "read_text", self.read)
+        monkeypatch.setattr(units, "read_text", self.read)
 
     def read(self, path):
         if path.startswith("/proc/"):
@@ -58,7 +60,7 @@ class Host:
 
 
 def run(host, run_module, check=False, **more):
-    given = dict((key, value) for key, value in dict(host.params, **more).items() if value is not None)
+    given = {key: value for key, value in dict(host.params, **more).items() if value is not None}
     return run_module(database_unit, check=check, diff=True, **given)
 
 
@@ -115,7 +117,8 @@ def test_both_ways_fail(monkeypatch, tmp_path, run_module):
 def test_a_unit_whose_condition_does_not_hold(monkeypatch, tmp_path):
     host = Host(monkeypatch, tmp_path)
     monkeypatch.setattr(host, "broken", ())
-    found = database_unit.look(host, host.params)
+    server = library.Server("cf-postgres", str(tmp_path), "/log", None, 60)
+    found = library.look(host, server)
     original = host.__call__
 
     def lazy(argv, **more):
@@ -125,5 +128,5 @@ def test_a_unit_whose_condition_does_not_hold(monkeypatch, tmp_path):
         return done
 
     with pytest.raises(HubError, match="a condition of the unit may not hold"):
-        database_unit.take_over(Postgres(lazy, str(tmp_path), "x"), host.params, found)
+        library.take_over(Postgres(lazy, str(tmp_path), "x"), server, found)
     assert host.pid == 9

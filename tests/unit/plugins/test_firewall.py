@@ -477,8 +477,8 @@ def test_steps_are_done_and_a_file_that_would_not_load_is_not_written(tmp_path):
 
 def test_module(run_module, monkeypatch):
     state, done = ufw("ufw allow 22/tcp"), []
-    monkeypatch.setattr(firewall.firewall_loader, "read", lambda run: state)
-    monkeypatch.setattr(firewall.firewall_loader, "carry_out", lambda run, steps: done.extend(steps))
+    monkeypatch.setattr(loader, "read", lambda run: state)
+    monkeypatch.setattr(loader, "carry_out", lambda run, steps: done.extend(steps))
     wanted = [dict(COROSYNC)]
     first = run_module(firewall, check=True, diff=True, rules=wanted)
     assert first["changed"] and done == [] and first["diff"]["before"] == ""

@@ -8,6 +8,7 @@ import os
 import subprocess
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import certificate
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_certificate
 
 NAMES = {"names": ["hub1", "hub1.example.com"], "addresses": ["192.168.100.10", "fd00::10"]}
@@ -34,7 +35,7 @@ def fixture_make(run_module, folder):
 
 
 def files(folder):
-    return dict((path.name, (path.read_bytes(), path.stat().st_mode & 0o7777)) for path in folder.iterdir())
+    return {path.name: (path.read_bytes(), path.stat().st_mode & 0o7777) for path in folder.iterdir()}
 
 
 def test_new_key_and_certificate(make, folder):
@@ -142,7 +143,7 @@ def test_other_permissions_on_request(make, folder):
 
 def test_owner(make, folder):
     make(owner="daemon", group="games")
-    assert not hub_certificate.loose(str(folder / "server.key"), "daemon", "games", 0o600)
+    assert not certificate.loose(str(folder / "server.key"), "daemon", "games", 0o600)
     assert make(owner="daemon", group="games")["changed"] is False
     assert make()["changed"], "another owner is wanted now"
 
@@ -168,10 +169,10 @@ def test_wrong_arguments_are_a_clear_error(make, folder, changes, text):
     ("fd00::1", "FD00:0:0:0:0:0:0:1"), ("::1", "0:0:0:0:0:0:0:1"), ("10.0.0.1", "10.0.0.1"),
     ("2001:db8:0:1::ab", "2001:DB8:0:1:0:0:0:AB")])
 def test_address_in_openssls_words(text, wanted):
-    assert hub_certificate.openssl_address(text) == wanted
+    assert certificate.openssl_address(text) == wanted
 
 
 def test_parse_names():
     text = "X509v3 Subject Alternative Name: \n    DNS:hub1, IP Address:10.0.0.1, email:x@y\n"
-    assert hub_certificate.parse_names(text) == {"DNS:hub1", "IP Address:10.0.0.1"}
-    assert hub_certificate.parse_names("No extensions in certificate\n") == set()
+    assert certificate.parse_names(text) == {"DNS:hub1", "IP Address:10.0.0.1"}
+    assert certificate.parse_names("No extensions in certificate\n") == set()

@@ -12,7 +12,7 @@ import zlib
 from unittest import mock
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import keys as keys_model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import key_files, keys as keys_model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_keys
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
@@ -263,7 +263,7 @@ def test_own_key_that_is_damaged(keys, hub):
 
 def test_disk_that_takes_nothing(run_module, hub):
     before = state(hub)
-    with mock.patch.object(hub_keys.keys_loader.os, "rename", side_effect=OSError(28, "No space left on device")):
+    with mock.patch.object(key_files.os, "rename", side_effect=OSError(28, "No space left on device")):
         done = run_module(hub_keys, path=str(hub), state="present", keys=[item(B)])
     assert done["failed"] and "cannot put the keys in %s right: " % hub in done["msg"] and "No space" in done["msg"]
     assert state(hub) == before, "half of a file was left"

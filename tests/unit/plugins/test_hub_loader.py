@@ -23,7 +23,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import
     postgres as pg_facts,
     probe as hub_loader,
 )
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import packages, system
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
@@ -322,15 +322,15 @@ def test_read_text(tmp_path):
 
 def test_hosts_without_systemd_or_apt(monkeypatch):
     assert hub_loader.units(Runner()) == {}
-    monkeypatch.setattr(hub_loader, "which", lambda program: None)
-    assert hub_loader.packages(Runner(), ["corosync"]) is None
-    assert hub_loader.packages(Runner(), []) == {}
+    monkeypatch.setattr(packages, "which", lambda program: None)
+    assert packages.states(Runner(), ["corosync"]) is None
+    assert packages.states(Runner(), []) == {}
 
 
 def test_packages_and_units_ask_once(monkeypatch):
-    monkeypatch.setattr(hub_loader, "which", lambda program: "/usr/bin/" + program)
+    monkeypatch.setattr(packages, "which", lambda program: "/usr/bin/" + program)
     run = Runner(apt_cache="a:\n  Installed: 1\n  Candidate: 2\n", systemctl="Id=corosync.service\nLoadState=loaded\n")
-    assert hub_loader.packages(run, ["a", "b"])["a"] == {"installed": "1", "candidate": "2"}
+    assert packages.states(run, ["a", "b"])["a"] == {"installed": "1", "candidate": "2"}
     assert list(hub_loader.units(run)) == ["corosync"]
     assert [len(call[0]) for call in run.calls] == [4, 3 + len(hub_loader.MANAGED_UNITS)]
 
@@ -397,19 +397,19 @@ def test_waiting_for_the_packager_ends(tmp_path):
     naps = []
     for busy, limit, error in ((0, 9, None), (3, 9, None), (99, 1.2, HubError)):
         answers = iter([BlockingIOError(errno.EAGAIN, "busy")] * busy + [None] * 9)
-        with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
-                mock.patch.object(hub_loader.fcntl, "lockf", side_effect=answers):
+        with mock.patch.object(packages, "open", lambda path, mode: open(lock, mode), create=True), \
+                mock.patch.object(packages.fcntl, "lockf", side_effect=answers):
             del naps[:]
             call = (limit, naps.append, lambda: sum(naps))
             if error:
                 with pytest.raises(error, match="packages have been installed on .* for more than 1 s"):
-                    hub_loader.wait_for_packager(*call)
+                    packages.wait(*call)
                 assert sum(naps) >= limit
             else:
-                hub_loader.wait_for_packager(*call)
+                packages.wait(*call)
                 assert len(naps) == busy
-    with mock.patch.object(hub_loader, "open", side_effect=FileNotFoundError, create=True):
-        hub_loader.wait_for_packager(0)
+    with mock.patch.object(packages, "open", side_effect=FileNotFoundError, create=True):
+        packages.wait(0)
 
 
 def test_whether_the_packager_was_cut_off_is_told_while_nobody_is_at_work(tmp_path):
@@ -423,10 +423,10 @@ def test_whether_the_packager_was_cut_off_is_told_while_nobody_is_at_work(tmp_pa
 
     for left in (True, False):
         at_work = iter([True, True, False])
-        with mock.patch.object(hub_loader, "open", lambda path, mode: open(lock, mode), create=True), \
-                mock.patch.object(hub_loader.fcntl, "lockf", lockf), \
-                mock.patch.object(hub_loader, "packager_interrupted", lambda: next(at_work, "idle") == "idle" and left):
-            assert hub_loader.wait_for_packager(9, lambda seconds: None, lambda: 0, ["lock"]) is left
+        with mock.patch.object(packages, "open", lambda path, mode: open(lock, mode), create=True), \
+                mock.patch.object(packages.fcntl, "lockf", lockf), \
+                mock.patch.object(packages, "interrupted", lambda: next(at_work, "idle") == "idle" and left):
+            assert packages.wait(9, lambda seconds: None, lambda: 0, ["lock"]) is left
 
 
 def test_only_root(monkeypatch):

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import links
 from ansible_collections.cfengine.hub_ha.plugins.modules import link_check
 
 ONE, TWO = "127.0.0.1", "127.0.0.2"
@@ -37,13 +38,19 @@ def fixture_ports():
 
 @pytest.fixture(name="quick", autouse=True)
 def fixture_quick(monkeypatch):
-    monkeypatch.setattr(link_check, "LINGER", 0.3)
-    monkeypatch.setattr(link_check, "NEIGHBOUR_WAIT", 0.3)
+    monkeypatch.setattr(links, "LINGER", 0.3)
+    monkeypatch.setattr(links, "NEIGHBOUR_WAIT", 0.3)
 
 
 def params(own, peer, ports, timeout=3, **changes):
     return dict({"listen": [own], "peers": [peer], "peer_name": "hub2" if own == ONE else "hub1",
                  "timeout": timeout}, **dict(ports, **changes))
+
+
+def probe(arguments):
+    """What has not answered, as the module says it."""
+    given = {name: value for name, value in arguments.items() if name != "peer_name"}
+    return [dict(item.to_dict(), peer=arguments["peer_name"]) for item in links.unanswered(**given)]
 
 
 def together(first, second, delay=0.0):
@@ -52,7 +59,7 @@ def together(first, second, delay=0.0):
 
     def run(name, arguments, wait):
         time.sleep(wait)
-        found[name] = link_check.probe(arguments)
+        found[name] = probe(arguments)
 
     threads = [threading.Thread(target=run, args=("first", first, 0)),
                threading.Thread(target=run, args=("second", second, delay))]
@@ -86,7 +93,7 @@ def test_a_hub_that_does_not_listen_is_reported(ports):
 
 def test_nobody_there(ports):
     begin = time.monotonic()
-    found = link_check.probe(params(ONE, TWO, ports, timeout=0.5))
+    found = probe(params(ONE, TWO, ports, timeout=0.5))
     assert found == sorted([missing(TWO, ports["tcp_ports"][0], "tcp"), missing(TWO, ports["udp_ports"][0], "udp")],
                            key=lambda item: item["port"])
     assert 0.5 <= time.monotonic() - begin < 3
@@ -95,7 +102,7 @@ def test_nobody_there(ports):
 def test_address_that_swallows_everything(ports):
     """240.0.0.0/4 is reserved: no route, or no answer."""
     begin = time.monotonic()
-    found = link_check.probe(params(ONE, "240.0.0.1", ports, timeout=0.5))
+    found = probe(params(ONE, "240.0.0.1", ports, timeout=0.5))
     assert len(found) == 2 and time.monotonic() - begin < 4
 
 
@@ -128,7 +135,7 @@ def test_only_our_answer_counts(ports):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        found = link_check.probe(params(ONE, TWO, {"tcp_ports": [], "udp_ports": [udp]}, timeout=0.5))
+        found = probe(params(ONE, TWO, {"tcp_ports": [], "udp_ports": [udp]}, timeout=0.5))
         stop.set()
         thread.join(5)
     assert found == [missing(TWO, udp, "udp")]
@@ -150,8 +157,8 @@ def test_nothing_is_left_open(ports):
 
 def test_no_ports_cost_no_time(monkeypatch):
     """On a pair only a new shared address is asked for."""
-    monkeypatch.setattr(link_check, "LINGER", 60)
-    assert link_check.probe(params(ONE, TWO, {"tcp_ports": [], "udp_ports": []})) == []
+    monkeypatch.setattr(links, "LINGER", 60)
+    assert probe(params(ONE, TWO, {"tcp_ports": [], "udp_ports": []})) == []
 
 
 def neighbours(*answers):
@@ -175,15 +182,15 @@ def entry(*state):
 
 
 def test_address_in_use():
-    assert link_check.neighbour(neighbours([{"dst": ONE, "state": ["INCOMPLETE"]}], entry("REACHABLE")), ONE) \
+    assert links.neighbour(neighbours([{"dst": ONE, "state": ["INCOMPLETE"]}], entry("REACHABLE")), ONE) \
         == "02:42:c0:a8:64:64"
-    assert link_check.neighbour(neighbours(entry("DELAY")), ONE) == "02:42:c0:a8:64:64"
+    assert links.neighbour(neighbours(entry("DELAY")), ONE) == "02:42:c0:a8:64:64"
 
 
 @pytest.mark.parametrize("answer", [[], [{"dst": ONE, "state": ["FAILED"]}], entry("STALE"), entry("FAILED")])
 def test_address_that_is_free(answer):
     begin = time.monotonic()
-    assert link_check.neighbour(neighbours(answer), ONE) is None
+    assert links.neighbour(neighbours(answer), ONE) is None
     assert 0.3 < time.monotonic() - begin < 3, "an answer needs its time"
 
 

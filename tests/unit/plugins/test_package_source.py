@@ -48,25 +48,25 @@ def url(package):
     server.shutdown()
 
 
-def params(source, checksum="", directory="/nowhere"):
-    return {"source": source, "checksum": checksum, "directory": str(directory), "packages": [],
-            "_shown": source}
+def keep(source, checksum, directory, check=False):
+    """The library's keep(), with the client of the module."""
+    return loader.keep(local_runner, package_source.opened, loader.PackageFile(source, checksum), str(directory), check)
 
 
 def test_a_file_is_kept_once(package, url, tmp_path):
-    keep = tmp_path / "cache"
+    folder = tmp_path / "cache"
     wanted = {"name": "cfengine3", "version": "1:3.24.1-1", "architecture": "all", "sha256": package[1]}
     for source in (package[0], url + "/cfengine3_all.deb?x=1"):
-        checked = package_source.present(local_runner, params(source, "sha256:" + package[1], keep), True)
-        assert checked["changed"] and checked["file"] == wanted and not keep.exists()
-        done = package_source.present(local_runner, params(source, "sha256:" + package[1].upper(), keep), False)
-        assert done == checked and done["path"] == str(keep / "cfengine3_all.deb")
-        assert not package_source.present(local_runner, params(source, package[1], keep), False)["changed"]
-        assert os.listdir(keep) == ["cfengine3_all.deb"]
-        (keep / "cfengine3_all.deb").write_bytes(b"a part of it")
-        assert package_source.present(local_runner, params(source, package[1], keep), False)["changed"]
-        (keep / "cfengine3_all.deb").unlink()
-        keep.rmdir()
+        checked = keep(source, "sha256:" + package[1], folder, True)
+        assert checked.changed and checked.file == wanted and not folder.exists()
+        done = keep(source, "sha256:" + package[1].upper(), folder)
+        assert done == checked and done.path == str(folder / "cfengine3_all.deb")
+        assert not keep(source, package[1], folder).changed
+        assert os.listdir(folder) == ["cfengine3_all.deb"]
+        (folder / "cfengine3_all.deb").write_bytes(b"a part of it")
+        assert keep(source, package[1], folder).changed
+        (folder / "cfengine3_all.deb").unlink()
+        folder.rmdir()
 
 
 @pytest.mark.parametrize("name, checksum, said", [
@@ -78,7 +78,7 @@ def test_a_wrong_file_is_not_kept(package, url, tmp_path, name, checksum, said):
         with open(os.path.join(os.path.dirname(package[0]), name), "rb") as stream:
             checksum = hashlib.sha256(stream.read()).hexdigest()
     with pytest.raises(HubError, match=said):
-        package_source.present(local_runner, params("%s/%s" % (url, name), checksum, tmp_path), False)
+        keep("%s/%s" % (url, name), checksum, tmp_path)
     assert os.listdir(tmp_path) == []
 
 
@@ -86,16 +86,15 @@ def test_no_secret_of_a_url_is_printed(tmp_path):
     assert loader.shown("https://user:word@h.example:8443/p/x.deb?token=t#f") == "https://h.example:8443/p/x.deb"
     assert loader.shown("/srv/x.deb") == "/srv/x.deb"
     with pytest.raises(HubError) as caught:
-        package_source.present(local_runner, params("http://user:word@127.0.0.1:9/x.deb?token=t", "0" * 64, tmp_path),
-                               False)
+        keep("http://user:word@127.0.0.1:9/x.deb?token=t", "0" * 64, tmp_path)
     assert "word" not in caught.value.message and "token" not in caught.value.message
 
 
 def test_nobody_answers(tmp_path):
     with pytest.raises(HubError, match="http://127.0.0.1:9/x.deb cannot be had: .*refused"):
-        package_source.present(local_runner, params("http://127.0.0.1:9/x.deb", "0" * 64, tmp_path), False)
+        keep("http://127.0.0.1:9/x.deb", "0" * 64, tmp_path)
     with pytest.raises(HubError, match="/lacks.deb cannot be had: .*No such file"):
-        package_source.present(local_runner, params("/lacks.deb", "", tmp_path), False)
+        keep("/lacks.deb", "", tmp_path)
 
 
 class Apt:

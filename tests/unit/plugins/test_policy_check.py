@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import policy_check as library
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
 from ansible_collections.cfengine.hub_ha.plugins.modules import policy_check
 
@@ -51,8 +52,8 @@ def test_no_agent(run_module, tmp_path):
 
 def test_nothing_gets_out_of_its_quotes(tmp_path):
     with pytest.raises(HubError):
-        policy_check.read(None, "/bin/true", '1" }; }', "/m", str(tmp_path), 1)
+        library.read(None, "/bin/true", '1" }; }', "/m", str(tmp_path), 1)
 
 
 def test_no_answer():
-    assert policy_check.said("") == "no answer"
+    assert library.said("") == "no answer"

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import probe as hub_loader
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import packages, rpm as rpm_loader, selinux
 from ansible_collections.cfengine.hub_ha.plugins.modules import rpm_packages, selinux_boolean
 
 INSTALLED = "openssl 3.2.2-6.el9_5\npackage corosync is not installed\npackage pacemaker is not installed\n"
@@ -59,10 +58,10 @@ def test_nothing_is_asked_of_the_sources_when_all_is_installed():
 
 
 def test_the_hubs_loader_takes_dnf_where_there_is_no_apt(monkeypatch):
-    monkeypatch.setattr(hub_loader, "which", lambda name: None if name == "apt-cache" else "/usr/bin/" + name)
-    assert hub_loader.packages(Host(True), ["corosync"])["corosync"]["candidate"] == "3.1.8-2.el9"
-    monkeypatch.setattr(hub_loader, "which", lambda name: None)
-    assert hub_loader.packages(Host(), ["corosync"]) is None
+    monkeypatch.setattr(packages, "which", lambda name: None if name == "apt-cache" else "/usr/bin/" + name)
+    assert packages.states(Host(True), ["corosync"])["corosync"]["candidate"] == "3.1.8-2.el9"
+    monkeypatch.setattr(packages, "which", lambda name: None)
+    assert packages.states(Host(), ["corosync"]) is None
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -94,14 +93,14 @@ def test_a_repository_that_is_not_enabled_is_dnfs_error(run_module, monkeypatch)
 
 
 def test_selinux_is_read_from_its_file_system(tmp_path):
-    assert hub_loader.selinux(["b"], str(tmp_path)) == {"mode": None, "booleans": {}}
+    assert selinux.mode(str(tmp_path)) is None and selinux.booleans(["b"], str(tmp_path)) == {}
     (tmp_path / "booleans").mkdir()
     for name, text in (("enforce", "1"), ("booleans/b", "0 0"), ("booleans/c", "1 1")):
         (tmp_path / name).write_text(text, encoding="ascii")
-    assert hub_loader.selinux(["b", "c", "d"], str(tmp_path)) == {
-        "mode": "enforcing", "booleans": {"b": False, "c": True}}
+    assert selinux.mode(str(tmp_path)) == "enforcing"
+    assert selinux.booleans(["b", "c", "d"], str(tmp_path)) == {"b": False, "c": True}
     (tmp_path / "enforce").write_text("0", encoding="ascii")
-    assert hub_loader.selinux([], str(tmp_path))["mode"] == "permissive"
+    assert selinux.mode(str(tmp_path)) == "permissive"
 
 
 @pytest.mark.parametrize("before, changed", [(False, True), (True, False), (None, False)])
@@ -109,7 +108,7 @@ def test_selinux_is_read_from_its_file_system(tmp_path):
 def test_boolean(run_module, monkeypatch, before, changed, check):
     calls = []
     states = {} if before is None else {"daemons_enable_cluster_mode": before}
-    monkeypatch.setattr(selinux_boolean.hub_loader, "selinux", lambda names: {"mode": "enforcing", "booleans": states})
+    monkeypatch.setattr(selinux, "booleans", lambda names: states)
     monkeypatch.setattr(selinux_boolean, "local_runner", lambda argv, timeout: calls.append(argv))
     result = run_module(selinux_boolean, check=check, name="daemons_enable_cluster_mode")
     assert result["changed"] is changed and result["before"] is before

@@ -9,6 +9,7 @@ import os
 import re
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import secret
 from ansible_collections.cfengine.hub_ha.plugins.modules import secret_file
 
 SECRET = "top 'secret' \"%$ \\ word"
@@ -69,7 +70,7 @@ def test_only_permissions_are_mended(run_module, ready):
 def test_owner_and_group(run_module, ready):
     run_module(secret_file, path=str(ready), content=SECRET, owner="daemon", group="games", mode="0640")
     info = os.stat(ready)
-    assert secret_file.current(str(ready))[1] == "daemon:games 0640" and info.st_uid != 0 and info.st_gid != 0
+    assert secret.current(str(ready))[1] == "daemon:games 0640" and info.st_uid != 0 and info.st_gid != 0
 
 
 def test_no_content_in_the_result(run_module, ready):

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""CFEngine's augments (def.json): putting our part in and leaving the operator's as it is. Pure functions.
+"""CFEngine's augments (def.json): putting our part in and leaving the operator's as it is. Pure, but for ensure().
 
 What is wanted is a dict with any of
 
@@ -19,23 +19,30 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..core.files import read_text
+from ..core.run import HubError
+from ..host import owners
 
 SPELLINGS = ("%s", "def.%s", "default:def.%s")
 
 
-def parse(text):
+def parse(text: Optional[str]) -> Dict[str, Any]:
     """The augments as a dict; {} for no text. Raises ValueError, in words for the operator."""
     data = json.loads(text) if text and text.strip() else {}
-    for part, name in ((data, "the file"), *(((data.get(key, {}), '"%s"' % key) for key in
-                                              ("classes", "vars", "variables")) if isinstance(data, dict) else ())):
-        if not isinstance(part, dict):
-            raise ValueError("%s is not an object" % name)
+    if not isinstance(data, dict):
+        raise ValueError("the file is not an object")
+    for key in ("classes", "vars", "variables"):
+        if not isinstance(data.get(key, {}), dict):
+            raise ValueError('"%s" is not an object' % key)
     if not isinstance(data.get("inputs", []), list):
         raise ValueError('"inputs" is not a list')
     return data
 
 
-def find(data, name):
+def find(data: Dict[str, Any], name: str) -> Optional[Tuple[Dict[str, Any], str]]:
     """(dict, key) that holds the variable's value, or None when nobody sets it."""
     for spelling in SPELLINGS:
         key = spelling % name
@@ -47,14 +54,14 @@ def find(data, name):
     return None
 
 
-def add_to_list(data, name, items, default):
+def add_to_list(data: Dict[str, Any], name: str, items: Sequence[str], default: Sequence[str]) -> None:
     """The variable's list has every item; a single text counts as a list of one. Raises ValueError for anything else."""
     place = find(data, name)
     if place is None:
         data.setdefault("vars", {})[name] = list(default) + [item for item in items if item not in default]
         return
     holder, key = place
-    old = [holder[key]] if isinstance(holder[key], str) else holder[key]
+    old: List[str] = [holder[key]] if isinstance(holder[key], str) else holder[key]
     if not isinstance(old, list) or not all(isinstance(item, str) for item in old):
         raise ValueError('the variable "%s" is no list of texts' % name)
     new = old + [item for item in items if item not in old]
@@ -62,7 +69,7 @@ def add_to_list(data, name, items, default):
         holder[key] = new
 
 
-def take_from_list(data, name, items):
+def take_from_list(data: Dict[str, Any], name: str, items: Sequence[str]) -> None:
     """The variable's list has none of the items; a variable that is no list is the operator's business."""
     place = find(data, name)
     if place and isinstance(place[0][place[1]], list):
@@ -70,7 +77,7 @@ def take_from_list(data, name, items):
         holder[key] = [item for item in holder[key] if item not in items]
 
 
-def merge(text, wanted):
+def merge(text: Optional[str], wanted: Mapping[str, Any]) -> str:
     """The text of the augments with what is wanted in it; the very same text when it is all there.
 
     text: the file now, or None. Raises ValueError when it is not what CFEngine reads.
@@ -97,17 +104,45 @@ def merge(text, wanted):
     return json.dumps(new, indent=2, ensure_ascii=False) + "\n"
 
 
-def excerpt(text, wanted):
+def excerpt(text: Optional[str], wanted: Mapping[str, Any]) -> str:
     """Those parts of the augments that *wanted* names, as text for a diff; an operator's other values stay unseen."""
     if not text or not text.strip():
         return ""
     data = parse(text)
     absent = wanted.get("absent") or {}
     classes = list(wanted.get("classes", {})) + list(absent.get("classes", []))
-    part = {"classes": dict((name, data["classes"][name]) for name in classes if name in data.get("classes", {})),
-            "inputs": data.get("inputs", []) if wanted.get("inputs") else [], "vars": {}}
-    for name in list(wanted.get("lists", {})) + list(wanted.get("defaults", {})) + list(absent.get("lists", {})):
+    variables: Dict[str, Any] = {}
+    for name in [*wanted.get("lists", {}), *wanted.get("defaults", {}), *absent.get("lists", {})]:
         place = find(data, name)
-        part["vars"][name] = place[0][place[1]] if place else None
-    part = dict((key, value) for key, value in part.items() if value)
-    return json.dumps(part, indent=2, ensure_ascii=False) + "\n"
+        variables[name] = place[0][place[1]] if place else None
+    part = {"classes": {name: data["classes"][name] for name in classes if name in data.get("classes", {})},
+            "inputs": data.get("inputs", []) if wanted.get("inputs") else [], "vars": variables}
+    return json.dumps({key: value for key, value in part.items() if value}, indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done, or would be. text: the file's now, or then. before, after: the parts that are wanted, for a diff."""
+
+    changed: bool
+    text: str
+    before: str
+    after: str
+
+
+def ensure(path: str, wanted: Mapping[str, Any], check: bool = False) -> Outcome:
+    """What is wanted is in the file, which is made, with mode 0600, when it does not exist. check: only tell.
+
+    Raises HubError.
+    """
+    try:
+        old = read_text(path)
+        new = merge(old, wanted)
+        before, after = excerpt(old, wanted), excerpt(new, wanted)
+        if new != old and not check:
+            owners.rewrite(path, new, 0o600)
+    except ValueError as error:
+        raise HubError("%s: %s. Correct the file; it is merged, not replaced." % (path, error)) from error
+    except OSError as error:
+        raise HubError("cannot write %s: %s" % (path, error)) from error
+    return Outcome(new != old, new, before, after)

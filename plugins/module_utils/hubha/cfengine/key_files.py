@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Collection, Dict, List, Mapping, Optional, Tuple
 
 from ..core.run import HubError
 from . import keys as keys_model
-from .keys import KeyProblem
+from .keys import Key, KeyProblem
 
 
-def names(folder):
+def names(folder: str) -> List[str]:
     """Sorted names of the files of public keys, good or not. Raises HubError when there is no such directory."""
     try:
         found = os.listdir(folder)
@@ -21,7 +22,7 @@ def names(folder):
     return sorted(name for name in found if name.endswith(".pub") and not name.startswith("localhost."))
 
 
-def read_file(path):
+def read_file(path: str) -> Tuple[bytes, bool]:
     """(bytes, safe) of a file; safe: nobody but root can write to it. Raises KeyProblem, FileNotFoundError.
 
     A pipe is not waited for, and of a large file only as much is read as tells that it is no key.
@@ -41,9 +42,10 @@ def read_file(path):
         os.close(handle)
 
 
-def read(folder):
+def read(folder: str) -> Tuple[Dict[str, Key], Dict[str, str]]:
     """({file name: Key}, {file name: why it is none}) of the directory. Raises HubError."""
-    keys, skipped = {}, {}
+    keys: Dict[str, Key] = {}
+    skipped: Dict[str, str] = {}
     for name in names(folder):
         try:
             keys[name] = keys_model.check_file(name, read_file(os.path.join(folder, name))[0])
@@ -55,19 +57,18 @@ def read(folder):
     return keys, skipped
 
 
-def held(folder):
+def held(folder: str) -> Dict[str, Optional[Key]]:
     """{file name: Key, or None where none is inside}, whatever the names say. Raises HubError."""
-    found = {}
+    found: Dict[str, Optional[Key]] = {}
     for name in names(folder):
-        found[name] = None
         try:
             found[name] = keys_model.parse(read_file(os.path.join(folder, name))[0])
         except (FileNotFoundError, KeyProblem):
-            pass
+            found[name] = None
     return found
 
 
-def own(folder):
+def own(folder: str) -> Optional[Key]:
     """The host's own Key, None when it has none yet. Raises HubError when it is damaged."""
     path = os.path.join(folder, "localhost.pub")
     try:
@@ -78,10 +79,10 @@ def own(folder):
         raise HubError("%s is not this host's public key: %s" % (path, problem))
 
 
-def state(folder, name, wanted, there):
+def state(folder: str, name: str, wanted: Key, there: Collection[str]) -> str:
     """"added", "present" or "rewritten": what has to be done to trust the *wanted* Key. Raises KeyProblem.
 
-    there: set of the names of the directory's files.
+    there: the names of the directory's files.
     """
     if name not in there:
         return "added"
@@ -91,7 +92,7 @@ def state(folder, name, wanted, there):
         return "added"
 
 
-def write(folder, keys):
+def write(folder: str, keys: Mapping[str, Key]) -> None:
     """Trust the keys ({file name: Key}), each in one step; a link or a file with other hard links gets a file of its own.
 
     One temporary name for all of them: with thousands, making up names would take longer than writing the files.
@@ -113,7 +114,8 @@ def write(folder, keys):
         os.close(directory)
 
 
-def remove(folder, name):
+def remove(folder: str, name: str) -> None:
+    """Take a file away; one that is gone already is no error."""
     try:
         os.unlink(os.path.join(folder, name))
     except FileNotFoundError:

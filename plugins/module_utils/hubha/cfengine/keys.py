@@ -13,13 +13,22 @@ import base64
 import hashlib
 import re
 import zlib
-from collections import namedtuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-Key = namedtuple("Key", "modulus exponent")
-Key.__doc__ = "A public RSA key: both numbers as big-endian bytes without leading zeros."
 
-Wanted = namedtuple("Wanted", "key label")
-Wanted.__doc__ = "A key that a host shall trust, and what it is called in messages."
+class Key(NamedTuple):
+    """A public RSA key: both numbers as big-endian bytes without leading zeros."""
+
+    modulus: bytes
+    exponent: bytes
+
+
+class Wanted(NamedTuple):
+    """A key that a host shall trust, and what it is called in messages."""
+
+    key: Key
+    label: Optional[str]
+
 
 TYPES = ("MD5", "SHA")
 SIZE_LIMIT = 64 << 10
@@ -46,7 +55,7 @@ class KeyProblem(ValueError):
     """Why something is not a usable key, in words for the operator and with nothing of its text."""
 
 
-def parse(text):
+def parse(text: object) -> Key:
     """The Key in the PEM text (str, or the bytes of a file). Raises KeyProblem for anything that is not exactly one."""
     if isinstance(text, bytes):
         text = text.decode("latin-1")
@@ -71,7 +80,7 @@ def parse(text):
     return checked(*numbers(der))
 
 
-def numbers(der):
+def numbers(der: bytes) -> Tuple[bytes, bytes]:
     """(modulus, exponent) as bytes out of the DER of an RSAPublicKey, RFC 8017 A.1.1. Raises KeyProblem."""
     if der[:1] != b"\x30":
         raise KeyProblem("it is damaged: no RSA key is inside")
@@ -89,7 +98,7 @@ def numbers(der):
     return modulus, exponent
 
 
-def length(der, start):
+def length(der: bytes, start: int) -> Tuple[int, int]:
     """(length, where the content begins) of the DER length at *start*."""
     first = der[start] if start < len(der) else 0xff
     if first < 0x80:
@@ -103,7 +112,7 @@ def length(der, start):
     return size, end
 
 
-def integer(der, start):
+def integer(der: bytes, start: int) -> Tuple[bytes, int]:
     """(bytes without leading zeros, where it ends) of the DER INTEGER at *start*; it must not be negative."""
     if der[start:start + 1] != b"\x02":
         raise KeyProblem("it is damaged: no RSA key is inside")
@@ -116,7 +125,7 @@ def integer(der, start):
     return data.lstrip(b"\0"), begin + size
 
 
-def checked(modulus, exponent):
+def checked(modulus: bytes, exponent: bytes) -> Key:
     """The Key of these numbers; refuses what no cf-key makes and what is weak."""
     bits = (len(modulus) - 1) * 8 + modulus[0].bit_length()
     if bits < 1024:
@@ -132,7 +141,7 @@ def checked(modulus, exponent):
     return Key(modulus, exponent)
 
 
-def digest(key, kind):
+def digest(key: Key, kind: str) -> str:
     """"MD5=..." or "SHA=..." (*kind*) as `cf-key --print-digest` shows it."""
     data = key.modulus + key.exponent
     if kind == "MD5":
@@ -140,7 +149,7 @@ def digest(key, kind):
     return "SHA=" + hashlib.sha256(data).hexdigest()
 
 
-def pem(key):
+def pem(key: Key) -> bytes:
     """The bytes of the key's file, exactly as CFEngine writes them."""
     body = b""
     for number in key:
@@ -151,7 +160,8 @@ def pem(key):
     return "\n".join([BEGIN] + lines + [END, ""]).encode("ascii")
 
 
-def der_length(size):
+def der_length(size: int) -> bytes:
+    """The DER form of a length, see length()."""
     if size < 0x80:
         return bytes([size])
     data = size.to_bytes((size.bit_length() + 7) // 8, "big")
@@ -160,17 +170,18 @@ def der_length(size):
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-def file_name(user, key_digest):
+def file_name(user: str, key_digest: str) -> str:
+    """Name of a trusted key's file."""
     return "%s-%s.pub" % (user, key_digest)
 
 
-def split_name(name):
+def split_name(name: str) -> Optional[Tuple[str, str]]:
     """(user, digest) out of a file's name; None for any other name and for localhost.*"""
     match = NAME.match(name)
-    return match.groups() if match else None
+    return (match.group(1), match.group(2)) if match else None
 
 
-def check_file(name, data):
+def check_file(name: str, data: bytes) -> Key:
     """The Key in a file of ppkeys. Raises KeyProblem, also when the key is not the one that the name tells."""
     parts = split_name(name)
     if parts is None:
@@ -182,7 +193,7 @@ def check_file(name, data):
     return key
 
 
-def judge(wanted, text, safe):
+def judge(wanted: Key, text: bytes, safe: bool) -> str:
     """"present", or "rewritten" when the file holds the wanted Key, but not as it should. Raises KeyProblem.
 
     text: the file's bytes. safe: whether only root can write to it.
@@ -203,13 +214,13 @@ def judge(wanted, text, safe):
 
 # --- what is given ------------------------------------------------------------------------------------------------
 
-def label(item, number):
+def label(item: Any, number: int) -> str:
     """What the given key is called in messages: its host, or "key number N"."""
     host = item.get("host") if isinstance(item, dict) else None
     return str(host) if isinstance(host, (str, int)) and LABEL.match(str(host)) else "key number %d" % number
 
 
-def read_item(item):
+def read_item(item: Any) -> Tuple[Key, str, Optional[str]]:
     """(Key, user, expected digest or None) of one given key. Raises KeyProblem; every text may be the wrong one."""
     if not isinstance(item, dict) or "public" not in item:
         raise KeyProblem("it must be a dict with public, the text of the key, and perhaps host, digest, user")
@@ -227,15 +238,15 @@ def read_item(item):
     return key, user, expected
 
 
-def digest_type(option, expected, names):
+def digest_type(option: Optional[str], expected: Iterable[str], names: Iterable[str]) -> str:
     """"MD5" or "SHA" for the names of files. Raises KeyProblem when it cannot be known.
 
     option: what was asked for, or None. expected: digests that were given with keys. names: of files that are there.
     """
     if option:
         return option
-    given_kinds = set(text[:3] for text in expected)
-    there = set(parts[1][:3] for parts in map(split_name, names) if parts)
+    given_kinds = {text[:3] for text in expected}
+    there = {parts[1][:3] for parts in map(split_name, names) if parts}
     if len(given_kinds) == 1 and len(there) != 1:
         return given_kinds.pop()
     if len(there) == 1 and given_kinds <= there:
@@ -245,12 +256,17 @@ def digest_type(option, expected, names):
                      % tuple(" and ".join(sorted(kinds)) or "none" for kinds in (there, given_kinds)))
 
 
-def given(items, option, names, own=None):
+def given(items: Sequence[Any], option: Optional[str], names: Iterable[str],
+          own: Optional[Key] = None) -> Tuple[Dict[str, Wanted], List[str], List[str]]:
     """({file name: Wanted}, [labels of keys that are the host's own], [problem]) of the given keys.
 
     items: [{"public", "host", "digest", "user"}]. option, names: see digest_type. own: the host's own Key or None.
     """
-    wanted, problems, expected, good, hosts = {}, [], [], [], {}
+    wanted: Dict[str, Wanted] = {}
+    problems: List[str] = []
+    expected: List[str] = []
+    good: List[Tuple[Key, str, str]] = []
+    hosts: Dict[Key, Dict[str, bool]] = {}  # the inner ones are used as ordered sets
     for number, item in enumerate(items, 1):
         name = label(item, number)
         try:
@@ -279,36 +295,42 @@ def given(items, option, names, own=None):
     return wanted, own_labels, problems
 
 
-def carried(keys):
+def carried(keys: Mapping[str, Key]) -> str:
     """The keys of {file name: Key} as one text on their way from host to host; see uncarried.
 
     Only user, kind of digest and the two numbers travel: names and texts are made of them again, so neither can lie.
     """
     parts = []
     for name in sorted(keys):
-        user, key_digest = split_name(name)
-        for data in (user.encode("utf-8"), key_digest[:3].encode("ascii")) + keys[name]:
+        parts_of_name = split_name(name)
+        if parts_of_name is None:
+            raise ValueError("%r is no name of a key" % name)
+        user, key_digest = parts_of_name
+        for data in (user.encode("utf-8"), key_digest[:3].encode("ascii"), *keys[name]):
             parts.append(len(data).to_bytes(2, "big") + data)
     plain = b"".join(parts)
     return base64.b64encode(zlib.crc32(plain).to_bytes(4, "big") + plain).decode("ascii")
 
 
-def uncarried(text, own=None):
+def uncarried(text: str, own: Optional[Key] = None) -> Tuple[Dict[str, Wanted], int]:
     """({file name: Wanted}, number of keys that are the host's own) out of the text. Raises KeyProblem when it is damaged.
 
     own: the host's own Key or None.
     """
     try:
         data = base64.b64decode(text, validate=True)
-        plain, fields, at = data[4:], [], 0
+        plain, at = data[4:], 0
+        fields: List[bytes] = []
         if data[:4] != zlib.crc32(plain).to_bytes(4, "big"):
             raise ValueError("its checksum is wrong")
         while at < len(plain):
             end = at + 2 + int.from_bytes(plain[at:at + 2], "big")
             fields.append(plain[at + 2:end])
             at = end
-        wanted, own_count = {}, 0
-        for user, kind, modulus, exponent in zip(*[iter(fields)] * 4):
+        wanted: Dict[str, Wanted] = {}
+        own_count = 0
+        for first in range(0, len(fields) - 3, 4):
+            user, kind, modulus, exponent = fields[first:first + 4]
             key = checked(modulus, exponent)
             name = file_name(user.decode("utf-8"), digest(key, kind.decode("ascii")))
             if split_name(name) is None:
@@ -322,7 +344,7 @@ def uncarried(text, own=None):
     return wanted, own_count
 
 
-def digests(texts):
+def digests(texts: Sequence[Any]) -> Set[str]:
     """The set of digests in the list *texts*. Raises KeyProblem that tells which are none."""
     wrong = [str(number) for number, text in enumerate(texts, 1) if not (isinstance(text, str) and DIGEST.match(text))]
     if wrong:
@@ -331,27 +353,30 @@ def digests(texts):
     return set(texts)
 
 
-def has_digest(name, key, wanted):
+def has_digest(name: str, key: Optional[Key], wanted: Set[str]) -> bool:
     """Whether a file of ppkeys is one of the *wanted* digests (set), by its name or by its Key (None: it has none)."""
     parts = split_name(name)
-    return bool(parts and parts[1] in wanted) or \
-        key is not None and any(digest(key, kind) in wanted for kind in TYPES)
+    if not wanted:
+        return False  # and no digest has to be computed
+    if parts and parts[1] in wanted:
+        return True
+    return key is not None and any(digest(key, kind) in wanted for kind in TYPES)
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------
 
-def printable(name):
+def printable(name: str) -> str:
     """A file's name as text, whatever bytes it has."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def first_ones(texts, limit=20):
+def first_ones(texts: Sequence[str], limit: int = 20) -> List[str]:
     """The first *limit* of the texts, and how many more there are."""
     rest = len(texts) - limit
     return list(texts[:limit]) + (["and %d more" % rest] if rest > 0 else [])
 
 
-def shown(names, labels=None):
+def shown(names: Sequence[str], labels: Optional[Mapping[str, Optional[str]]] = None) -> str:
     """What a diff shows of the file *names*, each with its host where *labels* {name: label} tells one."""
     lines = ["%s  %s" % (printable(name), labels[name]) if labels and labels.get(name) else printable(name)
              for name in names]

@@ -7,6 +7,8 @@ Sources: vendor packages (`/var/cfengine`), Debian's cfengine3 package (`/var/li
 
 from __future__ import annotations
 
+from typing import Any, Callable, Dict, List, Optional
+
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
 # There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
 PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
@@ -17,7 +19,10 @@ PAIR_FILE = "/etc/cfengine-hub-ha/pair.json"
 GUARD_FILES = ("/etc/systemd/system/%s.service" % GUARD_UNIT, "/etc/cfengine-hub-ha", PAIR_FILE)
 
 
-def _layout(name, work_dir, bin_dir, packages, pg_bin_globs):
+Layout = Dict[str, Any]  # paths, users, units and modes as texts; "cfengine_packages" and "pg_bin_globs" are lists
+
+
+def _layout(name: str, work_dir: str, bin_dir: str, packages: List[str], pg_bin_globs: List[str]) -> Layout:
     state = work_dir + "/state"
     return {
         "name": name,
@@ -69,7 +74,7 @@ LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cf
 LAYOUTS["debian"].update(pg_owner="root", pg_mode="0750", ha_owner="root", ha_mode="0750", public_mode="0644")
 
 
-def detect(exists):
+def detect(exists: Callable[[str], bool]) -> Optional[str]:
     """Name of the layout found on this host, or None on a host without CFEngine.
 
     exists: callable path -> bool.

@@ -11,6 +11,9 @@ code that installs a cluster on them.
 from __future__ import annotations
 
 import copy
+from typing import Any, Dict, List, Mapping, Optional
+
+Platform = Dict[str, Any]  # see resolve()
 
 APT = ["corosync", "pacemaker", "pacemaker-cli-utils"]
 COMMON_APT = ["perl", "procps", "openssl"]
@@ -24,14 +27,14 @@ SAME_AGENT = {"fence_idrac": "ipmilan", "fence_ilo3": "ipmilan", "fence_ilo4": "
               "fence_imm": "ipmilan", "fence_ipmilanplus": "ipmilan"}
 
 
-def _apt(agents, fencing, postgresql):
+def _apt(agents: List[str], fencing: str, postgresql: int) -> Platform:
     return {"packager": "apt", "cluster_packages": APT + agents + COMMON_APT, "fencing": fencing,
             "components": {"corosync": "corosync", "pacemaker": "pacemaker", "resource-agents": agents[0]},
             "postgresql": postgresql, "layouts": ["debian", "enterprise"], "repository": None, "enable": [],
             "corosync_log": "/var/log/corosync/corosync.log"}
 
 
-def _dnf(repository, enable):
+def _dnf(repository: str, enable: List[str]) -> Platform:
     return {"packager": "dnf", "cluster_packages": list(DNF), "fencing": "each", "postgresql": None,
             "components": {"corosync": "corosync", "pacemaker": "pacemaker", "resource-agents": "resource-agents"},
             # Only the vendor's package makes a hub here: it brings its own PostgreSQL.
@@ -58,7 +61,7 @@ SUPPORTED = ("Debian 12 and 13, Ubuntu 22.04 and 24.04, RHEL, Rocky Linux, AlmaL
              "8, 9 and 10")
 
 
-def resolve(system, repository=""):
+def resolve(system: Mapping[str, str], repository: str = "") -> Optional[Platform]:
     """What this system calls things; None for one that is not supported.
 
     system: {"id", "version", "name", "machine"} (host.system.os_release and uname). repository: the operator's name of
@@ -80,11 +83,12 @@ def resolve(system, repository=""):
     return None
 
 
-def fence_package(platform, agent):
+def fence_package(platform: Optional[Platform], agent: str) -> Optional[str]:
     """Name of the package that holds the fence agent; None where that is not known."""
     if platform is None:
         return None
     if platform["fencing"] == "ubuntu":
         return "fence-agents-base" if agent in UBUNTU_FENCING else "fence-agents-extra"
-    return "fence-agents" if platform["fencing"] == "all" else "fence-agents-" + SAME_AGENT.get(
-        agent, agent[len("fence_"):]).replace("_", "-")
+    if platform["fencing"] == "all":
+        return "fence-agents"
+    return "fence-agents-" + SAME_AGENT.get(agent, agent[len("fence_"):]).replace("_", "-")

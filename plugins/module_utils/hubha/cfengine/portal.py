@@ -13,14 +13,19 @@ import os
 import re
 import socket
 import time
+from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..core.run import CommandMissing
+from ..core.problem import Report
+from ..core.run import CommandMissing, Runner
+
+Facts = Mapping[str, Any]  # of look()
 
 SECRETS_OWNER, SECRETS_MODE = "cfapache", "0400"
 EXPIRY_WARNING = 30  # days
 
 
-def look(run, work_dir, summary, addresses=()):
+def look(run: Runner, work_dir: str, summary: Callable[[str], str],
+         addresses: Sequence[str] = ()) -> Optional[Dict[str, Any]]:
     """Facts of a hub with Mission Portal, or None on one without.
 
     summary: callable path -> what lies there, in one line. addresses: shared ones, whose names are looked up.
@@ -33,9 +38,9 @@ def look(run, work_dir, summary, addresses=()):
     licences = [work_dir + "/license.dat"] if os.path.exists(work_dir + "/license.dat") else []
     for folder, dummy, files in os.walk(work_dir + "/licenses"):
         licences += [os.path.join(folder, file) for file in files]
-    found = {"secrets": summary(httpd + "/secrets.ini"), "full_name": name, "certificate": certificate, "key": key,
-             "licences": sorted(licences), "names": dict((text, name_of(text)) for text in addresses), "tls": None,
-             "stale": False}
+    found: Dict[str, Any] = {
+        "secrets": summary(httpd + "/secrets.ini"), "full_name": name, "certificate": certificate, "key": key,
+        "licences": sorted(licences), "names": {text: name_of(text) for text in addresses}, "tls": None, "stale": False}
     if os.path.isfile(certificate) and os.path.isfile(key):
         found["tls"] = parse(run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-issuer", "-enddate",
                                   "-ext", "subjectAltName", "-nameopt", "RFC2253"], check=False).out)
@@ -45,17 +50,17 @@ def look(run, work_dir, summary, addresses=()):
     return found
 
 
-def stale(text, age, now):
+def stale(text: str, age: float, now: float) -> bool:
     """True when the web server runs and was neither started nor reloaded since its certificate was written (pure).
 
     text: of `systemctl show`. age: of the certificate, seconds. now: seconds of the monotonic clock.
     """
-    found = dict(line.partition("=")[::2] for line in text.splitlines())
+    found = {line.partition("=")[0]: line.partition("=")[2] for line in text.splitlines()}
     changed = found.get("StateChangeTimestampMonotonic", "")
     return found.get("ActiveState") == "active" and changed.isdigit() and age < now - int(changed) / 1e6
 
 
-def full_name(run):
+def full_name(run: Runner) -> str:
     """The hub's full name as its package and CFEngine's policy know it."""
     try:
         return run(["hostname", "-f"], check=False).out.strip() or socket.gethostname()
@@ -63,7 +68,7 @@ def full_name(run):
         return socket.getfqdn()
 
 
-def name_of(address):
+def name_of(address: str) -> Optional[str]:
     """The name of an address, as this host's resolver has it, or None."""
     try:
         return socket.gethostbyaddr(address)[0]
@@ -71,9 +76,9 @@ def name_of(address):
         return None
 
 
-def parse(text):
+def parse(text: str) -> Dict[str, Any]:
     """{"subject", "issuer", "expires" (seconds since 1970), "names", "addresses"} out of `openssl x509`."""
-    found = {"subject": "", "issuer": "", "expires": None, "names": [], "addresses": []}
+    found: Dict[str, Any] = {"subject": "", "issuer": "", "expires": None, "names": [], "addresses": []}
     for name in ("subject", "issuer"):
         match = re.search(r"(?m)^%s=\s*(.*)$" % name, text)
         found[name] = match.group(1).strip() if match else ""
@@ -85,7 +90,7 @@ def parse(text):
     return found
 
 
-def by_the_package(facts, need):
+def by_the_package(facts: Facts, need: Mapping[str, List[str]]) -> bool:
     """True when the certificate is what the package makes, or this collection: signed by itself, with no name beyond
     those that are wanted (see wanted()).
     """
@@ -95,7 +100,7 @@ def by_the_package(facts, need):
             and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0]) and set(tls["names"]) <= set(need["names"]))
 
 
-def plain(text):
+def plain(text: str) -> str:
     """An address in its usual spelling; anything else as it is."""
     try:
         return str(ipaddress.ip_address(text))
@@ -103,18 +108,19 @@ def plain(text):
         return text
 
 
-def wanted(facts, addresses, shared, names):
+def wanted(facts: Facts, addresses: List[str], shared: List[str], names: Sequence[str]) -> Dict[str, List[str]]:
     """{"names", "addresses"} that the certificate must have.
 
     addresses: the hub's own. shared: the shared ones. names: the operator's for these; else those of the resolver.
     """
     full = facts["full_name"]
     found = [full, full.split(".")[0], "localhost"]
-    found += names or [name for name in (facts["names"].get(text) for text in shared) if name]
+    found += list(names) or [name for name in (facts["names"].get(text) for text in shared) if name]
     return {"names": list(dict.fromkeys(found)), "addresses": list(dict.fromkeys(["127.0.0.1"] + addresses + shared))}
 
 
-def certificate_plan(facts, own_addresses, shared, settings, now):
+def certificate_plan(facts: Optional[Facts], own_addresses: List[str], shared: List[str], settings: Mapping[str, Any],
+                     now: float) -> Tuple[Optional[Dict[str, Any]], List[str]]:
     """(arguments for module hub_certificate or None, [warnings]) for one hub.
 
     settings: {"portal_certificate": auto, renew or keep, "portal_names": list}. now: seconds since 1970.
@@ -129,10 +135,10 @@ def certificate_plan(facts, own_addresses, shared, settings, now):
     if facts["tls"] is None:
         return None, []
     warnings = []
-    mine = set(facts["tls"]["names"] + [plain(text) for text in facts["tls"]["addresses"]])
+    mine = {*facts["tls"]["names"], *(plain(text) for text in facts["tls"]["addresses"])}
+    own_names = (facts["full_name"], facts["full_name"].split(".")[0], "localhost")
     missing = [text for text in shared if plain(text) not in mine]
-    missing += [text for text in need["names"] if text not in (facts["full_name"], facts["full_name"].split(".")[0],
-                                                               "localhost") and not covered(text, mine)]
+    missing += [text for text in need["names"] if text not in own_names and not covered(text, mine)]
     if missing:
         warnings.append("Mission Portal's certificate %s is your own and does not name %s: who checks it through the "
                         "shared address will refuse it; have it issued anew with that, or set "
@@ -143,12 +149,12 @@ def certificate_plan(facts, own_addresses, shared, settings, now):
     return None, warnings
 
 
-def covered(name, have):
+def covered(name: str, have: Collection[str]) -> bool:
     """Is the name in the certificate, as it is or by a wildcard?"""
     return name in have or "*." + name.partition(".")[2] in have
 
 
-def secrets_plan(active, passive):
+def secrets_plan(active: Optional[Facts], passive: Optional[Facts]) -> Dict[str, bool]:
     """{"carry": the active hub's secrets must be brought to the passive one, "loose": owner or mode is wrong on the active
     one}. active, passive: facts of the hubs, None where Mission Portal is not (yet).
     """
@@ -159,13 +165,13 @@ def secrets_plan(active, passive):
             "loose": not well_kept(active["secrets"])}
 
 
-def well_kept(summary):
+def well_kept(summary: str) -> bool:
     """Is it a file of the web server's user that nobody else may read?"""
     words = summary.split()
     return words[0] == "file" and words[1].startswith(SECRETS_OWNER + ":") and words[2] == SECRETS_MODE
 
 
-def check(infos, active, passive, report):
+def check(infos: Mapping[str, Any], active: str, passive: str, report: Report) -> None:
     """What Mission Portal lacks on a pair goes into the plan's report."""
     mine, theirs = infos[active].get("portal"), infos[passive].get("portal")
     if mine is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any, Dict, List, Mapping, Optional
 
 from ..core.text import first_version
 
@@ -13,12 +14,12 @@ from ..core.text import first_version
 POLICY_STAMPS = ("cf_promises_validated", "cf_promises_release_id")
 
 
-def cfengine_version(text):
+def cfengine_version(text: str) -> Optional[str]:
     """"3.24.1" out of `cf-agent --version`."""
     return first_version(text)
 
 
-def policy_server(text):
+def policy_server(text: Optional[str]) -> Optional[str]:
     """Address out of policy_server.dat ("ADDRESS" or "ADDRESS:PORT", C: libpromises/bootstrap.c); None when it is empty."""
     words = (text or "").split()
     if not words:
@@ -29,13 +30,13 @@ def policy_server(text):
     return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
 
 
-def key_digest(text):
+def key_digest(text: str) -> Optional[str]:
     """"SHA=..." or "MD5=..." out of `cf-key --print-digest`, or None."""
     match = re.search(r"(?:SHA|MD5)=[0-9a-f]+", text)
     return match.group(0) if match else None
 
 
-def on_hubs(classes, name):
+def on_hubs(classes: Mapping[str, Any], name: str) -> bool:
     """Does the "classes" part of augments define the class on hubs? Unless each expression leaves them out, yes."""
     for key, value in classes.items():
         if key.rpartition(":")[2] == name:
@@ -45,7 +46,7 @@ def on_hubs(classes, name):
     return False
 
 
-def hub_list(text):
+def hub_list(text: Optional[str]) -> Optional[Dict[str, Any]]:
     """The list of hubs out of its file's text: {"hubs": {address: {"name", "key", "public"}}, ...}; None without one.
 
     A file that is no such list counts as none: it is written anew.
@@ -54,7 +55,9 @@ def hub_list(text):
         data = json.loads(text or "")
     except ValueError:
         return None
-    hubs = data.get("hubs") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        return None
+    hubs = data.get("hubs")
     if not isinstance(hubs, dict) or not hubs or not isinstance(data.get("shared"), list) or "vendor" not in data:
         return None
     for hub in hubs.values():
@@ -63,7 +66,7 @@ def hub_list(text):
     return data
 
 
-def policy_list(show_vars, name):
+def policy_list(show_vars: str, name: str) -> Optional[List[str]]:
     """The list variable *name* out of `cf-promises --show-vars`; None when it is not there."""
     for line in show_vars.splitlines():
         match = re.match(re.escape(name) + r"\s+\{(.*)\}(\s|$)", line)

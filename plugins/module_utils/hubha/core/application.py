@@ -9,6 +9,7 @@ import json
 import os
 import re
 import zipfile
+from typing import Dict, Mapping, Optional
 
 PLACE = "/usr/local/lib/cfengine-hub-ha/hub-ha.pyz"
 WRAPPER = "/usr/local/sbin/hub-ha"
@@ -21,12 +22,12 @@ sys.exit(main(sys.argv[1:], %r))
 """
 
 
-def folder():
+def folder() -> str:
     """Where package hubha of this process lies (module_utils), on a controller."""
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def sources(folder):
+def sources(folder: str) -> Dict[str, bytes]:
     """{path in the application: bytes} of package hubha below *folder* (module_utils)."""
     found = {}
     for base, folders, names in os.walk(os.path.join(folder, "hubha")):
@@ -39,9 +40,9 @@ def sources(folder):
     return found
 
 
-def build(files, version):
+def build(files: Mapping[str, bytes], version: str) -> bytes:
     """The application's bytes, always the same for the same files ({path: bytes}) and version (text)."""
-    content = dict(files, **{"__main__.py": (MAIN % version).encode(), "VERSION": (version + "\n").encode()})
+    content = {**files, "__main__.py": (MAIN % version).encode(), "VERSION": (version + "\n").encode()}
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(content):
@@ -53,7 +54,7 @@ def build(files, version):
     return stream.getvalue()
 
 
-def collection_version(root):
+def collection_version(root: str) -> str:
     """The collection's version: MANIFEST.json of an installed one, galaxy.yml of a checkout; "unknown" without both."""
     try:
         with open(os.path.join(root, "MANIFEST.json"), encoding="utf-8") as stream:
@@ -68,7 +69,7 @@ def collection_version(root):
         return "unknown"
 
 
-def version_of(path):
+def version_of(path: str) -> Optional[str]:
     """The version of an application that lies there; None when there is none or it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -77,6 +78,6 @@ def version_of(path):
         return None
 
 
-def wrapper(interpreter, place=PLACE):
+def wrapper(interpreter: str, place: str = PLACE) -> str:
     """The program that people and agents call. -I: nothing of the caller's environment or directory gets in."""
     return "#!/bin/sh\nexec %s -I %s \"$@\"\n" % (interpreter, place)

@@ -43,7 +43,7 @@ def become_prefix(user: str, group: Optional[str] = None) -> List[str]:
 
 def clean_environment(user: Optional[str] = None) -> Dict[str, str]:
     """An environment for libpq programs in which nothing from outside changes where they connect."""
-    environment = dict((key, value) for key, value in os.environ.items() if not key.startswith("PG"))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     environment.update(LC_ALL="C.UTF-8", LANGUAGE="C")
     if user:
         environment["HOME"] = pwd.getpwnam(user).pw_dir

@@ -25,7 +25,9 @@ import fcntl
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+import platform
+import time
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Dict, Iterator, Optional
 
 from .problem import Problem
@@ -64,7 +66,7 @@ class Holder:
     @staticmethod
     def from_dict(data: Any) -> "Holder":
         """What the file says; anything that is no such thing is a holder that nobody knows."""
-        names = {field.name for field in fields(Holder)}
+        names = {item.name for item in fields(Holder)}
         try:
             return Holder(**{key: value for key, value in data.items() if key in names})
         except (AttributeError, TypeError):
@@ -87,9 +89,19 @@ class Now:
         """Seconds since a run has given its lease back; None when none has, or when only a clock that has been set back
         could tell. last: {"run", "ended", "boot", "up"}, the last two not in files of before."""
         if last.get("boot") and last.get("boot") == self.boot and "up" in last:
-            return self.up - last["up"]
+            return self.up - float(last["up"])
         age = self.wall - last["ended"] if "ended" in last else -1.0
         return age if age >= 0 else None
+
+
+def this_hub() -> Now:
+    """This hub's time. Raises HubError."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:
+            boot = handle.read().strip()
+    except OSError as error:
+        raise HubError("this hub's boot cannot be told: %s" % error) from error
+    return Now(time.time(), boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 @dataclass(frozen=True)
@@ -260,3 +272,34 @@ class Lease:
         except OSError as error:
             raise HubError("the lease of this run cannot be written: %s -- See that %s is a directory of root's "
                            "with room." % (error, self.directory)) from error
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run is told. held, why: see Verdict; also "given", and "none" when there was nothing to give.
+
+    refused: why it cannot begin, with a remedy. taken: from whom the lease was taken over. holder: who has it or had it,
+    {} for nobody; age: seconds since he was last heard of.
+    """
+
+    held: bool = False
+    why: str = "none"
+    refused: str = ""
+    taken: str = ""
+    holder: Dict[str, Any] = field(default_factory=dict)
+    age: float = 0.0
+
+
+def ask(directory: str, me: Holder, read_at: Optional[float] = None, dead: str = "", word: str = "") -> Answer:
+    """Take or renew the lease on this hub, if that may be; see Lease.take. Raises HubError."""
+    here = Lease(directory, this_hub())
+    verdict = here.take(me, read_at, dead, word)
+    age = here.now.age(verdict.holder) if verdict.holder else 0.0
+    return Answer(verdict.held, verdict.why,
+                  "" if verdict.held else str(refusal(platform.node(), verdict, age, None)),
+                  taken_text(verdict, age), verdict.holder.to_dict() if verdict.holder else {}, age)
+
+
+def give_back(directory: str, run: str) -> Answer:
+    """Give the lease on this hub back, if it is *run*'s. Raises HubError."""
+    return Answer(why="given" if Lease(directory, this_hub()).give(run) else "none")

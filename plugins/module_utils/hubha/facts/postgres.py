@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Mapping, Optional
 
 from ..pg import evidence
 from ..pg.evidence import Side, stopped_side
 from ..pg.history import from_entries
 
 
-def postgres_state(facts):
+def postgres_state(facts: Mapping[str, Any]) -> str:
     """One word for the hub's PostgreSQL.
 
     "primary", "standby": it runs and answers; "unreachable": it runs and does not answer us;
@@ -22,10 +23,10 @@ def postgres_state(facts):
         if not facts["server"]:
             return "unreachable"
         return "standby" if facts["server"]["in_recovery"] else "primary"
-    return {"database": "stopped", "other": "foreign"}.get(facts["data_dir_state"], "absent")
+    return {"database": "stopped", "other": "foreign"}.get(str(facts["data_dir_state"]), "absent")
 
 
-def side(facts, name=""):
+def side(facts: Mapping[str, Any], name: str = "") -> Side:
     """evidence.Side of a hub's facts["postgres"], for comparison with another hub's.
 
     name: the hub's, for the texts. What the hub itself has found out about its WAL is in facts["side"].
@@ -41,7 +42,7 @@ def side(facts, name=""):
                         backup_label=bool(facts.get("backup_label")))
 
 
-def relation(mine, theirs, me="", other=""):
+def relation(mine: Mapping[str, Any], theirs: Mapping[str, Any], me: str = "", other: str = "") -> evidence.Relation:
     """evidence.Relation of the database in facts["postgres"] *mine* of hub *me* to the one that it is to follow.
 
     Both were read at the same time, so where a primary that runs was proves nothing of what the other one has by now.
@@ -52,7 +53,8 @@ def relation(mine, theirs, me="", other=""):
     return evidence.relation(side(mine, me), primary)
 
 
-def system_identifier(facts):
+def system_identifier(facts: Mapping[str, Any]) -> Optional[str]:
     """The PostgreSQL system identifier of a hub's facts["postgres"], or None."""
     server = facts.get("server") or {}
-    return server.get("system_identifier") or facts.get("control", {}).get("system_identifier") or None
+    found = server.get("system_identifier") or facts.get("control", {}).get("system_identifier")
+    return str(found) if found else None

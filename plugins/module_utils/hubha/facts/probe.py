@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import glob
 import grp
 import json
@@ -16,6 +13,7 @@ import pwd
 import socket
 import stat
 import time
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ..cfengine import (
     augments,
@@ -29,11 +27,19 @@ from ..cfengine import (
 from ..cluster import corosync
 from ..cluster.summary import cib_summary
 from ..core.become import without_libpq_environment
-from ..core.files import read_json, read_text, sha256
-from ..core.run import CommandMissing, HubError, which
+from ..core.files import nearest_existing, read_json, read_text, sha256
+from ..core.run import Completed, HubError, Runner, which
 from ..core.text import first_version, tree_digest
-from ..core.tree import file_state, group_name, tree, user_name
-from ..host import rpm as rpm_loader, system as host_system, tls as tls_files
+from ..core.tree import file_state, tree
+from ..host import (
+    links,
+    owners,
+    packages as host_packages,
+    selinux,
+    system as host_system,
+    tls as tls_files,
+    units as host_units,
+)
 from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
 from ..pg.client import PASSING
@@ -52,14 +58,17 @@ AGENT_PATHS = ("/etc/cfengine-hub-ha", "/etc/cfengine-hub-ha/agent.conf",
 PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
 FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
 # Variables of the policy framework to which role hub adds its own.
-AUGMENTED = {"lists": dict((name, {"items": []}) for name in (
-    "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end"))}
+AUGMENTED: Dict[str, Any] = {"lists": {name: {"items": []} for name in (
+    "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end")}}
 # With it the vendor's policy writes units of its own, in the place of the mask too, and starts cf-postgres.
 UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
-PACKAGER_LOCKS = ("/var/lib/dpkg/lock-frontend",) + rpm_loader.LOCKS
 SSH_KEYS = "/etc/ssh/ssh_host_*_key.pub"  # public
-LINK_CHECK_LOCK = "/run/hub_ha.link_check"  # held by module link_check while it listens
+
+Facts = Dict[str, Any]  # plain data, as module hub_info returns it
+Layout = layouts.Layout
+Sleep = Callable[[float], object]
+Clock = Callable[[], float]
 
 # Restart-only settings and the others that replication depends on.
 SETTINGS = ("listen_addresses", "port", "wal_level", "max_wal_senders", "max_replication_slots", "wal_log_hints",
@@ -98,53 +107,30 @@ SELECT json_build_object(
 """ % (", ".join("'%s'" % name for name in SETTINGS), role.FACTS)
 
 
-def addresses(run):
+def addresses(run: Runner) -> List[Facts]:
     """[{"interface", "address", "prefix", "network"}] of every global IPv4 and IPv6 address."""
     out = run(["ip", "-j", "addr", "show"]).out
     return host_system.addresses(json.loads(out or "[]"))
 
 
-def resolve(names):
+def resolve(names: Iterable[str]) -> Dict[str, List[str]]:
     """{name: [addresses]}; an empty list for a name that does not resolve."""
-    found = {}
+    found: Dict[str, List[str]] = {}
     for name in names:
         try:
-            found[name] = sorted({item[4][0] for item in socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)})
+            found[name] = sorted({str(item[4][0]) for item in socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)})
         except socket.gaierror:
             found[name] = []
     return found
 
 
-def units(run, names=MANAGED_UNITS):
+def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_system.Units:
     """{unit: {"load", "active", "enabled"}} as systemd has it; {} on a host without systemd."""
-    try:
-        out = run(["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState"]
-                  + [name + ".service" for name in names]).out
-    except CommandMissing:
-        return {}
-    return host_system.units(out)
+    return host_units.states(run, names)
 
 
-def packages(run, names, repository=""):
-    """{package: {"installed": version or "", "candidate": version or ""}}; None where neither apt nor dnf is the
-    packager. repository: one of dnf's that is to be taken for enabled, or "".
-    """
-    if not names:
-        return {}
-    if which("apt-cache"):
-        return host_system.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
-    return rpm_loader.packages(run, names, repository) if which("dnf") and which("rpm") else None
-
-
-def selinux(names, root="/sys/fs/selinux"):
-    """{"mode": "enforcing", "permissive" or None (no SELinux), "booleans": {name: bool} of those that there are}."""
-    enforce = read_text(root + "/enforce")
-    states = dict((name, read_text("%s/booleans/%s" % (root, name))) for name in names)
-    return {"mode": None if enforce is None else "enforcing" if enforce.strip() == "1" else "permissive",
-            "booleans": dict((name, text.split()[0] == "1") for name, text in states.items() if text)}
-
-
-def user(name):
+def user(name: str) -> Facts:
+    """{"exists", "uid", "group", "groups", "home", "shell"}; only the first and no "groups" of a user who is not there."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
@@ -154,71 +140,22 @@ def user(name):
             "groups": groups, "home": entry.pw_dir, "shell": entry.pw_shell}
 
 
-def free_space(path):
+def free_space(path: str) -> Facts:
     """{"path", "free_bytes", "total_bytes"} of the file system that holds *path* or its nearest parent."""
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
+    path = nearest_existing(path)
     info = os.statvfs(path)
     return {"path": path, "free_bytes": info.f_bavail * info.f_frsize, "total_bytes": info.f_blocks * info.f_frsize}
 
 
-def listening_ports():
+def listening_ports() -> List[int]:
     """Sorted TCP ports on which something on this host listens (from /proc)."""
-    found = set()
+    found: Set[int] = set()
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         found.update(host_system.listening(read_text(path) or ""))
     return sorted(found)
 
 
-def wait_for_packager(limit, sleep=time.sleep, clock=time.monotonic, locks=PACKAGER_LOCKS):
-    """Wait until no package transaction is under way: what it would leave is not known before its end.
-
-    limit: seconds. dpkg and rpm hold POSIX locks. Raises HubError when it is still busy then. Returns whether dpkg was
-    cut off, which can only be told while nobody is at work.
-    """
-    deadline = clock() + limit
-    with contextlib.ExitStack() as held:
-        for path in locks:
-            while True:
-                try:
-                    handle = held.enter_context(open(path, "r+b"))
-                    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError as error:
-                    if error.errno not in (errno.EACCES, errno.EAGAIN):
-                        break  # nobody holds it; the file system says something else, and the packager says it better
-                    if clock() >= deadline:
-                        raise HubError("packages have been installed on %s for more than %d s: wait for the end, or "
-                                       "look for what holds the lock: fuser -v %s" % (platform.node(), limit, path))
-                    sleep(0.5)
-        return packager_interrupted()
-
-
-def wait_for_link_check(limit=30, sleep=time.sleep, clock=time.monotonic):
-    """Wait until a link_check that an earlier, cut-off run left behind has closed its ports (it ends by itself)."""
-    deadline = clock() + limit
-    while clock() < deadline:
-        try:
-            with open(LINK_CHECK_LOCK, "rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            sleep(0.2)
-
-
-def packager_interrupted():
-    """True when dpkg was cut off and wants `dpkg --configure -a` first."""
-    try:
-        return bool(os.listdir("/var/lib/dpkg/updates"))
-    except FileNotFoundError:
-        return False
-
-
-def listing(path):
+def listing(path: str) -> List[str]:
     """Names in a directory, sorted; none where there is no such directory."""
     try:
         return sorted(os.listdir(path))
@@ -226,7 +163,7 @@ def listing(path):
         return []
 
 
-def binary(path):
+def binary(path: str) -> bool:
     """True when the file exists and is not plain ASCII text."""
     try:
         with open(path, "rb") as handle:
@@ -235,7 +172,7 @@ def binary(path):
         return False
 
 
-def summary(path):
+def summary(path: str) -> str:
     """"absent", "link TARGET", "directory OWNER:GROUP MODE" or "file OWNER:GROUP MODE SHA256" of what lies at *path*."""
     try:
         mode = os.lstat(path).st_mode
@@ -246,21 +183,23 @@ def summary(path):
     return "directory " + file_owner(path) if stat.S_ISDIR(mode) else "file %s %s" % (file_owner(path), sha256(path))
 
 
-def file_owner(path):
+def file_owner(path: str) -> str:
     """"OWNER:GROUP MODE" of the file, or "absent"."""
     try:
         info = os.stat(path)
     except OSError:
         return "absent"
-    return "%s:%s %04o" % (user_name(info.st_uid), group_name(info.st_gid), info.st_mode & 0o7777)
+    return owners.of(info)
 
 
-def newest_change(paths):
+def newest_change(paths: Iterable[str]) -> float:
     """Latest modification time (seconds since 1970) of those files that exist, and of links to them, or 0."""
-    return max([max(os.stat(path).st_mtime, os.lstat(path).st_mtime) for path in paths if os.path.exists(path)] or [0])
+    return max((max(os.stat(path).st_mtime, os.lstat(path).st_mtime) for path in paths if os.path.exists(path)),
+               default=0)
 
 
-def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
+def ask(run: Runner, argv: List[str], limit: float = 30, sleep: Sleep = time.sleep,
+        clock: Clock = time.monotonic) -> Completed:
     """Result of the one query; a server that is just starting or stopping is asked again, for *limit* seconds at most."""
     deadline = clock() + limit
     while True:
@@ -270,7 +209,7 @@ def ask(run, argv, limit=30, sleep=time.sleep, clock=time.monotonic):
         sleep(0.3)
 
 
-def postgres(run, layout):
+def postgres(run: Runner, layout: Layout) -> Facts:
     """Everything about the hub's PostgreSQL; see pg_facts.postgres_state for "state"."""
     data_dir = layout["data_dir"]
     version = (read_text(data_dir + "/PG_VERSION") or "").strip()
@@ -284,17 +223,17 @@ def postgres(run, layout):
                 running_bin = os.path.dirname(exe.replace(" (deleted)", ""))
         except OSError:
             pid = None
-    bins = {}
+    bins: Dict[str, str] = {}
     for pattern in layout["pg_bin_globs"]:
         for folder in sorted(glob.glob(pattern)):
             if os.access(folder + "/postgres", os.X_OK):
                 out = run([folder + "/postgres", "--version"], check=False).out
                 bins[pg_config.pg_major(out)] = folder
     bin_dir = running_bin or bins.get(version) or (bins[max(bins, key=int)] if bins else None)
-    result = {
+    result: Facts = {
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
-        "unit": host_system.unit_of(read_text("/proc/%d/cgroup" % pid) or "") if running_bin else None,
+        "unit": host_units.unit_of(pid) if pid and running_bin else None,
         "socket_dir": pidfile.get("socket_dir"), "data_dir_state": data_dir_state(data_dir),
         "lock": os.path.exists(layout["tmp_dir"] + "/PGSQL.lock"),
         "backup_label": os.path.exists(data_dir + "/backup_label"),
@@ -312,7 +251,7 @@ def postgres(run, layout):
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
         if done.rc == 0:
             result["control"] = control.summary(done.out)
-    if result["pid"]:
+    if result["pid"] and bin_dir:
         argv = [bin_dir + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(result["port"]),
                 "-d", "dbname=postgres connect_timeout=5"]
         if result["socket_dir"]:
@@ -330,7 +269,7 @@ def postgres(run, layout):
                 agent_sql.agent_socket(settings.get("unix_socket_directories") or {})))
         else:
             result["error"] = (done.err or done.out).strip()
-    if result["control"].get("state") or result["pid"]:
+    if bin_dir and (result["control"].get("state") or result["pid"]):
         found = look.local_side(run, data_dir, bin_dir, layout["db_user"], port=result["port"], whole=True,
                                 socket_dir=result["socket_dir"], control=result["control"])
         result["side"], result["history"] = found.to_dict(), histories.to_entries(found.history)
@@ -338,16 +277,19 @@ def postgres(run, layout):
     return result
 
 
-def data_dir_state(path):
+def data_dir_state(path: str) -> str:
+    """What a data directory holds: "database", "other" (files that are none), "empty", or "absent"."""
+    if os.path.exists(path + "/PG_VERSION"):
+        return "database"
     try:
-        return "database" if os.path.exists(path + "/PG_VERSION") else ("other" if os.listdir(path) else "empty")
+        return "other" if os.listdir(path) else "empty"
     except FileNotFoundError:
         return "absent"
 
 
-def identity(run, layout, installed):
+def identity(run: Runner, layout: Layout, installed: bool) -> Facts:
     """Who this CFEngine host is and whom it gets its policy from. No private key is read."""
-    result = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
+    result: Facts = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
               "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
     if not installed:
         return result
@@ -363,16 +305,16 @@ def identity(run, layout, installed):
     return result
 
 
-def client(run):
+def client(run: Runner) -> Facts:
     """What a CFEngine host, hub or client, knows of its hubs: facts of module client_info."""
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or "debian"]
     result = identity(run, layout, detected is not None)
+    server = result["policy_server"]
     result.update({
         "uname": platform.node(), "layout": layout, "units": units(run, CLIENT_UNITS),
         "addresses": [item["address"] for item in addresses(run)],
-        "policy_server_addresses": resolve([result["policy_server"]])[result["policy_server"]]
-        if result["policy_server"] else [],
+        "policy_server_addresses": resolve([server])[server] if server else [],
         "served_list": result.pop("hub_list", None),
         "hub_list": words.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
     })
@@ -380,27 +322,27 @@ def client(run):
     return result
 
 
-def known_hubs():
+def known_hubs() -> Tuple[Layout, Optional[Facts], Optional[str]]:
     """(layout of this host, the list of hubs that it has or None, settings of a standby outside or None)."""
     layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
     return layout, words.hub_list(read_text(layout["hub_list"])), read_text(layout["outside_conf"])
 
 
-def outside(run, layout):
+def outside(run: Runner, layout: Layout) -> Facts:
     """What is to be known of a hub outside of the cluster before it takes over, and no more: part of collect()."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     installed = layouts.detect(os.path.exists) is not None
-    cfengine_facts = dict(identity(run, layout, installed), edition=edition(layout))
-    return {"uname": platform.node(), "layout": layout, "postgres": postgres(run, layout), "cfengine": cfengine_facts}
+    return {"uname": platform.node(), "layout": layout, "postgres": postgres(run, layout),
+            "cfengine": dict(identity(run, layout, installed), edition=edition(layout))}
 
 
-def edition(layout):
+def edition(layout: Layout) -> str:
     """Only Enterprise brings cf-hub."""
     return "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
 
 
-def cfengine(run, layout, installed):
+def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     """CFEngine's identity and state on this hub. Digests only; no private key is read."""
     result = identity(run, layout, installed)
     result["edition"] = edition(layout)
@@ -412,12 +354,12 @@ def cfengine(run, layout, installed):
     result["acl_in_policy"] = None if result["sets_acl"] else acl_in_policy(run, layout)
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
     served = [layout[name][len(layout["masterfiles"]) + 1:] for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
-    read = dict((name, "%s/%s" % (layout["inputs"], name)) for name in served)
-    result["inputs"] = dict((name, sha256(path) if os.path.isfile(path) else None) for name, path in read.items())
+    read = {name: "%s/%s" % (layout["inputs"], name) for name in served}
+    result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = tree_digest(
-        dict((name, digest) for name, digest in policy.items() if name not in words.POLICY_STAMPS))
+        {name: digest for name, digest in policy.items() if name not in words.POLICY_STAMPS})
     keys = client_keys(layout["ppkeys"])
     result["client_keys"] = len(keys)
     if result["key_digest"]:
@@ -427,7 +369,7 @@ def cfengine(run, layout, installed):
     return result
 
 
-def augments_facts(path):
+def augments_facts(path: str) -> Facts:
     """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged with, or
     None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall manage systemd's
     units. Their text stays here: operators keep secrets in it.
@@ -446,7 +388,7 @@ def augments_facts(path):
             "manages_units": words.on_hubs(data.get("classes", {}), UNITS_CLASS)}
 
 
-def acl_in_policy(run, layout):
+def acl_in_policy(run: Runner, layout: Layout) -> Optional[List[str]]:
     """The list def.acl as the hub's policy sets it itself; None when that cannot be known."""
     policy = layout["masterfiles"] + "/promises.cf"
     if not os.path.exists(policy):
@@ -455,7 +397,7 @@ def acl_in_policy(run, layout):
     return words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
 
 
-def client_keys(ppkeys):
+def client_keys(ppkeys: str) -> Set[str]:
     """Names of the files of other hosts' public keys, as a set. A name tells the key, so names are enough to compare.
 
     What is no key is no part of it: module hub_keys does not bring it to the other hub, so hubs may differ in it.
@@ -463,10 +405,10 @@ def client_keys(ppkeys):
     return set(keys_loader.read(ppkeys)[0]) if os.path.isdir(ppkeys) else set()
 
 
-def cluster(run):
+def cluster(run: Runner) -> Facts:
     """What corosync and pacemaker look like on this host, running or not."""
     conf = read_text("/etc/corosync/corosync.conf")
-    result = {
+    result: Facts = {
         "corosync_installed": which("corosync") is not None,
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
@@ -482,9 +424,8 @@ def cluster(run):
         result["running_version"] = corosync.cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
         result["pacemaker_version"] = first_version(run(["pacemakerd", "--version"], check=False).out)
-    for prefix in ("ocf:heartbeat:pgsql", "ocf:heartbeat:IPaddr2"):
-        path = "/usr/lib/ocf/resource.d/heartbeat/" + prefix.rsplit(":", 1)[1]
-        result.setdefault("agents", {})[prefix] = os.path.exists(path)
+    result["agents"] = {"ocf:heartbeat:" + name: os.path.exists("/usr/lib/ocf/resource.d/heartbeat/" + name)
+                        for name in ("pgsql", "IPaddr2")}
     if result["pacemaker_installed"]:
         done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
         if done.rc == 0:
@@ -496,7 +437,7 @@ def cluster(run):
     return result
 
 
-def tls(run, files, db_user):
+def tls(run: Runner, files: Sequence[str], db_user: Mapping[str, Any]) -> Optional[Facts]:
     """What tls_files.look says of the operator's [certificate, key, authorities], and which of them the database's user
     cannot read ("unreadable"; none while there is no such user). None when nothing is given or a file lacks.
     """
@@ -508,8 +449,16 @@ def tls(run, files, db_user):
     return found
 
 
-def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300, clock=time.time, files=(),
-            firewall=True, repository="", enable_repository=False, shared=()):
+def host_keys() -> List[str]:
+    """The texts of the host's public SSH keys, sorted."""
+    found = [(read_text(path) or "").split(None, 2) for path in glob.glob(SSH_KEYS)]
+    return sorted(words_of_key[1] for words_of_key in found if len(words_of_key) > 1)
+
+
+def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str] = (),
+            layout_name: Optional[str] = None, packager_wait: float = 300, clock: Clock = time.time,
+            files: Sequence[str] = (), firewall: bool = True, repository: str = "", enable_repository: bool = False,
+            shared: Sequence[str] = ()) -> Facts:
     """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files;
     *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*: the
     operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for enabled;
@@ -517,8 +466,8 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
-    interrupted = wait_for_packager(packager_wait) if packager_wait >= 0 else packager_interrupted()
-    wait_for_link_check()
+    interrupted = host_packages.wait(packager_wait) if packager_wait >= 0 else host_packages.interrupted()
+    links.wait_for_end()
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
@@ -528,9 +477,9 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
     info = {
         "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected, "layout": layout,
         "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
-        "selinux": selinux(platforms.SELINUX_BOOLEANS),
+        "selinux": {"mode": selinux.mode(), "booleans": selinux.booleans(platforms.SELINUX_BOOLEANS)},
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": packages(run, wanted, kind["repository"] if kind and enable_repository else ""),
+        "packages": host_packages.states(run, wanted, kind["repository"] if kind and enable_repository else ""),
         "packager_interrupted": interrupted,
         "db_user": user(layout["db_user"]),
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
@@ -538,11 +487,12 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
         "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
-        "paths": dict((path, summary(path)) for path in AGENT_PATHS + layouts.GUARD_FILES + (
+        "paths": {path: summary(path) for path in (
+            *AGENT_PATHS, *layouts.GUARD_FILES,
             os.path.dirname(layout["pg_dir"]), layout["pg_dir"], layout["tmp_dir"], layout["ha_dir"],
             layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
-            layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")),
-        "files": dict((path, file_owner(path) if not os.path.isdir(path) else "a directory") for path in files),
+            layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")},
+        "files": {path: file_owner(path) if not os.path.isdir(path) else "a directory" for path in files},
         "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
@@ -551,8 +501,7 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
         "kept_addresses": host_system.kept_addresses(read_text(layouts.KEPT_UNIT)),
         "machine": {"id": (read_text("/etc/machine-id") or "").strip(),
-                    "ssh_keys": sorted((read_text(path) or "").split(None, 2)[1] for path in glob.glob(SSH_KEYS)
-                                       if len((read_text(path) or "").split(None, 2)) > 1)},
+                    "ssh_keys": host_keys()},
     }
     info["clock"] = {"begin": began, "end": clock()}
     return info

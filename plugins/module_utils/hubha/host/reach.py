@@ -40,13 +40,14 @@ PROHIBITED = {2: ((3, 9), (3, 10), (3, 13)), 3: ((1, 1), (1, 5), (1, 6))}
 def of_pair(known: Optional[Dict[str, Any]]) -> List[str]:
     """Addresses of a pair's hubs and those that they share. known: a list of hubs (cfengine.words.hub_list), or None."""
     known = known or {"hubs": {}, "shared": []}
-    return [address for address, hub in known["hubs"].items() if hub.get("in_cluster") is not False] + known["shared"]
+    return [*(address for address, hub in known["hubs"].items() if hub.get("in_cluster") is not False),
+            *known["shared"]]
 
 
 def sources(conf: Optional[str]) -> List[str]:
     """Addresses that a standby follows, out of the text of its settings (outside.conf) or None."""
     found = re.search(r"^primary_conninfo\s*=\s*'(?:.*\s)?host=([^\s']+)", conf or "", re.MULTILINE)
-    return found.group(1).split(",") if found else []
+    return str(found.group(1)).split(",") if found else []
 
 
 def resolved(names: Iterable[str], timeout: float) -> Dict[Tuple[int, str], str]:
@@ -125,12 +126,12 @@ def begin(family: int, address: str, target: Target) -> Tuple[Optional[socket.so
         if code == errno.EINPROGRESS:
             return sock, None
     except OSError as error:
-        code = error.errno
+        code = error.errno or 0
     if sock is not None:
         sock.close()
     how = outcome(code)
     # Nothing of another host can have come so early: no route, a filter, no such family of addresses.
-    return None, sign(target, how) if how else sign(target, UNTRIED, os.strerror(code or 0))
+    return None, sign(target, how) if how else sign(target, UNTRIED, os.strerror(code))
 
 
 def outcome(code: int) -> Optional[str]:

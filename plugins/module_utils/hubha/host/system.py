@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+
+Units = Dict[str, Dict[str, str]]
 
 
-def addresses(ip_json):
+def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
     """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}].
 
     "fleeting" is in those that end by themselves: IPv6 addresses for privacy, and deprecated ones.
@@ -26,7 +29,7 @@ def addresses(ip_json):
     return found
 
 
-def units(show_output):
+def units(show_output: str) -> Units:
     """{"corosync": {"load", "active", "enabled"}, ...} out of `systemctl show` blocks."""
     found = {}
     for block in show_output.strip().split("\n\n"):
@@ -38,10 +41,10 @@ def units(show_output):
     return found
 
 
-def apt_policy(text, names):
+def apt_policy(text: str, names: Iterable[str]) -> Dict[str, Dict[str, str]]:
     """{name: {"installed", "candidate"}} out of `apt-cache policy`; "" where there is none."""
-    found = dict((name, {"installed": "", "candidate": ""}) for name in names)
-    current = None
+    found = {name: {"installed": "", "candidate": ""} for name in names}
+    current = ""
     for line in text.splitlines():
         if line and not line.startswith(" "):
             current = line.rstrip(":")
@@ -52,14 +55,14 @@ def apt_policy(text, names):
     return found
 
 
-def os_release(text):
+def os_release(text: str) -> Dict[str, str]:
     """{"id", "version", "name"} out of /etc/os-release."""
     fields = dict(re.findall(r'(?m)^(\w+)="?([^"\n]*)"?$', text))
     return {"id": fields.get("ID", ""), "version": fields.get("VERSION_ID", ""),
             "name": fields.get("PRETTY_NAME", "")}
 
 
-def listening(proc_net_tcp):
+def listening(proc_net_tcp: str) -> Set[int]:
     """Ports in state LISTEN (0A) out of /proc/net/tcp or tcp6."""
     ports = set()
     for line in proc_net_tcp.splitlines()[1:]:
@@ -69,18 +72,18 @@ def listening(proc_net_tcp):
     return ports
 
 
-def unit_of(proc_cgroup):
+def unit_of(proc_cgroup: str) -> Optional[str]:
     """"cf-postgres.service" out of /proc/PID/cgroup: the unit or scope of systemd that a process is in, or None."""
     for line in proc_cgroup.splitlines():
-        number, controllers, path = (line.split(":", 2) + ["", ""])[:3]
-        if number == "0" or controllers == "name=systemd":
-            names = [name for name in path.split("/") if name.endswith((".service", ".scope"))]
+        fields = line.split(":", 2)  # number, controllers, path; number 0 is the one hierarchy of cgroup v2
+        if len(fields) == 3 and (fields[0] == "0" or fields[1] == "name=systemd"):
+            names = [name for name in fields[2].split("/") if name.endswith((".service", ".scope"))]
             if names:
                 return names[-1]
     return None
 
 
-def kept_addresses(unit):
+def kept_addresses(unit: Optional[str]) -> List[Dict[str, Any]]:
     """[{"ip", "prefix"}] of the shared addresses that a single hub keeps, out of the unit that brings them up."""
     return [{"ip": text.split("/")[0], "prefix": int(text.split("/")[1])}
             for line in re.findall(r"(?m)^ExecStart=\S+(.*)$", unit or "")

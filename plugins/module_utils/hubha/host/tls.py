@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from typing import Any, Dict, cast
 
 STEPS = 10  # more than any handshake takes
 
@@ -17,12 +18,12 @@ class Protected(Exception):
     """The key asks for a passphrase."""
 
 
-def look(certificate, key, authorities):
+def look(certificate: str, key: str, authorities: str) -> Dict[str, Any]:
     """{"problem": sentence or None, "expires": seconds since 1970 or None, "authorities": SHA-256 of that file}.
 
     All three files exist. Nothing of the key is returned.
     """
-    found = {"problem": None, "expires": None, "authorities": None}
+    found: Dict[str, Any] = {"problem": None, "expires": None, "authorities": None}
     try:
         with open(authorities, "rb") as handle:
             found["authorities"] = hashlib.sha256(handle.read()).hexdigest()
@@ -37,37 +38,42 @@ def look(certificate, key, authorities):
     return found
 
 
-def reason(error):
+def reason(error: BaseException) -> str:
+    """What the library or the system says of an error."""
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or "cannot be read"
 
 
-def authorities_of(context, path):
+def authorities_of(context: ssl.SSLContext, path: str) -> None:
+    """Have the context trust the certificates of a file. Raises ValueError with a sentence."""
     try:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError as error:
-        raise ValueError("%s holds no certificate in PEM form (%s)" % (path, reason(error)))
+        raise ValueError("%s holds no certificate in PEM form (%s)" % (path, reason(error))) from error
 
 
-def refuse():
+def refuse() -> str:
+    """In place of a passphrase."""
     raise Protected()
 
 
-def server_side(certificate, key):
+def server_side(certificate: str, key: str) -> ssl.SSLContext:
     """A context as PostgreSQL's server has it. Raises ValueError with a sentence."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authorities_of(context, certificate)
     try:
         context.load_cert_chain(certificate, key, refuse)
     except Protected:
-        raise ValueError("the key %s is protected by a passphrase, which nobody gives when PostgreSQL starts" % key)
+        raise ValueError(
+            "the key %s is protected by a passphrase, which nobody gives when PostgreSQL starts" % key) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ValueError("the key %s does not belong to the certificate %s" % (key, certificate))
-        raise ValueError("the key %s cannot be used (%s)" % (key, error.reason or "it is no key in PEM form"))
+            raise ValueError("the key %s does not belong to the certificate %s" % (key, certificate)) from error
+        raise ValueError("the key %s cannot be used (%s)"
+                         % (key, error.reason or "it is no key in PEM form")) from error
     return context
 
 
-def client_side(authorities):
+def client_side(authorities: str) -> ssl.SSLContext:
     """A context as the standby has it with sslmode verify-ca."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -75,7 +81,7 @@ def client_side(authorities):
     return context
 
 
-def shake_hands(server, client):
+def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> int:
     """The client takes the server's certificate: seconds since 1970 when it expires. Raises ssl.SSLError."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
@@ -86,5 +92,5 @@ def shake_hands(server, client):
             except ssl.SSLWantReadError:
                 continue
             if side is sides[0]:
-                return int(ssl.cert_time_to_seconds(side.getpeercert()["notAfter"]))
+                return ssl.cert_time_to_seconds(cast(str, (side.getpeercert() or {})["notAfter"]))
     raise ssl.SSLError("the handshake does not end")

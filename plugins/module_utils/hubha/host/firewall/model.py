@@ -4,7 +4,7 @@
 
 A *rule* is {"source": address, CIDR or "any", "to": address or "any", "port": int, "protocol": "tcp" or "udp",
 "interfaces": [names on which it comes in], "peer": whether it comes from another hub}. A *state* is what
-firewall_loader.read returns. Ours is told from the operator's by a mark: firewalld's rules have one of PRIORITIES, ufw's
+system.read returns. Ours is told from the operator's by a mark: firewalld's rules have one of PRIORITIES, ufw's
 have MARK as their comment, nftables' are in CHAINS. What has no such mark is never changed.
 
 What comes from a peer is let in before the operator's own denials: he may well keep everybody else from PostgreSQL's
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypedDict
 
 MARK = "hub_ha"
 PRIORITIES = {True: 'priority="-5308"', False: 'priority="5308"'}  # of a peer's: before the zone's denials, else after
@@ -23,20 +24,28 @@ MANAGEABLE = ("firewalld", "ufw", "nftables")
 COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
+Rule = TypedDict("Rule", {"source": str, "to": str, "port": int, "protocol": str, "interfaces": List[str], "peer": bool})
+State = Mapping[str, Any]
+Step = Dict[str, Any]  # {"run", "stdin"}, {"write", "text", "check"} or {"remove"}, see system.carry_out
+Found = Tuple[List[Step], List[str], List[str]]  # steps, and our lines before and after
+Zones = Dict[str, Dict[str, Any]]
+Tables = Dict[Tuple[str, str], Dict[str, Any]]  # see nft_tables
 
-def wanted(host, plan, clients=(), outsiders=()):
+
+def wanted(host: str, plan: Mapping[str, Any], clients: Sequence[str] = (),
+           outsiders: Sequence[str] = ()) -> List[Rule]:
     """Rules of one hub: from the other hubs what the pair needs between them, from the clients CFEngine's port.
 
     plan: {"links", "networks", "virtual_ips", "pg_port", "layout"} of make_plan. clients: CIDRs; none means everybody:
     CFEngine itself decides by keys and addresses whom it serves. outsiders: addresses of a third hub outside the cluster.
     """
-    found = []
+    found: List[Rule] = []
 
-    def rule(source, port, protocol, interfaces, to="any", peer=True):
+    def rule(source: str, port: int, protocol: str, interfaces: List[str], to: str = "any", peer: bool = True) -> None:
         found.append({"source": source, "to": to, "port": port, "protocol": protocol, "interfaces": interfaces,
                       "peer": peer})
 
-    def between(networks):
+    def between(networks: Iterable[Mapping[str, Any]]) -> Iterator[Tuple[str, str, List[str]]]:
         for net in networks:
             for peer in net["addresses"]:
                 if peer != host:
@@ -49,12 +58,12 @@ def wanted(host, plan, clients=(), outsiders=()):
     shared = [ipaddress.ip_address(item["ip"]) for item in plan["virtual_ips"]]
     outside = [net["interfaces"][host] for net in plan["networks"]
                if any(address in ipaddress.ip_network(net["network"]) for address in shared)]
-    outside = sorted(set(outside)) or sorted(set(net["interfaces"][host] for net in plan["networks"]))
+    outside = sorted(set(outside)) or sorted({net["interfaces"][host] for net in plan["networks"]})
     served = [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else [])
     for peer, dummy, interfaces in between(plan["networks"]):
         if clients or interfaces[0] not in outside:
             rule(peer, CFENGINE, "tcp", interfaces)
-    every = sorted(set(net["interfaces"][host] for net in plan["networks"]))
+    every = sorted({net["interfaces"][host] for net in plan["networks"]})
     for source in outsiders:
         found += from_hub(source, every, plan["pg_port"])
     for port in served:
@@ -63,18 +72,19 @@ def wanted(host, plan, clients=(), outsiders=()):
     return found
 
 
-def from_hub(source, interfaces, pg_port):
+def from_hub(source: str, interfaces: List[str], pg_port: int) -> List[Rule]:
     """Rules for another hub, at the address *source*, with which no cluster is shared."""
     return [{"source": source, "to": "any", "port": port, "protocol": "tcp", "interfaces": interfaces, "peer": True}
             for port in (pg_port, CFENGINE)]
 
 
-def wanted_outside(interfaces, hubs, plan, clients=()):
+def wanted_outside(interfaces: List[str], hubs: Iterable[str], plan: Mapping[str, Any],
+                   clients: Sequence[str] = ()) -> List[Rule]:
     """Rules of a third hub outside the cluster: from the pair's hubs (addresses), and from the clients.
 
     interfaces: its own. plan, clients: as for wanted().
     """
-    found = []
+    found: List[Rule] = []
     for source in hubs:
         found += from_hub(source, interfaces, plan["pg_port"])
     for port in [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else []):
@@ -84,7 +94,7 @@ def wanted_outside(interfaces, hubs, plan, clients=()):
     return found
 
 
-def version_of(rule):
+def version_of(rule: Rule) -> Optional[int]:
     """4 or 6: the address family of a rule, or None when it is for both."""
     for text in (rule["source"], rule["to"]):
         if text != "any":
@@ -94,9 +104,10 @@ def version_of(rule):
 
 # --- firewalld ---------------------------------------------------------------------------------------------------
 
-def parse_zones(text):
+def parse_zones(text: str) -> Zones:
     """{zone: {"target", "interfaces", "sources", "ours": [rules with our mark]}} out of --list-all-zones."""
-    zones, zone = {}, None
+    zones: Zones = {}
+    zone: Optional[Dict[str, Any]] = None
     for line in text.splitlines():
         if line and not line[0].isspace():
             zone = zones.setdefault(line.split()[0], {"target": "", "interfaces": [], "sources": [], "ours": []})
@@ -112,7 +123,7 @@ def parse_zones(text):
     return zones
 
 
-def zones_of(rule, state):
+def zones_of(rule: Rule, state: State) -> List[str]:
     """Names of the zones through which the rule's packets come in, without those that let in everything."""
     names = set()
     for interface in rule["interfaces"]:
@@ -128,19 +139,21 @@ def zones_of(rule, state):
     return sorted(name for name in names if state["zones"].get(name, {}).get("target") != "ACCEPT")
 
 
-def contains(outer, inner):
+def contains(outer: str, inner: str) -> bool:
     """True when the address or CIDR *inner* lies in *outer*; what is no address (ipset:..., a MAC) holds nothing."""
     try:
-        outer, inner = ipaddress.ip_network(outer, strict=False), ipaddress.ip_network(inner, strict=False)
-    except ValueError:
+        around, within = ipaddress.ip_network(outer, strict=False), ipaddress.ip_network(inner, strict=False)
+        return within.subnet_of(around)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # TypeError: one is IPv4, the other one IPv6
         return False
-    return outer.version == inner.version and inner.subnet_of(outer)
 
 
-def rich_rule(rule):
+def rich_rule(rule: Rule) -> str:
+    """The rule as firewalld writes it."""
     words = ["rule", PRIORITIES[rule["peer"]]]
-    if version_of(rule):
-        words.append('family="ipv%d"' % version_of(rule))
+    version = version_of(rule)
+    if version:
+        words.append('family="ipv%d"' % version)
     if rule["source"] != "any":
         words.append('source address="%s"' % rule["source"])
     if rule["to"] != "any":
@@ -148,27 +161,31 @@ def rich_rule(rule):
     return " ".join(words + ['port port="%d" protocol="%s" accept' % (rule["port"], rule["protocol"])])
 
 
-def firewalld_changes(state, rules):
-    want = {}
+def firewalld_changes(state: State, rules: Sequence[Rule]) -> Found:
+    """See changes()."""
+    want: Dict[str, List[str]] = {}
     for rule in rules:
         for zone in zones_of(rule, state):
             want.setdefault(zone, []).append(rich_rule(rule))
-    steps, before, after = [], [], []
-    for place, option in (("running", []), ("permanent", ["--permanent"])):
+    steps: List[Step] = []
+    before: List[str] = []
+    after: List[str] = []
+    options: Dict[str, List[str]] = {"running": [], "permanent": ["--permanent"]}
+    for place, option in options.items():
         for zone in sorted(set(state[place]) | set(want)):
             have, need = state[place].get(zone, []), want.get(zone, [])
             before += ["%s, zone %s: %s" % (place, zone, text) for text in sorted(have)]
             after += ["%s, zone %s: %s" % (place, zone, text) for text in sorted(need)]
-            change = ["--add-rich-rule=" + text for text in need if text not in have]
-            steps += [{"run": ["firewall-cmd", "--quiet"] + option + ["--zone=" + zone] + change}] if change else []
-            change = ["--remove-rich-rule=" + text for text in have if text not in need]
-            steps += [{"run": ["firewall-cmd", "--quiet"] + option + ["--zone=" + zone] + change}] if change else []
+            for change in (["--add-rich-rule=" + text for text in need if text not in have],
+                           ["--remove-rich-rule=" + text for text in have if text not in need]):
+                if change:
+                    steps.append({"run": ["firewall-cmd", "--quiet", *option, "--zone=" + zone, *change]})
     return steps, before, after
 
 
 # --- ufw -------------------------------------------------------------------------------------------------------
 
-def parse_added(text):
+def parse_added(text: str) -> List[Tuple[str, str, str]]:
     """[(action, rest, comment)] out of `ufw show added`: each rule as ufw itself would write it."""
     found = []
     for line in text.splitlines():
@@ -178,7 +195,7 @@ def parse_added(text):
     return found
 
 
-def ufw_rule(rule):
+def ufw_rule(rule: Rule) -> str:
     """The rule as ufw writes it, without the action."""
     if rule["source"] == "any" and rule["to"] == "any":
         return "%d/%s" % (rule["port"], rule["protocol"])
@@ -186,17 +203,19 @@ def ufw_rule(rule):
     return "%sto %s port %d proto %s" % (source, rule["to"], rule["port"], rule["protocol"])
 
 
-def ufw_changes(state, rules):
+def ufw_changes(state: State, rules: Sequence[Rule]) -> Found:
+    """See changes()."""
     ours = [rest for action, rest, comment in state["added"] if comment == MARK and action == "allow"]
     # The same rule without our mark is the operator's and does what is needed: ufw would put our mark on it.
     theirs = [rest for action, rest, comment in state["added"] if comment != MARK and action == "allow"]
     need = [text for text in dict.fromkeys(ufw_rule(rule) for rule in rules) if text not in theirs]
-    steps = [{"run": ["ufw", "allow"] + text.split() + ["comment", MARK]} for text in need if text not in ours]
+    steps: List[Step] = [{"run": ["ufw", "allow"] + text.split() + ["comment", MARK]} for text in need if text not in ours]
     steps += [{"run": ["ufw", "--force", "delete", "allow"] + text.split()} for text in ours if text not in need]
     return steps, ["allow " + text for text in ours], ["allow " + text for text in need]
 
 
-def ufw_problems(state, rules):
+def ufw_problems(state: State, rules: Iterable[Rule]) -> Iterator[Tuple[str, str]]:
+    """See problems()."""
     for rule in rules:
         text = ufw_rule(rule)
         for action, rest, dummy in state["added"]:
@@ -210,15 +229,15 @@ def ufw_problems(state, rules):
 
 # --- nftables --------------------------------------------------------------------------------------------------
 
-def parse_ruleset(data):
+def parse_ruleset(data: Mapping[str, Any]) -> Dict[str, Any]:
     """What matters of `nft -j list ruleset`, as {"blocking": [[family, table, chain, ends]], "jumps": [[family, table,
     chain, our chain, handle]], "chains": [[family, table, our chain]], "iptables": bool}.
 
     blocking: the operator's own input chains that let in only what they name: policy drop, or (ends) a drop or reject
     that stands under no condition, behind which nothing more can be let in.
     """
-    tables = {}
-    found = {"blocking": [], "jumps": [], "chains": [], "iptables": False}
+    tables: Dict[Tuple[str, str], Dict[str, Dict[str, Any]]] = {}
+    found: Dict[str, Any] = {"blocking": [], "jumps": [], "chains": [], "iptables": False}
     for item in data.get("nftables", []):
         if "chain" in item:
             chain = item["chain"]
@@ -241,14 +260,16 @@ def parse_ruleset(data):
     return found
 
 
-def target(part):
+def target(part: Mapping[str, Any]) -> Optional[str]:
+    """The chain to which a part of a rule goes, or None."""
     for verb in ("jump", "goto"):
         if verb in part:
-            return part[verb].get("target")
+            name: Optional[str] = part[verb].get("target")
+            return name
     return None
 
 
-def closes(chains, name, seen=()):
+def closes(chains: Mapping[str, Mapping[str, Any]], name: str, seen: Tuple[str, ...] = ()) -> bool:
     """True when a chain ends in a drop or reject that stands under no condition, itself or in a chain it goes to."""
     for rule in chains.get(name, {}).get("rules", []):
         expr = rule.get("expr", [])
@@ -263,7 +284,7 @@ def closes(chains, name, seen=()):
     return False
 
 
-def nft_rule(rule):
+def nft_rule(rule: Rule) -> str:
     """The rule as nft lists it (numbers, no names)."""
     words = []
     if rule["source"] != "any":
@@ -273,10 +294,12 @@ def nft_rule(rule):
     return " ".join(words + ["%s dport %d accept" % (rule["protocol"], rule["port"])])
 
 
-def nft_tables(state, rules):
+def nft_tables(state: State, rules: Sequence[Rule]) -> Tables:
     """{(family, table): {"chains": [(base chain, ends)], "groups": [(our chain, [rules as text])]}}: what is to be."""
-    found = {}
-    for family, table, chain, ends in state["blocking"] if rules else []:
+    found: Tables = {}
+    if not rules:
+        return found
+    for family, table, chain, ends in state["blocking"]:
         groups = []
         for peer in (True, False):
             texts = [nft_rule(rule) for rule in rules if rule["peer"] is peer and (
@@ -286,17 +309,19 @@ def nft_tables(state, rules):
     return found
 
 
-def jump_line(family, table, chain, ends, own):
+def jump_line(family: str, table: str, chain: str, ends: bool, own: str) -> str:
+    """nft's line for the jump from the operator's *chain* to ours; before a chain's end where it has one."""
     verb = "add" if own == CHAINS[False] and not ends else "insert"
     return "%s rule %s %s %s jump %s" % (verb, family, table, chain, own)
 
 
-def chain_lines(family, table, own, texts):
+def chain_lines(family: str, table: str, own: str, texts: Iterable[str]) -> List[str]:
+    """nft's lines for a chain of ours with these rules."""
     place = "%s %s %s" % (family, table, own)
     return ["add chain " + place, "flush chain " + place] + ["add rule %s %s" % (place, text) for text in texts]
 
 
-def nft_file(tables):
+def nft_file(tables: Tables) -> Optional[str]:
     """The file that nftables.service loads after the operator's own rules; it breaks nothing where a chain has gone."""
     if not tables:
         return None
@@ -311,11 +336,12 @@ def nft_file(tables):
     return "\n".join(lines) + "\n"
 
 
-def include_block(path):
+def include_block(path: str) -> str:
+    """What makes nftables.conf load our file."""
     return "# BEGIN %s (Ansible, role cfengine.hub_ha.firewall)\ninclude \"%s\"\n# END %s\n" % (MARK, path, MARK)
 
 
-def with_include(text, path, present):
+def with_include(text: str, path: str, present: bool) -> str:
     """The text of nftables.conf with our block at its end, or without it."""
     plain = re.sub(r"(?ms)^# BEGIN %s .*?^# END %s\n?" % (MARK, MARK), "", text)
     if not present:
@@ -325,9 +351,10 @@ def with_include(text, path, present):
     return plain + ("" if not plain or plain.endswith("\n") else "\n") + include_block(path)
 
 
-def nft_script(state, tables):
+def nft_script(state: State, tables: Tables) -> List[str]:
     """Lines for one transaction in what runs, in which nothing but our chains and the jumps to them is changed."""
-    script, there = [], []
+    script: List[str] = []
+    there: List[List[str]] = []
     wanted = [[family, table, chain, own] for (family, table), item in tables.items()
               for chain, dummy in item["chains"] for own, dummy in item["groups"]]
     for jump in state["jumps"]:
@@ -346,7 +373,8 @@ def nft_script(state, tables):
     return script
 
 
-def nft_lines(rules, jumps, path, text, conf_path, conf):
+def nft_lines(rules: Mapping[str, Sequence[str]], jumps: Iterable[List[str]], path: str, text: Optional[str],
+              conf_path: str, conf: Optional[str]) -> List[str]:
     """What is ours, for a diff. rules: {"FAMILY TABLE CHAIN": [rules]}. jumps: [[family, table, chain, our chain]]."""
     found = ["running, %s: %s" % (chain, line) for chain, lines in sorted(rules.items()) for line in lines]
     found += ["running, %s %s %s: jump %s" % tuple(jump) for jump in sorted(jumps)]
@@ -355,9 +383,11 @@ def nft_lines(rules, jumps, path, text, conf_path, conf):
     return found + (["%s: %s" % (conf_path, shows)] if shows in (conf or "") else [])
 
 
-def nft_changes(state, rules):
+def nft_changes(state: State, rules: Sequence[Rule]) -> Found:
+    """See changes()."""
     tables = nft_tables(state, rules)
-    script, steps = nft_script(state, tables), []
+    script = nft_script(state, tables)
+    steps: List[Step] = []
     if script:
         steps.append({"run": ["nft", "-f", "-"], "stdin": "\n".join(script) + "\n"})
     # What is loaded at boot and by a reload.
@@ -366,8 +396,8 @@ def nft_changes(state, rules):
     before = nft_lines(state["rules"], [jump[:4] for jump in state["jumps"]], path, state["file"], conf_path,
                        state["conf"])
     after = nft_lines(
-        dict(("%s %s %s" % (key + (own,)), texts) for key, item in tables.items() for own, texts in item["groups"]),
-        [list(key) + [chain, own] for key, item in tables.items() for chain, dummy in item["chains"]
+        {"%s %s %s" % (*key, own): texts for key, item in tables.items() for own, texts in item["groups"]},
+        [[*key, chain, own] for key, item in tables.items() for chain, dummy in item["chains"]
          for own, dummy in item["groups"]], path, text, conf_path, conf)
     if text is not None and text != state["file"]:
         steps.append({"write": path, "text": text})
@@ -383,7 +413,7 @@ def nft_changes(state, rules):
 CHANGES = {"firewalld": firewalld_changes, "ufw": ufw_changes, "nftables": nft_changes}
 
 
-def changes(state, rules):
+def changes(state: State, rules: Sequence[Rule]) -> Dict[str, List[Any]]:
     """{"steps": what to do in this order, "before", "after": lines for a diff}; no steps where all is right."""
     if state["kind"] not in CHANGES:
         return {"steps": [], "before": [], "after": []}
@@ -391,14 +421,14 @@ def changes(state, rules):
     return {"steps": steps, "before": before, "after": after}
 
 
-def problems(state, rules):
+def problems(state: State, rules: Sequence[Rule]) -> List[Tuple[str, str]]:
     """[(problem, remedy)]: why this firewall cannot be managed here. Empty where there is none to manage."""
     if state.get("problem"):
         return [(state["problem"], "open by hand what docs/how-it-works.md lists, and set hub_ha_firewall to check")]
     return list(ufw_problems(state, rules)) if state["kind"] == "ufw" else []
 
 
-def by_hand(state, rule):
+def by_hand(state: State, rule: Rule) -> Optional[str]:
     """The command that opens a port, for an operator who does it himself."""
     if state["kind"] == "firewalld":
         zones = zones_of(rule, state) or [state["default"]]

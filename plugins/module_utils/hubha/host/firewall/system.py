@@ -1,17 +1,19 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reads which firewall a host has and what of it is ours, and carries out steps of firewall_model. I/O only."""
+"""Reads which firewall a host has and what of it is ours, and carries out the steps of model. I/O only."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from ...core.files import read_text, replace_file
-from ...core.run import CommandMissing, HubError, which
-from .. import system
-from . import model as model
+from ...core.run import CommandMissing, HubError, Runner, which
+from .. import owners, system
+from . import model
 
 FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
 UFW_CONF = "/etc/ufw/ufw.conf"
@@ -19,8 +21,8 @@ UFW_DEFAULT = "/etc/default/ufw"
 LEGACY_TABLES = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
 
 
-def read(run):
-    """The state of this host's firewall, as firewall_model takes it: "kind" is firewalld, ufw, nftables, iptables or
+def read(run: Runner) -> Dict[str, Any]:
+    """The state of this host's firewall, as model takes it: "kind" is firewalld, ufw, nftables, iptables or
     none; "problem" says why it cannot be managed here.
     """
     try:
@@ -39,39 +41,41 @@ def read(run):
     return iptables(run) or {"kind": "none", "problem": None}
 
 
-def firewalld(run):
+def firewalld(run: Runner) -> Dict[str, Any]:
+    """The state of firewalld."""
     zones = model.parse_zones(run(["firewall-cmd", "--list-all-zones"]).out)
     permanent = model.parse_zones(run(["firewall-cmd", "--permanent", "--list-all-zones"]).out)
     # firewall-cmd takes a second to start; this one value is in its file, which it writes whenever the value changes.
     default = re.search(r"(?m)^DefaultZone=(\S+)", read_text(FIREWALLD_CONF) or "")
     return {"kind": "firewalld", "problem": None, "default": default.group(1) if default else "public",
-            "zones": dict((name, {"target": zone["target"], "interfaces": zone["interfaces"],
-                                  "sources": zone["sources"]}) for name, zone in zones.items()
-                          if zone["interfaces"] or zone["sources"] or zone["target"] == "ACCEPT"),
-            "running": dict((name, zone["ours"]) for name, zone in zones.items() if zone["ours"]),
-            "permanent": dict((name, zone["ours"]) for name, zone in permanent.items() if zone["ours"])}
+            "zones": {name: {"target": zone["target"], "interfaces": zone["interfaces"], "sources": zone["sources"]}
+                      for name, zone in zones.items()
+                      if zone["interfaces"] or zone["sources"] or zone["target"] == "ACCEPT"},
+            "running": {name: zone["ours"] for name, zone in zones.items() if zone["ours"]},
+            "permanent": {name: zone["ours"] for name, zone in permanent.items() if zone["ours"]}}
 
 
-def ufw(run):
+def ufw(run: Runner) -> Dict[str, Any]:
+    """The state of ufw."""
     return {"kind": "ufw", "problem": None, "added": model.parse_added(run(["ufw", "show", "added"]).out),
             "ipv6": bool(re.search(r"(?mi)^IPV6=[\"']?yes\b", read_text(UFW_DEFAULT) or ""))}
 
 
-def nftables(run, units, shown):
-    """None when no chain of the operator's own closes anything and nothing of ours is there."""
+def nftables(run: Runner, units: system.Units, shown: str) -> Optional[Dict[str, Any]]:
+    """The state of the operator's own nftables; None when no chain of the operator's own closes anything and nothing of ours is there."""
     done = run(["nft", "-j", "list", "ruleset"], check=False)
     found = model.parse_ruleset(json.loads(done.out or "{}")) if done.rc == 0 else {}
     if not found or not (found["blocking"] or found["chains"] or found["jumps"]):
         return None
     match = re.search(r"argv\[\]=\S*nft\b[^;]*?-f (\S+)", shown)
     conf_path = match.group(1) if match else "/etc/nftables.conf"
-    folder, name = os.path.split(conf_path)
-    file_path = "%s/%s-hub_ha.%s" % ((folder,) + tuple(name.rsplit(".", 1))) if "." in name else conf_path + "-hub_ha"
+    stem, extension = os.path.splitext(conf_path)
+    file_path = stem + "-hub_ha" + extension
     rules = {}
     for chain in found["chains"]:
         text = run(["nft", "-nn", "list", "chain"] + chain).out
         rules[" ".join(chain)] = [line.strip() for line in text.splitlines()[2:-2]]
-    state = {"kind": "nftables", "problem": None, "blocking": found["blocking"], "jumps": found["jumps"],
+    state: Dict[str, Any] = {"kind": "nftables", "problem": None, "blocking": found["blocking"], "jumps": found["jumps"],
              "chains": found["chains"], "rules": rules, "conf_path": conf_path, "conf": read_text(conf_path),
              "file_path": file_path, "file": read_text(file_path)}
     if units.get("nftables", {}).get("enabled") != "enabled" or state["conf"] is None:
@@ -80,7 +84,7 @@ def nftables(run, units, shown):
     return state
 
 
-def iptables(run):
+def iptables(run: Runner) -> Optional[Dict[str, Any]]:
     """State of plain iptables that closes something; None otherwise."""
     legacy = any("filter" in (read_text(path) or "").split() for path in LEGACY_TABLES)
     data = run(["nft", "-j", "list", "tables"], check=False).out if which("nft") else ""
@@ -92,7 +96,7 @@ def iptables(run):
     return {"kind": "iptables", "problem": "packets are dropped by plain iptables, whose rules somebody else loads"}
 
 
-def carry_out(run, steps):
+def carry_out(run: Runner, steps: Iterable[model.Step]) -> None:
     """Do the steps in their order. Raises HubError, and then what was done before stays."""
     for step in steps:
         if "run" in step:
@@ -100,20 +104,16 @@ def carry_out(run, steps):
         elif "remove" in step:
             os.unlink(step["remove"])
         else:
-            write(run, step)
+            if step.get("check"):
+                try_at_boot(run, step["write"], step["text"])
+            owners.rewrite(step["write"], step["text"], 0o644)
 
 
-def write(run, step):
-    path = step["write"]
-    info = os.stat(path) if os.path.exists(path) else None
-    if step.get("check"):
-        check(run, path, step["text"])
-    replace_file(path, step["text"].encode("utf-8"), info.st_mode & 0o7777 if info else 0o644,
-                 info.st_uid if info else 0, info.st_gid if info else 0)
+def try_at_boot(run: Runner, path: str, text: str) -> None:
+    """Would nftables.service load that at boot? Tried in a network namespace, which is as empty as the host is then.
 
-
-def check(run, path, text):
-    """Would nftables.service load that at boot? Tried in a network namespace, which is as empty as the host is then."""
+    Raises HubError when not.
+    """
     trial = path + ".hub_ha-trial"
     replace_file(trial, text.encode("utf-8"), 0o600)
     try:
@@ -122,3 +122,30 @@ def check(run, path, text):
         os.unlink(trial)
     if done.rc != 0:
         raise HubError("%s would not be loaded at boot: %s" % (path, (done.err or done.out).strip()))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done, or would be. kind: of the firewall. before, after: our own rules in it."""
+
+    changed: bool
+    kind: str
+    before: List[str]
+    after: List[str]
+
+
+def ensure(run: Runner, rules: Sequence[model.Rule], check: bool = False) -> Outcome:
+    """The firewall lets in exactly *rules*, beside what the operator's own let in. check: only tell. Raises HubError."""
+    try:
+        state = read(run)
+        if rules:
+            for problem, remedy in model.problems(state, rules):
+                raise HubError("%s: %s" % (problem, remedy))
+        found = model.changes(state, rules)
+        if not check:
+            carry_out(run, found["steps"])
+    except ValueError as error:
+        raise HubError("a rule names no address: %s" % error) from error
+    except OSError as error:
+        raise HubError("cannot change the firewall's configuration: %s" % error) from error
+    return Outcome(bool(found["steps"]), state["kind"], found["before"], found["after"])
