@@ -405,7 +405,13 @@ failures:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.secrets import (
+    SHORTEST,
+    mask_parameters,
+    secret_values,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.tools import converge
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ROLES = ["Promoted", "Unpromoted", "Started", "Stopped"]
@@ -484,14 +490,14 @@ class SecretiveModule(AnsibleModule):
 
     def _log_invocation(self):
         real = self.params
-        self.params = cib_model.mask_parameters(real)
+        self.params = mask_parameters(real)
         try:
             super()._log_invocation()
         finally:
             self.params = real
 
     def _masked(self, kwargs):
-        kwargs.setdefault("invocation", {"module_args": cib_model.mask_parameters(getattr(self, "params", None) or {})})
+        kwargs.setdefault("invocation", {"module_args": mask_parameters(getattr(self, "params", None) or {})})
         return kwargs
 
     def exit_json(self, **kwargs):
@@ -508,12 +514,12 @@ def main():
     module = SecretiveModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
     # Whatever else may happen to print a secret, Ansible removes it. Very short ones would only garble the result.
-    module.no_log_values.update(value for value in cib_model.secrets(given=params) if len(value) > 3)
+    module.no_log_values.update(value for value in secret_values(given=params) if len(value) >= SHORTEST)
     try:
         if params["attempts"] < 1 or params["wait"] < 0:
             raise HubError("attempts must be 1 or more, and wait 0 or more")
-        wanted = cib_model.normalise(params)
-        result = cib_loader.converge(
+        wanted = normalise(params)
+        result = converge(
             local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
             attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"],
             keep_later=params["keep_later"])

@@ -17,7 +17,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_tools
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import parse, unparse
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError,
     Completed,
@@ -86,13 +89,13 @@ def foreign(tmp_path):
 
 
 def apply(path, given, check_mode=False, run=local_runner, **more):
-    return cib_loader.converge(run, cib_model.normalise(given), check_mode=check_mode, cib_file=path, given=given,
+    return cib_tools.converge(run, normalise(given), check_mode=check_mode, cib_file=path, given=given,
                                **more)
 
 
 def load(path):
     with open(path, encoding="utf-8") as stream:
-        return cib_model.parse(stream.read())
+        return parse(stream.read())
 
 
 def by_id(path, name):
@@ -310,7 +313,7 @@ def test_a_whole_primitive_that_was_removed_comes_back(empty):
         home = root.find("configuration/" + section)
         home.remove(home.find("*[@id='%s']" % name))
     with open(empty, "w", encoding="utf-8") as stream:
-        stream.write(cib_model.unparse(root))
+        stream.write(unparse(root))
     assert apply(empty, PRODUCT)["changed"]
     assert not apply(empty, PRODUCT)["changed"]
     assert [kid.get("id") for kid in load(empty).iterfind(".//group/primitive")] == ["cfvirtip"]
@@ -382,7 +385,7 @@ def test_what_crm_verify_refuses_is_not_patched(empty, check_mode):
     calls = []
     given = product()
     given["primitives"][0]["operations"][0]["on_fail"] = "explode"
-    with pytest.raises(cib_loader.CibRefused) as caught:
+    with pytest.raises(cib_tools.CibRefused) as caught:
         apply(empty, given, run=recording(calls), check_mode=check_mode)
     assert "crm_verify refuses" in caught.value.message
     assert "cibadmin --patch" not in tools_of(calls)
@@ -401,7 +404,7 @@ def test_an_error_of_ours_is_refused_even_beside_a_foreign_one(foreign):
     sh(foreign, "crm_attribute", "-t", "crm_config", "-n", "stonith-enabled", "-v", "true")
     given = {"primitives": [{"id": "x", "agent": "ocf:heartbeat:Dummy",
                              "operations": [{"name": "monitor", "interval": "5s", "on_fail": "explode"}]}]}
-    with pytest.raises(cib_loader.CibRefused) as caught:
+    with pytest.raises(cib_tools.CibRefused) as caught:
         apply(foreign, given)
     assert "STONITH" not in caught.value.message
 
@@ -523,7 +526,7 @@ def test_endless_rival_ends_bounded(empty):
             name, value = [("no-quorum-policy", "stop"), ("stonith-enabled", "false")][len(pauses) % 2]
             sh(empty, "crm_attribute", "-t", "crm_config", "-n", name, "-v", value)
         return local_runner(argv, **more)
-    with pytest.raises(cib_loader.CibMoved, match="within 3 attempts.*does not hold all of it"):
+    with pytest.raises(cib_tools.CibMoved, match="within 3 attempts.*does not hold all of it"):
         apply(empty, PRODUCT, run=run, attempts=3, pause=pauses.append)
     assert len(pauses) == 2 and max(pauses) <= 2
     assert tools_of(calls).count("cibadmin --patch") == 3
@@ -535,7 +538,7 @@ def test_refused_patches_end_bounded(empty):
             return Completed(argv, 76, "", "Call cib_apply_diff failed (-205): Update was older than existing")
         return local_runner(argv, **more)
     pauses = []
-    with pytest.raises(cib_loader.CibMoved, match="within 5 attempts.*Update was older"):
+    with pytest.raises(cib_tools.CibMoved, match="within 5 attempts.*Update was older"):
         apply(empty, PRODUCT, run=refuse, pause=pauses.append)
     assert sum(pauses) < 10
 
@@ -647,7 +650,7 @@ def gone(argv, **more):
 
 def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
     given = PRODUCT
-    offline = cib_loader.converge(gone, cib_model.normalise(given), check_mode=True, given=given,
+    offline = cib_tools.converge(gone, normalise(given), check_mode=True, given=given,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent" and offline["patch"] == ""
     real = apply(empty, given)
@@ -656,15 +659,15 @@ def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
 
 def test_check_mode_of_a_stopped_cluster_reads_its_disk(empty):
     apply(empty, PRODUCT)
-    stopped = cib_loader.converge(gone, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT, on_disk=empty)
+    stopped = cib_tools.converge(gone, normalise(PRODUCT), check_mode=True, given=PRODUCT, on_disk=empty)
     assert not stopped["changed"] and stopped["cluster"] == "stopped"
 
 
 def test_the_tools_say_that_no_cluster_runs(tmp_path):
     """The real cibadmin on a host without a running pacemaker."""
     with pytest.raises(HubError, match="pacemaker does not run on .*start it with 'systemctl start"):
-        cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), given=PRODUCT)
-    offline = cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT,
+        cib_tools.converge(local_runner, normalise(PRODUCT), given=PRODUCT)
+    offline = cib_tools.converge(local_runner, normalise(PRODUCT), check_mode=True, given=PRODUCT,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
 
@@ -688,7 +691,7 @@ def test_a_ban_by_a_rule_and_what_ends_it(tmp_path):
         sh(path, "crm_attribute", "--node", "hub2", "--name", attribute, "--update", "1")
 
     def bans():
-        found = cib_loader.observe(local_runner, path)
+        found = observe(local_runner, path)
         assert {"cfpgsql-not-given-up-rule", "cfpgsql-not-forked-rule"} <= set(
             item["id"] for item in found["active_bans"]), "pacemaker has other names for them"
         return [item for item in checks.ban_problems(found, PAIR_PLAN)
@@ -711,7 +714,7 @@ def test_the_scheduler_is_asked_what_a_change_interrupts(tmp_path):
         before = handle.read()
     result = apply(path, AWAY, check_mode=True)
     assert result["disrupts"] and all("cfpgsql" in line for line in result["disrupts"]), result["simulation"]
-    with pytest.raises(cib_loader.CibRestarts) as caught:
+    with pytest.raises(cib_tools.CibRestarts) as caught:
         apply(path, AWAY, keep=["cfpgsql"])
     assert "CIB_RESTARTS" in caught.value.message and "cfpgsql" in caught.value.message
     with open(path, encoding="utf-8") as handle:
@@ -755,7 +758,7 @@ def test_what_a_change_interrupts_as_soon_as_the_operator_lets_it(tmp_path, comm
     result = apply(path, OTHER_PARAMETER, check_mode=True)
     assert [item["what"] for item in result["holds"]] == [what]
     assert "cfpgsql" in " ".join(result["disrupts_later"]), result
-    with pytest.raises(cib_loader.CibRestartsLater) as caught:
+    with pytest.raises(cib_tools.CibRestartsLater) as caught:
         apply(path, OTHER_PARAMETER, keep_later=["cfpgsql"])
     assert "CIB_RESTARTS_LATER" in caught.value.message and what in caught.value.message
     with open(path, encoding="utf-8") as handle:
@@ -797,7 +800,7 @@ def test_later_is_not_known_without_the_scheduler(tmp_path):
     def mute(argv, **more):
         return local_runner(["false"], check=False) if argv[0] == "crm_simulate" else local_runner(argv, **more)
     assert apply(path, OTHER_PARAMETER, check_mode=True, run=mute)["disrupts_later"] is None
-    with pytest.raises(cib_loader.CibRestartsLater, match="not known"):
+    with pytest.raises(cib_tools.CibRestartsLater, match="not known"):
         apply(path, OTHER_PARAMETER, run=mute, keep_later=["cfpgsql"])
 
 
