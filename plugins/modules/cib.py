@@ -405,9 +405,8 @@ failures:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.secrets import (
-    SHORTEST,
+    findable,
     mask_parameters,
     secret_values,
 )
@@ -513,15 +512,12 @@ def main():
     """Run the module."""
     module = SecretiveModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    # Whatever else may happen to print a secret, Ansible removes it. Very short ones would only garble the result.
-    module.no_log_values.update(value for value in secret_values(given=params) if len(value) >= SHORTEST)
+    # Whatever else may happen to print a secret, Ansible removes it.
+    module.no_log_values.update(findable(secret_values(given=params)))
     try:
-        if params["attempts"] < 1 or params["wait"] < 0:
-            raise HubError("attempts must be 1 or more, and wait 0 or more")
-        wanted = normalise(params)
         result = converge(
-            local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
-            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"],
+            local_runner, params, check_mode=module.check_mode, cib_file=params["cib_file"],
+            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, keep=params["keep"],
             keep_later=params["keep_later"])
     except HubError as error:
         fail(module, error)

@@ -8,7 +8,6 @@ import os
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import parse, unparse
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import (
     observe,
@@ -361,7 +360,7 @@ def test_a_pacemaker_that_is_starting_is_waited_for():
 
     def pause(seconds):
         now["time"] += seconds
-    result = tools.converge(run, normalise({}), clock=lambda: now["time"], pause=pause)
+    result = tools.converge(run, {}, clock=lambda: now["time"], pause=pause)
     assert result["changed"] is False and result["cluster"] == "running" and now["calls"] == 4
 
 
@@ -376,5 +375,5 @@ def test_a_pacemaker_that_never_answers_ends_bounded():
     def pause(seconds):
         now["time"] += seconds
     with pytest.raises(HubError, match="start it with"):
-        tools.converge(run, normalise({}), clock=lambda: now["time"], pause=pause)
+        tools.converge(run, {}, clock=lambda: now["time"], pause=pause)
     assert now["time"] <= tools.START_LIMIT + 1

@@ -18,7 +18,6 @@ import xml.etree.ElementTree as ET
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_tools
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import parse, unparse
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
@@ -89,8 +88,7 @@ def foreign(tmp_path):
 
 
 def apply(path, given, check_mode=False, run=local_runner, **more):
-    return cib_tools.converge(run, normalise(given), check_mode=check_mode, cib_file=path, given=given,
-                               **more)
+    return cib_tools.converge(run, given, check_mode=check_mode, cib_file=path, **more)
 
 
 def load(path):
@@ -650,7 +648,7 @@ def gone(argv, **more):
 
 def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
     given = PRODUCT
-    offline = cib_tools.converge(gone, normalise(given), check_mode=True, given=given,
+    offline = cib_tools.converge(gone, given, check_mode=True,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent" and offline["patch"] == ""
     real = apply(empty, given)
@@ -659,15 +657,15 @@ def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
 
 def test_check_mode_of_a_stopped_cluster_reads_its_disk(empty):
     apply(empty, PRODUCT)
-    stopped = cib_tools.converge(gone, normalise(PRODUCT), check_mode=True, given=PRODUCT, on_disk=empty)
+    stopped = cib_tools.converge(gone, PRODUCT, check_mode=True, on_disk=empty)
     assert not stopped["changed"] and stopped["cluster"] == "stopped"
 
 
 def test_the_tools_say_that_no_cluster_runs(tmp_path):
     """The real cibadmin on a host without a running pacemaker."""
     with pytest.raises(HubError, match="pacemaker does not run on .*start it with 'systemctl start"):
-        cib_tools.converge(local_runner, normalise(PRODUCT), given=PRODUCT)
-    offline = cib_tools.converge(local_runner, normalise(PRODUCT), check_mode=True, given=PRODUCT,
+        cib_tools.converge(local_runner, PRODUCT)
+    offline = cib_tools.converge(local_runner, PRODUCT, check_mode=True,
                                   on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
 

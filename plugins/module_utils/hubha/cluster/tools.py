@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element
 from ..core.run import CommandError, CommandMissing, CommandTimeout, Completed, HubError
 from .cib.edit import edit
 from .cib.effects import classify_verify, disruptions, holds, summarise_simulation, unheld
-from .cib.normalise import Wanted, resource_ids
+from .cib.normalise import Wanted, normalise, resource_ids
 from .cib.parse import EMPTY_CIB, differs, parse, unparse
 from .cib.secrets import mask_patch, scrub, secret_values
 from .cib.show import diff
@@ -71,8 +71,8 @@ class CibRestartsLater(HubError):
 
     def __init__(self, lines: Optional[List[str]], held: List[Dict[str, str]]) -> None:
         super().__init__(
-            "pacemaker keeps its hands off (%s), and with the wanted cluster configuration it would interrupt what must "
-            "go on as soon as that ends, so nothing was changed: %s. End it first, then run this again: %s "
+            "pacemaker keeps its hands off (%s), and with the wanted cluster configuration it would interrupt what "
+            "must go on as soon as that ends, so nothing was changed: %s. End it first, then run this again: %s "
             "(CIB_RESTARTS_LATER)"
             % (", ".join(item["what"] for item in held), "not known" if lines is None else "; ".join(lines),
                "; ".join(item["end"] for item in held)), disrupts_later=lines, holds=held)
@@ -183,20 +183,22 @@ class Cib:
         return done.out.strip() in ("active", "activating", "reloading")
 
 
-def converge(run: Runner, wanted: Wanted, check_mode: bool = False, cib_file: Optional[str] = None, attempts: int = 5,
-             wait: int = 0, directory: Optional[str] = None, given: Optional[Mapping[str, Any]] = None,
-             on_disk: str = CIB_ON_DISK, clock: Clock = time.monotonic, pause: Pause = time.sleep,
-             keep: Collection[str] = (), keep_later: Collection[str] = ()) -> Dict[str, Any]:
+def converge(run: Runner, given: Mapping[str, Any], check_mode: bool = False, cib_file: Optional[str] = None,
+             attempts: int = 5, wait: int = 0, directory: Optional[str] = None, on_disk: str = CIB_ON_DISK,
+             clock: Clock = time.monotonic, pause: Pause = time.sleep, keep: Collection[str] = (),
+             keep_later: Collection[str] = ()) -> Dict[str, Any]:
     """Bring the wanted objects into the CIB with one patch.
 
-    run: runner. wanted: result of normalise(). check_mode: find out, change nothing. cib_file: work on this
+    run: runner. given: what is wanted, as normalise() takes it. check_mode: find out, change nothing. cib_file: work on this
     file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the same
     time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
-    directory. given: module parameters, to know the secrets in them. on_disk: the CIB of a stopped pacemaker. keep: ids
-    of resources that the change must not interrupt. keep_later: ids of those that it must not interrupt when what keeps
-    pacemaker's hands off ends. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibRestarts,
+    directory. on_disk: the CIB of a stopped pacemaker. keep: ids of resources that the change must not interrupt.
+    keep_later: ids of those that it must not interrupt when what keeps pacemaker's hands off ends. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibRestarts,
     CibRestartsLater, CibMoved, NotSettled, CommandError, HubError.
     """
+    if attempts < 1 or wait < 0:
+        raise HubError("attempts must be 1 or more, and wait 0 or more")
+    wanted = normalise(given)
     begin = clock()
     private = tempfile.mkdtemp(prefix="cib-", dir=directory)
     try:
@@ -210,7 +212,7 @@ def converge(run: Runner, wanted: Wanted, check_mode: bool = False, cib_file: Op
         shutil.rmtree(private, ignore_errors=True)
 
 
-def _converge(cib: Cib, wanted: Wanted, check_mode: bool, attempts: int, given: Optional[Mapping[str, Any]],
+def _converge(cib: Cib, wanted: Wanted, check_mode: bool, attempts: int, given: Mapping[str, Any],
               on_disk: str, clock: Clock, pause: Pause, keep: Collection[str],
               keep_later: Collection[str]) -> Dict[str, Any]:
     state = "file" if cib.cib_file else "running"

@@ -81,7 +81,7 @@ def disruptions(after: Iterable[str], before: Collection[str], keep: Optional[Co
     """Those lines of a simulation that interrupt a resource and that the change is the reason for.
 
     after, before: summarise_simulation() of the CIB with the change and of the one without it: what the cluster is
-    about to do anyhow is no consequence. keep: ids of the resources that count (instances of a clone too), None for all.
+    about to do anyhow is no consequence. keep: ids of the resources that count (instances of a clone too), None: all.
     """
     found = []
     for line in after:

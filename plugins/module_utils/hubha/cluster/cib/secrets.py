@@ -12,8 +12,6 @@ from xml.etree.ElementTree import Element
 from ..values import boolean, text_of
 
 MASK = "***"
-#: A secret shorter than this is not looked for in texts: it would only garble them.
-SHORTEST = 4
 
 _SECRET = re.compile(r"passw(or)?d|passphrase|secret", re.IGNORECASE)
 _EMBEDDED = re.compile(r"(passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s'\"]\S*)", re.IGNORECASE)
@@ -59,11 +57,15 @@ def mask_parameters(value: Any) -> Any:
     return mask_embedded(value) if isinstance(value, str) else value
 
 
+def findable(values: Iterable[str]) -> List[str]:
+    """Those of some secret values that can be looked for in texts. Very short ones would only garble them."""
+    return [value for value in values if len(value) > 3]
+
+
 def scrub(text: str, values: Iterable[str]) -> str:
-    """Replace secret *values* in a tool's output, all but very short ones: no tool prints values on purpose."""
-    for value in values:
-        if len(value) >= SHORTEST:
-            text = text.replace(value, MASK)
+    """Replace secret *values* in a tool's output; no tool prints values on purpose."""
+    for value in findable(values):
+        text = text.replace(value, MASK)
     return text
 
 
