@@ -47,6 +47,10 @@ def dummy(name, **more):
     return dict({"id": name, "agent": "ocf:heartbeat:Dummy"}, **more)
 
 
+def level(**more):
+    return dict({"id": "f", "target": "hub1", "index": 1, "devices": ["d"]}, **more)
+
+
 P = '<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>'
 
 
@@ -70,6 +74,25 @@ P = '<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>'
     ({"groups": [{"id": "g", "members": ["a"]}], "clones": [{"id": "c", "member": "a"}]}, "a cannot be in g and in c"),
     ({"groups": [{"id": "g", "members": ["a"]}], "absent": ["a"]}, "a is a member of g and listed in absent"),
     ({"locations": [{"id": "l", "rsc": "a", "node": "n", "score": "lots"}]}, "score lots"),
+    ({"alerts": [{"id": "a", "path": "agent.sh"}]}, "the path of the agent is 'agent.sh' and must begin with /"),
+    ({"alerts": [{"id": "a", "path": "/a\n"}]}, "alert a, path: the value has a line break"),
+    ({"alerts": [{"id": "a", "path": "/a", "params": {"x": ["y"]}}]}, "alert a, x: expected text"),
+    ({"alerts": [{"id": "a", "path": "/a", "select": ["moon"]}]}, "alert a: select moon is none of attributes"),
+    ({"alerts": [{"id": "a", "path": "/a", "select": ["nodes"], "attributes": ["x"]}]}, "when select has attributes"),
+    ({"alerts": [{"id": "a", "path": "/a", "recipients": [{"id": "r", "value": ""}]}]}, "recipient r: it has no value"),
+    ({"alerts": [{"id": "a", "path": "/a", "recipients": [{"id": "a", "value": "v"}]}]}, "id a is given 2 times"),
+    ({"alerts": [{"id": "a", "path": "/a"}], "absent": ["a"]}, "id a is wanted and listed in absent"),
+    ({"fencing_levels": [level(target=None)]}, "fencing level f: it needs one of target, target_pattern"),
+    ({"fencing_levels": [level(target_pattern="h.*")]}, "fencing level f: it needs one of target, target_pattern"),
+    ({"fencing_levels": [level(target=None, target_attribute="rack")]}, "target_value belong together"),
+    ({"fencing_levels": [level(target_value="7")]}, "target_value belong together"),
+    ({"fencing_levels": [level(index=0)]}, "index 0 is not 1 to 9"),
+    ({"fencing_levels": [level(index=10)]}, "index 10 is not 1 to 9"),
+    ({"fencing_levels": [level(devices=[])]}, "at least one device"),
+    ({"fencing_levels": [level(devices=["d", "d"])]}, "a device is listed twice"),
+    ({"fencing_levels": [level(devices=["d,e"])]}, "'d,e' cannot be an id"),
+    ({"fencing_levels": [level(), level(id="g")]}, "fencing levels f and g have the same target and index"),
+    ({"fencing_levels": [level()], "absent": ["d"]}, "d is a device of fencing level f and listed in absent"),
 ])
 def test_bad_input_is_named(given, part):
     with pytest.raises(HubError) as caught:

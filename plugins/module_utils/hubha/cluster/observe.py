@@ -17,6 +17,7 @@ from .cib.parse import (
     DEFAULTS,
     RESOURCE_TAGS,
     constraints_of,
+    fencing_devices_of,
     kids,
     pairs_of,
     parents_of,
@@ -265,11 +266,9 @@ def _fencing_devices(root: Element) -> Dict[str, Optional[List[str]]]:
     """
     known = resources_of(root)
     result: Dict[str, Optional[List[str]]] = {}
-    for name, element in known.items():
+    for name, element in fencing_devices_of(root).items():
         model = known.get(element.get("template", ""))
         line = [element] + ([] if model is None else [model])
-        if element.tag != "primitive" or "stonith" not in [item.get("class") for item in line]:
-            continue
         sets = [found for item in line for found in kids(item, "instance_attributes")]
         certain = all(not kids(found, "rule") and found.get("id-ref") is None
                       and all(pair.get("id-ref") is None for pair in kids(found, "nvpair")) for found in sets)

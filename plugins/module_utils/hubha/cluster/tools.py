@@ -189,12 +189,13 @@ def converge(run: Runner, given: Mapping[str, Any], check_mode: bool = False, ci
              keep_later: Collection[str] = ()) -> Dict[str, Any]:
     """Bring the wanted objects into the CIB with one patch.
 
-    run: runner. given: what is wanted, as normalise() takes it. check_mode: find out, change nothing. cib_file: work on this
-    file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the same
-    time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
+    run: runner. given: what is wanted, as normalise() takes it. check_mode: find out, change nothing. cib_file: work on
+    this file instead of the live cluster. attempts: how often to begin anew when somebody else changes the CIB at the
+    same time. wait: seconds until the cluster must be settled, 0 for not at all. directory: parent of the temporary
     directory. on_disk: the CIB of a stopped pacemaker. keep: ids of resources that the change must not interrupt.
-    keep_later: ids of those that it must not interrupt when what keeps pacemaker's hands off ends. Returns the module's result as a dict. Raises ClusterAbsent, CibRefused, CibRestarts,
-    CibRestartsLater, CibMoved, NotSettled, CommandError, HubError.
+    keep_later: ids of those that it must not interrupt when what keeps pacemaker's hands off ends. Returns the module's
+    result as a dict. Raises ClusterAbsent, CibRefused, CibRestarts, CibRestartsLater, CibMoved, NotSettled,
+    CommandError, HubError.
     """
     if attempts < 1 or wait < 0:
         raise HubError("attempts must be 1 or more, and wait 0 or more")

@@ -11,16 +11,20 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ...core.run import HubError
 from ..values import LEGACY_ROLES, microseconds, same_meaning
-from .normalise import Clone, Group, Operation, Primitive, Wanted, wanted_defaults
+from .normalise import Alert, Clone, Group, Operation, Primitive, Wanted, wanted_defaults
 from .parse import (
     CONTAINER_TAGS,
     DEFAULTS,
     OP_ATTRIBUTES,
     RESOURCE_TAGS,
+    alerts_of,
     canonical,
+    configuration,
     constraints_of,
     detach,
     elements,
+    fencing_devices_of,
+    fencing_levels_of,
     kids,
     make_section,
     operation_key,
@@ -28,6 +32,7 @@ from .parse import (
     plain_sets,
     resources_of,
     section_of,
+    selected,
 )
 
 
@@ -37,7 +42,7 @@ def edit(current: Element, wanted: Wanted) -> Tuple[Element, List[str]]:
     current: root Element, left alone. wanted: result of normalise().
     Returns (new root, notes): notes is a list of sentences that the operator should read.
     Raises HubError when a wanted object cannot be made (a member that does not exist, an id that is another kind of
-    object, a group left empty, a constraint that would name something that does not exist).
+    object, a group left empty, a constraint or a fencing level that would name something that does not exist).
     """
     root = copy.deepcopy(current)
     notes: List[str] = []
@@ -51,6 +56,12 @@ def edit(current: Element, wanted: Wanted) -> Tuple[Element, List[str]]:
         _edit_clone(root, clone, ids, notes)
     for tag, attributes in wanted["constraints"]:
         _edit_constraint(root, tag, attributes, _has_new_roles(root))
+    _drop_recipients(root, wanted["alerts"])
+    for alert in wanted["alerts"]:
+        _edit_alert(root, alert, ids, notes)
+    for level in wanted["fencing_levels"]:
+        home = make_section(root, "fencing-topology")
+        _set_attributes(_find_or_make_in(root, home, level["id"], "fencing-level"), level)
     for key, values in wanted_defaults(wanted).items():
         _edit_defaults(root, key, values, ids)
     _check_containers(current, root)
@@ -97,8 +108,9 @@ def _remove_absent(root: Element, absent: List[str]) -> None:
     for name in absent:
         if name in resources_of(root):
             _remove_resource(root, resources_of(root)[name])
-        elif name in constraints_of(root):
-            detach(root, constraints_of(root)[name])
+        for others in (constraints_of(root), alerts_of(root), fencing_levels_of(root)):
+            if name in others:
+                detach(root, others[name])
 
 
 def _remove_resource(root: Element, element: Element) -> None:
@@ -126,6 +138,17 @@ def _find_or_make(root: Element, name: str, tag: str) -> Element:
         raise HubError("%s is a %s in the CIB but is wanted as a %s: take another id, or remove the old one first "
                        "(absent: [%s])" % (name, element.tag, tag, name))
     return element
+
+
+def _find_or_make_in(root: Element, home: Element, name: str, tag: str) -> Element:
+    """The element *name* with that tag in *home*, made when it does not exist yet."""
+    for element in elements(configuration(root)):
+        if element.get("id") == name:
+            if element.tag == tag and element in kids(home):
+                return element
+            raise HubError("%s is a %s elsewhere in the CIB but is wanted as a %s: take another id, or remove the old "
+                           "one first" % (name, element.tag, tag))
+    return SubElement(home, tag, {"id": name})
 
 
 def _edit_primitive(root: Element, item: Primitive, ids: _Ids, notes: List[str]) -> None:
@@ -307,6 +330,46 @@ def _rule_element(constraint: str, rule: Mapping[str, str], new_roles: bool) -> 
     return element
 
 
+def _drop_recipients(root: Element, alerts: List[Alert]) -> None:
+    """Take away recipients that are not wanted, of all alerts before any is edited: one may go to another alert."""
+    known = alerts_of(root)
+    for item in alerts:
+        wanted = [recipient["id"] for recipient in item["recipients"] or []]
+        for recipient in kids(known[item["id"]], "recipient") if item["id"] in known else []:
+            if item["recipients"] is not None and recipient.get("id") not in wanted:
+                known[item["id"]].remove(recipient)
+
+
+def _edit_alert(root: Element, item: Alert, ids: _Ids, notes: List[str]) -> None:
+    alert = _find_or_make_in(root, make_section(root, "alerts"), item["id"], "alert")
+    ids.used.add(item["id"])
+    _set_attributes(alert, {"path": item["path"]}, owned=("path",))
+    # Older schemas want the sets before the recipients.
+    _edit_sets(alert, "meta_attributes", item["meta"], ids, notes, front=True)
+    _edit_sets(alert, "instance_attributes", item["params"], ids, notes, front=True)
+    if item["select"] is not None and selected(alert) != (item["select"], item["attributes"]):
+        for old in kids(alert, "select"):
+            alert.remove(old)
+        if item["select"]:
+            alert.insert(len(alert) - len(kids(alert, "recipient")), _select_element(item, ids))
+    for recipient in item["recipients"] or []:
+        element = _find_or_make_in(root, alert, recipient["id"], "recipient")
+        ids.used.add(recipient["id"])
+        _set_attributes(element, {"value": recipient["value"]}, owned=("value",))
+        _edit_sets(element, "meta_attributes", recipient["meta"], ids, notes)
+        _edit_sets(element, "instance_attributes", recipient["params"], ids, notes)
+
+
+def _select_element(item: Alert, ids: _Ids) -> Element:
+    """The element that says of what an alert is told."""
+    element = Element("select")
+    for event in item["select"] or []:
+        home = SubElement(element, "select_" + event)
+        for name in item["attributes"] if event == "attributes" else []:
+            SubElement(home, "attribute", {"id": ids.make("%s-select-%s" % (item["id"], name)), "name": name})
+    return element
+
+
 def _edit_defaults(root: Element, key: str, values: Mapping[str, Optional[str]], ids: _Ids) -> None:
     """Set or (value None) remove only the named values; all others stay."""
     section_name, tag, set_id, _word = DEFAULTS[key]
@@ -365,7 +428,20 @@ def _references(root: Element) -> Set[Tuple[str, str]]:
     return result
 
 
+def _unknown_devices(root: Element) -> Set[Tuple[str, str]]:
+    """Set of (id of the fencing level, a device of it that is none)."""
+    known = fencing_devices_of(root)
+    return {(name, device) for name, level in fencing_levels_of(root).items()
+            for device in level.get("devices", "").split(",") if device not in known}
+
+
 def _check_references(current: Element, root: Element, absent: List[str]) -> None:
+    for name, device in sorted(_unknown_devices(root) - _unknown_devices(current)):
+        if device in absent:
+            raise HubError("fencing level %s still names %s, which is to be removed: list %s in absent too"
+                           % (name, device, name))
+        raise HubError("fencing level %s names %s, which is no fencing device (class stonith) in the CIB or given here"
+                       % (name, device))
     for name, target in sorted(_references(root) - _references(current)):
         if target in absent:
             raise HubError("constraint %s still names %s, which is to be removed: list %s in absent too"

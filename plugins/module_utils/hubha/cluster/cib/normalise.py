@@ -16,6 +16,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff]")
 
 Pairs = Dict[str, str]
 
+#: What an alert is told of, see <select> in the pacemaker schema alerts-*.rng.
+EVENTS = ("attributes", "fencing", "nodes", "resources")
+#: attributes of a fencing level that say for which nodes it is
+TARGET = ("target", "target-pattern", "target-attribute", "target-value")
+#: Pacemaker's fencer ignores a level with another index: ST__LEVEL_MIN and ST__LEVEL_MAX.
+LEVELS = range(1, 10)
+
 
 class Operation(TypedDict):
     """An operation. attributes: of its element <op>. params: its instance attributes."""
@@ -50,17 +57,40 @@ class Clone(TypedDict):
     meta: Optional[Pairs]
 
 
+class Recipient(TypedDict):
+    """A recipient of an alert, as pacemaker hands it to the agent."""
+
+    id: str
+    value: str
+    params: Optional[Pairs]
+    meta: Optional[Pairs]
+
+
+class Alert(TypedDict):
+    """An alert. path: of its agent. select: of EVENTS. attributes: names of node attributes. None: not given."""
+
+    id: str
+    path: str
+    params: Optional[Pairs]
+    meta: Optional[Pairs]
+    select: Optional[List[str]]
+    attributes: List[str]
+    recipients: Optional[List[Recipient]]
+
+
 class Wanted(TypedDict):
     """All that is wanted.
 
-    constraints: tag and attributes, a location's "rule" among them. properties and the two after it: None removes one.
-    absent: ids.
+    constraints: tag and attributes, a location's "rule" among them. fencing_levels: attributes. properties and the two
+    after it: None removes one. absent: ids.
     """
 
     primitives: List[Primitive]
     groups: List[Group]
     clones: List[Clone]
     constraints: List[Tuple[str, Dict[str, Any]]]
+    alerts: List[Alert]
+    fencing_levels: List[Pairs]
     properties: Dict[str, Optional[str]]
     rsc_defaults: Dict[str, Optional[str]]
     op_defaults: Dict[str, Optional[str]]
@@ -70,8 +100,8 @@ class Wanted(TypedDict):
 def normalise(given: Mapping[str, Any]) -> Wanted:
     """Module parameters -> the wanted objects as plain data with pacemaker's spelling.
 
-    given: dict with any of primitives, groups, clones, colocations, orders, locations (lists of dicts), properties,
-    rsc_defaults, op_defaults (dicts) and absent (list of ids); None or missing means "not given".
+    given: dict with any of primitives, groups, clones, colocations, orders, locations, alerts, fencing_levels (lists of
+    dicts), properties, rsc_defaults, op_defaults (dicts) and absent (list of ids); None or missing means "not given".
     Raises HubError that names everything that is wrong at once.
     """
     reader = _Reader()
@@ -83,6 +113,8 @@ def normalise(given: Mapping[str, Any]) -> Wanted:
         "groups": [reader.group(item) for item in given.get("groups") or []],
         "clones": [reader.clone(item) for item in given.get("clones") or []],
         "constraints": constraints,
+        "alerts": [reader.alert(item) for item in given.get("alerts") or []],
+        "fencing_levels": [reader.fencing_level(item) for item in given.get("fencing_levels") or []],
         "properties": reader.defaults("properties", given.get("properties")),
         "rsc_defaults": reader.defaults("rsc_defaults", given.get("rsc_defaults")),
         "op_defaults": reader.defaults("op_defaults", given.get("op_defaults")),
@@ -193,6 +225,58 @@ class _Reader:
             result.append({"attributes": attributes, "params": params})
         return result
 
+    def alert(self, item: Mapping[str, Any]) -> Alert:
+        where = "alert %s" % item["id"]
+        self.check_text("%s, path" % where, item["path"])
+        if not item["path"].startswith("/"):
+            self.faults.append("%s: the path of the agent is %r and must begin with /" % (where, item["path"]))
+        select = None if item.get("select") is None else sorted(set(item["select"]))
+        for event in select or []:
+            if event not in EVENTS:
+                self.faults.append("%s: select %s is none of %s" % (where, event, ", ".join(EVENTS)))
+        attributes = sorted(set(item.get("attributes") or []))
+        for name in attributes:
+            self.check_text("%s, attributes" % where, name)
+        if attributes and "attributes" not in (select or []):
+            self.faults.append("%s: names of attributes say something only when select has attributes" % where)
+        recipients = item.get("recipients")
+        return {"id": item["id"], "path": item["path"],
+                "params": self.pairs(where, item.get("params")),
+                "meta": self.pairs(where, item.get("meta")),
+                "select": select, "attributes": attributes,
+                "recipients": None if recipients is None else [self.recipient(where, found) for found in recipients]}
+
+    def recipient(self, where: str, item: Mapping[str, Any]) -> Recipient:
+        where = "%s, recipient %s" % (where, item["id"])
+        self.check_text(where, item["value"])
+        if not item["value"]:
+            self.faults.append("%s: it has no value" % where)
+        return {"id": item["id"], "value": item["value"],
+                "params": self.pairs(where, item.get("params")),
+                "meta": self.pairs(where, item.get("meta"))}
+
+    def fencing_level(self, item: Mapping[str, Any]) -> Pairs:
+        where = "fencing level %s" % item["id"]
+        targets = {key: item[key.replace("-", "_")] for key in TARGET[:3]
+                   if item.get(key.replace("-", "_"))}
+        if len(targets) != 1:
+            self.faults.append("%s: it needs one of target, target_pattern and target_attribute" % where)
+        value = text_of(item.get("target_value"))
+        if (value is None) == ("target-attribute" in targets):
+            self.faults.append("%s: target_attribute and target_value belong together" % where)
+        if int(item["index"]) not in LEVELS:
+            self.faults.append("%s: index %s is not %d to %d" % (where, item["index"], LEVELS[0], LEVELS[-1]))
+        devices = list(item.get("devices") or [])
+        if not devices:
+            self.faults.append("%s: it needs at least one device" % where)
+        if len(set(devices)) != len(devices):
+            self.faults.append("%s: a device is listed twice" % where)
+        self.faults += ["%s: %r cannot be an id" % (where, device) for device in devices if not _ID.match(device)]
+        for text in list(targets.values()) + [value]:
+            self.check_text(where, text)
+        return _pruned(dict(targets, **{"id": item["id"], "target-value": value, "index": str(item["index"]),
+                                        "devices": ",".join(devices)}))
+
     def defaults(self, where: str, mapping: Optional[Mapping[str, Any]]) -> Dict[str, Optional[str]]:
         """name -> value as text, None for one that is to be removed."""
         result: Dict[str, Optional[str]] = {}
@@ -260,6 +344,8 @@ def wanted_defaults(wanted: Wanted) -> Dict[str, Dict[str, Optional[str]]]:
 def _conflicts(wanted: Wanted) -> Iterator[str]:
     """Sentences about ids that are given twice or contradict each other."""
     ids = resource_ids(wanted) + [attributes["id"] for _tag, attributes in wanted["constraints"]]
+    ids += [alert["id"] for alert in wanted["alerts"]] + [level["id"] for level in wanted["fencing_levels"]]
+    ids += [recipient["id"] for alert in wanted["alerts"] for recipient in alert["recipients"] or []]
     for name in sorted(set(ids + wanted["absent"])):
         if not _ID.match(name):
             yield "%r cannot be an id: use letters, digits, '.', '_' and '-', beginning with a letter" % name
@@ -278,3 +364,13 @@ def _conflicts(wanted: Wanted) -> Iterator[str]:
             yield "%s cannot be in %s at the same time" % (member, " and in ".join(containers))
         if member in wanted["absent"]:
             yield "%s is a member of %s and listed in absent" % (member, containers[0])
+    levels: Dict[Tuple[Optional[str], ...], str] = {}
+    for level in wanted["fencing_levels"]:
+        place = tuple(level.get(key) for key in ("index",) + TARGET)
+        if place in levels:
+            yield ("fencing levels %s and %s have the same target and index; list all devices in one"
+                   % (levels[place], level["id"]))
+        levels[place] = level["id"]
+        for device in level["devices"].split(","):
+            if device in wanted["absent"]:
+                yield "%s is a device of fencing level %s and listed in absent" % (device, level["id"])

@@ -96,6 +96,24 @@ def constraints_of(root: Element) -> Dict[str, Element]:
     return _in_section(root, "constraints", *CONSTRAINT_TAGS)
 
 
+def alerts_of(root: Element) -> Dict[str, Element]:
+    """id -> element of every alert."""
+    return _in_section(root, "alerts", "alert")
+
+
+def fencing_levels_of(root: Element) -> Dict[str, Element]:
+    """id -> element of every fencing level."""
+    return _in_section(root, "fencing-topology", "fencing-level")
+
+
+def fencing_devices_of(root: Element) -> Dict[str, Element]:
+    """id -> element of every fencing device, a primitive that is of class stonith by itself or by its template."""
+    known = resources_of(root)
+    classes = {name: element.get("class") for name, element in known.items()}
+    return {name: element for name, element in known.items() if element.tag == "primitive"
+            and "stonith" in (classes[name], classes.get(element.get("template", "")))}
+
+
 def _in_section(root: Element, section_name: str, *tags: str) -> Dict[str, Element]:
     section = section_of(root, section_name)
     return {name: element for element in ([] if section is None else kids(section, *tags))
@@ -122,6 +140,17 @@ def pairs_of(element: Element, tag: str) -> Dict[str, Optional[str]]:
             if pair.get("id-ref") is None:
                 result.setdefault(pair.get("name", ""), pair.get("value"))
     return result
+
+
+def selected(alert: Element) -> Tuple[List[str], List[str]]:
+    """What an alert is told of, by its element <select>: (events, names of node attributes), sorted; none of both
+    without one.
+    """
+    select = alert.find("select")
+    if select is None:
+        return [], []
+    return (sorted(kid.tag.replace("select_", "", 1) for kid in kids(select)),
+            sorted(item.get("name", "") for item in select.iterfind("select_attributes/attribute")))
 
 
 def operation_key(attributes: Mapping[str, str]) -> Tuple[Optional[str], Union[int, str]]:

@@ -13,13 +13,16 @@ from .parse import (
     DEFAULTS,
     OP_ATTRIBUTES,
     RESOURCE_TAGS,
+    alerts_of,
     constraints_of,
+    fencing_levels_of,
     kids,
     operation_key,
     pairs_of,
     parents_of,
     resources_of,
     section_of,
+    selected,
 )
 from .secrets import MASK, is_secret, mask_embedded
 
@@ -59,6 +62,15 @@ class _Page:
         for name in [attributes["id"] for _tag, attributes in wanted["constraints"]] + wanted["absent"]:
             if name in constraints:
                 self.lines.append(_constraint(constraints[name]))
+        alerts, levels = alerts_of(self.root), fencing_levels_of(self.root)
+        owned = {item["id"]: item for item in wanted["alerts"]}
+        for name in list(owned) + wanted["absent"]:
+            if name in alerts:
+                self.add_alert(alerts[name], owned.get(name))
+        for name in [item["id"] for item in wanted["fencing_levels"]] + wanted["absent"]:
+            if name in levels:
+                words = " ".join("%s=%s" % item for item in sorted(levels[name].attrib.items()) if item[0] != "id")
+                self.lines.append("fencing_level %s: %s" % (name, words))
         for key, values in wanted_defaults(wanted).items():
             section_name, tag, _set_id, word = DEFAULTS[key]
             section = section_of(self.root, section_name)
@@ -101,6 +113,28 @@ class _Page:
             self.lines += self.pairs(element, "meta", "meta_attributes")
         if element.tag == "primitive" and (item is None or item.get("operations") is not None):
             self.add_operations(element)
+
+    def add_alert(self, alert: Element, item: Optional[Mapping[str, Any]]) -> None:
+        """item: what is wanted of it, or None for one that is to go."""
+        self.lines.append("alert %s %s" % (alert.get("id"), alert.get("path")))
+        self.add_sets(alert, item)
+        if item is None or item.get("select") is not None:
+            events, names = selected(alert)
+            if events:
+                self.lines.append("  select %s" % " ".join(events + ["attribute=%s" % name for name in names]))
+        recipients = None if item is None else item.get("recipients")
+        owned = {recipient["id"]: recipient for recipient in recipients or []}
+        for recipient in kids(alert, "recipient") if item is None or recipients is not None else []:
+            name = recipient.get("id", "")
+            shown = self.show((name, "recipient", "value"), recipient.get("value"))
+            self.lines.append("  recipient %s %s" % (name, shown))
+            self.add_sets(recipient, owned.get(name), "    ")
+
+    def add_sets(self, element: Element, item: Optional[Mapping[str, Any]], indent: str = "  ") -> None:
+        """The instance and meta attributes of an alert or recipient, as far as they are owned."""
+        for word, tag, key in (("param", "instance_attributes", "params"), ("meta", "meta_attributes", "meta")):
+            if item is None or item.get(key) is not None:
+                self.lines += self.pairs(element, word, tag, indent)
 
     def add_operations(self, primitive: Element) -> None:
         shown = []
