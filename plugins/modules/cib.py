@@ -516,6 +516,7 @@ failures:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import EVENTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.secrets import (
     findable,
     mask_parameters,
@@ -583,7 +584,7 @@ ARGUMENTS = dict(
         path=dict(type="str", required=True),
         params=dict(type="dict"),
         meta=dict(type="dict"),
-        select=dict(type="list", elements="str", choices=["attributes", "fencing", "nodes", "resources"]),
+        select=dict(type="list", elements="str", choices=list(EVENTS)),
         attributes=dict(type="list", elements="str"),
         recipients=objects(
             value=dict(type="str", required=True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.edit import edit as edit_cib
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.effects import (
     classify_verify,
@@ -24,6 +25,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.show import diff
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.values import microseconds
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")
 
@@ -98,6 +100,11 @@ def test_bad_input_is_named(given, part):
     with pytest.raises(HubError) as caught:
         normalise(given)
     assert part in caught.value.message
+
+
+def test_examples_of_the_module_are_usable():
+    for task in yaml.safe_load(cib_module.EXAMPLES):
+        assert normalise(task["cfengine.hub_ha.cib"])
 
 
 def test_scalars_are_spelled_as_pacemaker_does():
@@ -270,6 +277,14 @@ def test_references_through_tags_and_old_dangling_ones_are_fine():
     current = cib(P % "a", '<rsc_location id="old" rsc="lost" node="x" score="1"/>',
                   more='<tags><tag id="t"><obj_ref id="a"/></tag></tags>')
     edit(current, locations=[{"id": "l", "rsc": "t", "node": "x", "score": "1"}])
+
+
+def test_an_alert_that_a_tag_names_is_found():
+    current = cib(more='<tags><tag id="t"><obj_ref id="mail"/></tag></tags>'
+                       '<alerts><alert id="mail" path="/x"/></alerts>')
+    new, _notes, shown = edit(current, alerts=[{"id": "mail", "path": "/y"}])
+    assert [item.get("path") for item in new.iter("alert")] == ["/y"]
+    assert shown == {"before": "alert mail /x\n", "after": "alert mail /y\n"}
 
 
 def test_properties():

@@ -16,6 +16,7 @@ from .parse import (
     CONTAINER_TAGS,
     DEFAULTS,
     OP_ATTRIBUTES,
+    REFERENCE_TAGS,
     RESOURCE_TAGS,
     alerts_of,
     canonical,
@@ -143,7 +144,7 @@ def _find_or_make(root: Element, name: str, tag: str) -> Element:
 def _find_or_make_in(root: Element, home: Element, name: str, tag: str) -> Element:
     """The element *name* with that tag in *home*, made when it does not exist yet."""
     for element in elements(configuration(root)):
-        if element.get("id") == name:
+        if element.get("id") == name and element.tag not in REFERENCE_TAGS:
             if element.tag == tag and element in kids(home):
                 return element
             raise HubError("%s is a %s elsewhere in the CIB but is wanted as a %s: take another id, or remove the old "
@@ -196,7 +197,7 @@ def _edit_sets(element: Element, tag: str, values: Optional[Mapping[str, str]], 
         element.insert(0 if front else len(element), home)
     for name in missing:
         SubElement(home, "nvpair", {"id": ids.make("%s-%s" % (home.get("id"), name)), "name": name,
-                                       "value": values[name]})
+                                    "value": values[name]})
 
 
 def _edit_operations(primitive: Element, operations: List[Operation], ids: _Ids, notes: List[str],
@@ -391,7 +392,7 @@ def _edit_defaults(root: Element, key: str, values: Mapping[str, Optional[str]],
             if home is None:
                 home = SubElement(section, tag, {"id": ids.make(set_id)})
             SubElement(home, "nvpair", {"id": ids.make("%s-%s" % (home.get("id"), name)), "name": name,
-                                           "value": value})
+                                        "value": value})
 
 
 def _default_home(section: Element, tag: str, set_id: str, exact: bool) -> Optional[Element]:

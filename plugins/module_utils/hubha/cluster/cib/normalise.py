@@ -8,7 +8,7 @@ import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, TypedDict
 
 from ...core.run import HubError
-from ..values import LEGACY_ROLES, ROLES, score, text_of
+from ..values import ROLES, current_role, score, text_of
 from .parse import OP_ATTRIBUTES, operation_key
 
 _ID = re.compile(r"^[A-Za-z_][\w.-]*$", re.ASCII)
@@ -126,7 +126,11 @@ def normalise(given: Mapping[str, Any]) -> Wanted:
 
 
 class _Reader:
-    """Reads objects one by one. faults: sentences about all that is wrong with them."""
+    """Reads the module's parameters object by object.
+
+    Each method takes one as it was given, and returns it as it is wanted; *where* names it in messages.
+    faults: sentences about all that is wrong.
+    """
 
     def __init__(self) -> None:
         self.faults: List[str] = []
@@ -304,10 +308,10 @@ class _Reader:
     def role(self, where: str, name: Optional[str]) -> Optional[str]:
         if name is None:
             return None
-        name = LEGACY_ROLES.get(name, name)
-        if name not in ROLES:
-            self.faults.append("%s: role %s is none of %s" % (where, name, ", ".join(ROLES)))
-        return name
+        known = current_role(name)
+        if known not in ROLES:
+            self.faults.append("%s: role %s is none of %s" % (where, known, ", ".join(ROLES)))
+        return known
 
     def score(self, where: str, value: Any) -> Optional[str]:
         text = text_of(value)

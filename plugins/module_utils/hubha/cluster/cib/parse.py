@@ -17,6 +17,8 @@ EMPTY_CIB = ("<cib><configuration><crm_config/><nodes/><resources/><constraints/
 RESOURCE_TAGS = ("primitive", "group", "clone", "master", "bundle", "template")
 CONSTRAINT_TAGS = ("rsc_location", "rsc_colocation", "rsc_order", "rsc_ticket")
 CONTAINER_TAGS = ("group", "clone", "master")
+#: elements whose id is that of another one
+REFERENCE_TAGS = ("obj_ref", "resource_ref", "role")
 
 #: keyword -> (section of the CIB, tag of the set, id of a set that has to be made, word in the diff)
 DEFAULTS = {
