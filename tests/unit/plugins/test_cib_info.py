@@ -138,8 +138,8 @@ def test_attributes_of_an_offline_node_come_from_the_cib():
 
 def test_ban_with_a_lifetime():
     root = parse('<cib><configuration><constraints><rsc_location id="cli-ban-a-on-hub1" rsc="a" role="Master">'
-                       '<rule id="r" score="-INFINITY" boolean-op="and"><expression id="e" attribute="#uname" '
-                       'operation="eq" value="hub1"/></rule></rsc_location></constraints></configuration></cib>')
+                 '<rule id="r" score="-INFINITY" boolean-op="and"><expression id="e" attribute="#uname" '
+                 'operation="eq" value="hub1"/></rule></rsc_location></constraints></configuration></cib>')
     assert read_settings(root)["bans"] == [
         {"id": "cli-ban-a-on-hub1", "resource": "a", "node": "hub1", "score": "-INFINITY", "promoted_only": True}]
 
@@ -147,7 +147,7 @@ def test_ban_with_a_lifetime():
 def located(xml):
     """read_settings' locations of these constraints."""
     return read_settings(parse("<cib><configuration><constraints>%s</constraints></configuration></cib>"
-                                           % xml))["locations"]
+                               % xml))["locations"]
 
 
 def test_location_constraints():

@@ -109,7 +109,7 @@ def test_examples_of_the_module_are_usable():
 
 def test_scalars_are_spelled_as_pacemaker_does():
     wanted = normalise({"primitives": [dummy("a", params={"t": True, "f": False, "n": 5, "none": None})],
-                              "properties": {"x": None, "y": 1.5}})
+                        "properties": {"x": None, "y": 1.5}})
     assert wanted["primitives"][0]["params"] == {"t": "true", "f": "false", "n": "5"}
     assert wanted["properties"] == {"x": None, "y": "1.5"}
 

@@ -828,7 +828,7 @@ def gone(argv, **more):
 def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
     given = PRODUCT
     offline = cib_tools.converge(gone, given, check_mode=True,
-                                  on_disk=str(tmp_path / "none.xml"))
+                                 on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent" and offline["patch"] == ""
     real = apply(empty, given)
     assert offline["diff"] == real["diff"]
@@ -845,7 +845,7 @@ def test_the_tools_say_that_no_cluster_runs(tmp_path):
     with pytest.raises(HubError, match="pacemaker does not run on .*start it with 'systemctl start"):
         cib_tools.converge(local_runner, PRODUCT)
     offline = cib_tools.converge(local_runner, PRODUCT, check_mode=True,
-                                  on_disk=str(tmp_path / "none.xml"))
+                                 on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
 
 

@@ -204,7 +204,7 @@ def test_what_is_not_wanted_any_more_goes():
 
 def test_module_cib_takes_them_out_of_the_group():
     before = normalise(dict(make(pair.running_pair(), fencing=FENCING,
-                                           virtual_ip=["192.168.100.100", "192.168.0.100"])))
+                                 virtual_ip=["192.168.100.100", "192.168.0.100"])))
     empty = "<cib validate-with='pacemaker-3.9' epoch='0' num_updates='0' admin_epoch='0'><configuration>" \
         "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
     text = unparse(edit(parse(empty), before)[0])
