@@ -1,18 +1,18 @@
 #!/usr/bin/python
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Wanted cluster resources, constraints and properties, brought into the CIB with one patch."""
+"""Wanted cluster resources, constraints, alerts, fencing levels and properties, brought into the CIB with one patch."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: cib
-short_description: Cluster resources, constraints and properties in pacemaker's CIB
+short_description: Cluster resources, constraints, alerts, fencing levels and properties in pacemaker's CIB
 version_added: "1.0.0"
 description:
-  - Brings the given resources, constraints and cluster options into the cluster information base (CIB) of pacemaker
-    with B(one) patch, and touches nothing else in it.
+  - Brings the given resources, constraints, alerts, fencing levels and cluster options into the cluster information
+    base (CIB) of pacemaker with B(one) patch, and touches nothing else in it.
   - Works by id. Whatever id is not given, and every option that is left out of an object that is given, stays as it is.
     An option that is given is enforced exactly, an empty one included. C(params={}) removes all instance attributes.
   - Before the patch, C(crm_verify) judges the wanted CIB. Errors that the current CIB does not have end the module
@@ -212,6 +212,95 @@ options:
             description: The constraint holds for this role of a promotable clone only.
             type: str
             choices: [Promoted, Unpromoted, Started, Stopped]
+  alerts:
+    description:
+      - Alerts. Pacemaker runs an alert's agent when something happens in the cluster, once for each recipient, or once
+        when it has none.
+      - The agent must be there on each node.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the alert.
+        type: str
+        required: true
+      path:
+        description: Absolute path of the alert agent, which is an executable file.
+        type: str
+        required: true
+      params:
+        description: Instance attributes, exactly. They are the agent's environment.
+        type: dict
+      meta:
+        description: Meta attributes, exactly, such as V(timeout), V(timestamp-format) and V(enabled) (pacemaker 2.1.6).
+        type: dict
+      select:
+        description:
+          - What the agent is told of, exactly. An empty list leaves it to pacemaker, which then tells of all but
+            changes of node attributes.
+        type: list
+        elements: str
+        choices: [attributes, fencing, nodes, resources]
+      attributes:
+        description:
+          - With V(attributes) in O(alerts[].select), names of the node attributes whose changes it is told of. None
+            means all of them.
+        type: list
+        elements: str
+      recipients:
+        description: Recipients, exactly. One that is not listed is removed.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description: Id of the recipient.
+            type: str
+            required: true
+          value:
+            description: What the agent gets as the recipient, such as a mail address or a file.
+            type: str
+            required: true
+          params:
+            description: Instance attributes for this recipient, exactly. They overrule those of the alert.
+            type: dict
+          meta:
+            description: Meta attributes for this recipient, exactly. They overrule those of the alert.
+            type: dict
+  fencing_levels:
+    description:
+      - Levels of the fencing topology, exactly. Pacemaker tries the levels of a node in the order of their index, until
+        one succeeds, for which all of its devices must.
+      - A node needs just one of O(fencing_levels[].target), O(fencing_levels[].target_pattern) and
+        O(fencing_levels[].target_attribute).
+      - It is an error when a level names what is no fencing device.
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Id of the level.
+        type: str
+        required: true
+      target:
+        description: Name of the node that is fenced.
+        type: str
+      target_pattern:
+        description: Regular expression for the names of the nodes that are fenced.
+        type: str
+      target_attribute:
+        description: Name of a node attribute. The level is for the nodes where it is O(fencing_levels[].target_value).
+        type: str
+      target_value:
+        description: Value of O(fencing_levels[].target_attribute).
+        type: str
+      index:
+        description: Place in the order of the levels of the same target, 1 to 9.
+        type: int
+        required: true
+      devices:
+        description: Ids of the fencing devices, all of which must succeed, in this order.
+        type: list
+        elements: str
+        required: true
   properties:
     description: Cluster properties; only those named are touched. One with the value null is removed.
     type: dict
@@ -223,9 +312,9 @@ options:
     type: dict
   absent:
     description:
-      - Ids of resources and constraints that must not exist. Only these are removed. Members of a group or clone that
-        is removed stand alone afterwards, unless they are listed too.
-      - It is an error when a constraint that stays would name something that goes.
+      - Ids of resources, constraints, alerts and fencing levels that must not exist. Only these are removed. Members of
+        a group or clone that is removed stand alone afterwards, unless they are listed too.
+      - It is an error when a constraint or a fencing level that stays would name something that goes.
     type: list
     elements: str
   keep:
@@ -339,6 +428,28 @@ EXAMPLES = r"""
     properties:
       stonith-enabled: true
 
+- name: Mail for every event, a line in a file for fencing and for a change of one attribute
+  cfengine.hub_ha.cib:
+    alerts:
+      - id: mail
+        path: /var/lib/pacemaker/alerts/alert_smtp.sh
+        params: {email_sender: cluster@example.com}
+        meta: {timeout: 15s}
+        recipients:
+          - {id: mail-admin, value: admin@example.com}
+      - id: log
+        path: /var/lib/pacemaker/alerts/alert_file.sh
+        select: [fencing, attributes]
+        attributes: [hub_ha-forked]
+        recipients:
+          - {id: log-file, value: /var/log/cluster-alerts.log}
+
+- name: Fence hub1 by its management board, and by its power strip when that fails
+  cfengine.hub_ha.cib:
+    fencing_levels:
+      - {id: fence-hub1-board, target: hub1, index: 1, devices: [fence-hub1]}
+      - {id: fence-hub1-power, target: hub1, index: 2, devices: [fence-hub1-strip-a, fence-hub1-strip-b]}
+
 - name: Take an address out of the group
   cfengine.hub_ha.cib:
     absent: [cfvirtip_repl]
@@ -405,7 +516,13 @@ failures:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import EVENTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.secrets import (
+    findable,
+    mask_parameters,
+    secret_values,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.tools import converge
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 ROLES = ["Promoted", "Unpromoted", "Started", "Stopped"]
@@ -463,6 +580,26 @@ ARGUMENTS = dict(
             role=dict(type="str", choices=ROLES),
         )),
     ),
+    alerts=objects(
+        path=dict(type="str", required=True),
+        params=dict(type="dict"),
+        meta=dict(type="dict"),
+        select=dict(type="list", elements="str", choices=list(EVENTS)),
+        attributes=dict(type="list", elements="str"),
+        recipients=objects(
+            value=dict(type="str", required=True),
+            params=dict(type="dict"),
+            meta=dict(type="dict"),
+        ),
+    ),
+    fencing_levels=objects(
+        target=dict(type="str"),
+        target_pattern=dict(type="str"),
+        target_attribute=dict(type="str"),
+        target_value=dict(type="str"),
+        index=dict(type="int", required=True),
+        devices=dict(type="list", elements="str", required=True),
+    ),
     properties=dict(type="dict"),
     rsc_defaults=dict(type="dict"),
     op_defaults=dict(type="dict"),
@@ -484,14 +621,14 @@ class SecretiveModule(AnsibleModule):
 
     def _log_invocation(self):
         real = self.params
-        self.params = cib_model.mask_parameters(real)
+        self.params = mask_parameters(real)
         try:
             super()._log_invocation()
         finally:
             self.params = real
 
     def _masked(self, kwargs):
-        kwargs.setdefault("invocation", {"module_args": cib_model.mask_parameters(getattr(self, "params", None) or {})})
+        kwargs.setdefault("invocation", {"module_args": mask_parameters(getattr(self, "params", None) or {})})
         return kwargs
 
     def exit_json(self, **kwargs):
@@ -507,15 +644,12 @@ def main():
     """Run the module."""
     module = SecretiveModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    # Whatever else may happen to print a secret, Ansible removes it. Very short ones would only garble the result.
-    module.no_log_values.update(value for value in cib_model.secrets(given=params) if len(value) > 3)
+    # Whatever else may happen to print a secret, Ansible removes it.
+    module.no_log_values.update(findable(secret_values(given=params)))
     try:
-        if params["attempts"] < 1 or params["wait"] < 0:
-            raise HubError("attempts must be 1 or more, and wait 0 or more")
-        wanted = cib_model.normalise(params)
-        result = cib_loader.converge(
-            local_runner, wanted, check_mode=module.check_mode, cib_file=params["cib_file"],
-            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, given=params, keep=params["keep"],
+        result = converge(
+            local_runner, params, check_mode=module.check_mode, cib_file=params["cib_file"],
+            attempts=params["attempts"], wait=params["wait"], directory=module.tmpdir, keep=params["keep"],
             keep_later=params["keep_later"])
     except HubError as error:
         fail(module, error)

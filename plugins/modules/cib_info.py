@@ -310,7 +310,7 @@ op_defaults:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.tools import observe
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as model, tools as cib_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import parse, unparse
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import (
+    observe,
+    read_settings,
+    read_status,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError,
     CommandMissing,
@@ -47,7 +53,7 @@ def cluster(version="3.0.0", **more):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_pair(version):
-    info = cib_loader.observe(fake(cluster(version)))
+    info = observe(fake(cluster(version)))
     assert info["running"] and info["reason"] is None
     assert info["dc"] == "hub1" and info["quorate"] is True and info["maintenance"] is False
     assert [(node["name"], node["id"], node["online"]) for node in info["nodes"]] == [
@@ -80,7 +86,7 @@ def test_pair(version):
 
 
 def test_links_and_quorum():
-    info = cib_loader.observe(fake(cluster()))
+    info = observe(fake(cluster()))
     assert [(link["id"], link["transport"], link["address"]) for link in info["links"]] == [
         (0, "udp", "192.168.0.10"), (1, "udp", "192.168.10.10")]
     assert info["links"][0]["peers"]["hub2"] == {"connected": True, "address": "192.168.0.11", "mtu": 1397}
@@ -98,7 +104,7 @@ def test_old_role_names_and_instances():
             '<node name="hub2" id="2"/></resource></group></clone></resources>'
             '<failures><failure id="a:1_start_0" node="hub2" exitstatus="error" exitcode="1"/></failures>'
             '</pacemaker-result>')
-    status = model.read_status(text)
+    status = read_status(text)
     assert status["quorate"] is False and status["dc"] == "hub2"
     found = status["resources"]["a"]
     assert found["agent"] == "ocf:heartbeat:pgsql" and found["group"] == "g" and found["clone"] == "ms"
@@ -115,33 +121,33 @@ def test_two_promoted_are_both_named_and_none_is_null():
             '</resource></clone><clone id="n" multi_state="true"><resource id="b" role="Stopped" active="false"/>'
             '</clone>'
             '</resources></r>')
-    assert model.read_status(text)["promoted"] == {"ms": "hub1,hub2", "a": "hub1,hub2", "n": None, "b": None}
+    assert read_status(text)["promoted"] == {"ms": "hub1,hub2", "a": "hub1,hub2", "n": None, "b": None}
 
 
 def test_no_dc():
-    status = model.read_status('<r><summary><current_dc present="false"/></summary></r>')
+    status = read_status('<r><summary><current_dc present="false"/></summary></r>')
     assert status["dc"] is None and status["quorate"] is None and status["nodes"] == []
 
 
 def test_attributes_of_an_offline_node_come_from_the_cib():
-    settings = model.read_settings(model.parse(fixture("pair.xml")))
+    settings = read_settings(parse(fixture("pair.xml")))
     assert settings["attributes"]["hub2"]["cfpgsql-data-status"] == "STREAMING|ASYNC"
     assert settings["attributes"]["hub2"]["cfpgsql-status"] == "HS:async"
     assert not [name for name in settings["attributes"]["hub1"] if name.startswith(("fail-count", "last-failure", "#"))]
 
 
 def test_ban_with_a_lifetime():
-    root = model.parse('<cib><configuration><constraints><rsc_location id="cli-ban-a-on-hub1" rsc="a" role="Master">'
-                       '<rule id="r" score="-INFINITY" boolean-op="and"><expression id="e" attribute="#uname" '
-                       'operation="eq" value="hub1"/></rule></rsc_location></constraints></configuration></cib>')
-    assert model.read_settings(root)["bans"] == [
+    root = parse('<cib><configuration><constraints><rsc_location id="cli-ban-a-on-hub1" rsc="a" role="Master">'
+                 '<rule id="r" score="-INFINITY" boolean-op="and"><expression id="e" attribute="#uname" '
+                 'operation="eq" value="hub1"/></rule></rsc_location></constraints></configuration></cib>')
+    assert read_settings(root)["bans"] == [
         {"id": "cli-ban-a-on-hub1", "resource": "a", "node": "hub1", "score": "-INFINITY", "promoted_only": True}]
 
 
 def located(xml):
     """read_settings' locations of these constraints."""
-    return model.read_settings(model.parse("<cib><configuration><constraints>%s</constraints></configuration></cib>"
-                                           % xml))["locations"]
+    return read_settings(parse("<cib><configuration><constraints>%s</constraints></configuration></cib>"
+                               % xml))["locations"]
 
 
 def test_location_constraints():
@@ -166,14 +172,14 @@ def test_location_constraints():
 def test_meta_attributes_that_hold_for_a_resource():
     """Its own, then its group's, its clone's, and the defaults at last."""
     meta = '<meta_attributes id="%s-m"><nvpair id="%s-n" name="%s" value="%s"/></meta_attributes>'
-    root = model.parse(
+    root = parse(
         '<cib><configuration><resources><clone id="ms">%s<group id="g">%s<primitive id="a">%s</primitive></group>'
         '</clone><primitive id="b"><meta_attributes id="r"><rule id="rr"/><nvpair id="rn" name="is-managed" '
         'value="false"/></meta_attributes></primitive></resources><rsc_defaults>%s</rsc_defaults></configuration>'
         '</cib>' % (
             meta % ("c", "c", "target-role", "Stopped"), meta % ("d", "d", "is-managed", "no"),
             meta % ("e", "e", "target-role", "Started"), meta % ("f", "f", "migration-threshold", "3")))
-    found = model.read_settings(root)["meta"]
+    found = read_settings(root)["meta"]
     threshold = {"migration-threshold": {"value": "3", "set_by": "rsc_defaults"}}
     stopped = dict(threshold, **{"target-role": {"value": "Stopped", "set_by": "ms"}})
     unmanaged = dict(stopped, **{"is-managed": {"value": "no", "set_by": "g"}})
@@ -195,19 +201,19 @@ def test_whom_a_fencing_device_fences(params, hosts):
     cib = '<cib><configuration><resources>%s</resources></configuration></cib>'
     own = ('<primitive id="f" class="stonith" type="fence_ipmilan"><instance_attributes id="i">%s</instance_attributes>'
            '</primitive><primitive id="web" class="ocf" provider="heartbeat" type="apache"/>')
-    assert model.read_settings(model.parse(cib % own % pairs))["fencing_devices"] == {"f": hosts}
+    assert read_settings(parse(cib % own % pairs))["fencing_devices"] == {"f": hosts}
     template = ('<template id="t" class="stonith" type="fence_ipmilan"><instance_attributes id="i">%s'
                 '</instance_attributes></template><primitive id="f" template="t"/>')
-    assert model.read_settings(model.parse(cib % template % pairs))["fencing_devices"] == {"f": hosts}
+    assert read_settings(parse(cib % template % pairs))["fencing_devices"] == {"f": hosts}
     rule = own.replace('id="i">', 'id="i"><rule id="r"/>')
-    assert model.read_settings(model.parse(cib % rule % pairs))["fencing_devices"] == {"f": None}
+    assert read_settings(parse(cib % rule % pairs))["fencing_devices"] == {"f": None}
     reference = own.replace('id="i">', 'id-ref="other">')
-    assert model.read_settings(model.parse(cib % reference % pairs))["fencing_devices"] == {"f": None}
+    assert read_settings(parse(cib % reference % pairs))["fencing_devices"] == {"f": None}
 
 
 def test_failures_that_pacemaker_still_counts():
     """crm_mon shows the count beside the resource's history. When that is gone, the count is in pacemaker's books."""
-    root = model.parse(
+    root = parse(
         '<cib><configuration/><status><node_state uname="hub2"><transient_attributes id="2"><instance_attributes '
         'id="i"><nvpair id="a" name="fail-count-cfpgsql#start_0" value="INFINITY"/>'
         '<nvpair id="b" name="fail-count-cfpgsql#monitor_4000" value="1"/>'
@@ -215,8 +221,8 @@ def test_failures_that_pacemaker_still_counts():
         '<nvpair id="e" name="fail-count-cfvirtip:1#start_0" value="2"/>'
         '<nvpair id="d" name="fail-count-other#start_0" value="0"/>'
         '</instance_attributes></transient_attributes></node_state></status></cib>')
-    assert model.read_settings(root)["fail_counts"] == {"cfpgsql": {"hub2": 1000000}, "cfvirtip": {"hub2": 4}}
-    info = cib_loader.observe(fake(cluster(cibadmin=model.unparse(root))))
+    assert read_settings(root)["fail_counts"] == {"cfpgsql": {"hub2": 1000000}, "cfvirtip": {"hub2": 4}}
+    info = observe(fake(cluster(cibadmin=unparse(root))))
     assert info["fail_counts"] == {"cfpgsql": {"hub2": 1000000}, "cfvirtip": {"hub1": 1, "hub2": 4}}
     assert info["thresholds"]["cfpgsql"] == {"hub1": 1, "hub2": 1}
 
@@ -229,23 +235,23 @@ def test_failures_that_pacemaker_still_counts():
     ({"crm_mon": "<r/>", "cibadmin": (102, "", "Could not connect to the CIB")}, "pacemaker does not run"),
 ])
 def test_no_cluster_is_no_error(answers, reason):
-    info = cib_loader.observe(fake(answers))
+    info = observe(fake(answers))
     assert info["running"] is False and reason in info["reason"]
-    assert set(info) == set(cib_loader.observe(fake(cluster())))
+    assert set(info) == set(observe(fake(cluster())))
 
 
 def test_other_failures_are_errors():
     with pytest.raises(CommandError):
-        cib_loader.observe(fake({"crm_mon": (1, "", "segmentation fault")}))
+        observe(fake({"crm_mon": (1, "", "segmentation fault")}))
     with pytest.raises(HubError, match="not well-formed"):
-        cib_loader.observe(fake(cluster(crm_mon="garbage")))
+        observe(fake(cluster(crm_mon="garbage")))
 
 
 def test_without_corosync_tools_the_rest_is_told():
     answers = cluster()
     for key in [key for key in answers if key.startswith("corosync")]:
         del answers[key]
-    info = cib_loader.observe(fake(answers))
+    info = observe(fake(answers))
     assert info["links"] == [] and info["quorum"] is None and info["quorate"] is True
 
 
@@ -265,11 +271,11 @@ def settle(answers, wanted=None, limit=5):
 
     def pause(seconds):
         now["time"] += seconds
-    return cib_loader.settle(run, wanted or WANTED, limit, "/nowhere", lambda: now["time"], pause), now["time"]
+    return tools.settle(run, wanted or WANTED, limit, "/nowhere", lambda: now["time"], pause), now["time"]
 
 
 def test_settled_but_a_wanted_resource_is_down():
-    with pytest.raises(cib_loader.NotSettled,
+    with pytest.raises(tools.NotSettled,
                        match="monitor of cfvirtip on hub1: Not running .Simulated.*crm_resource --cleanup"):
         settle(cluster(crm_simulate=IDLE))
 
@@ -281,7 +287,7 @@ def test_settled_with_a_failure_elsewhere():
 
 
 def test_not_settled_in_time():
-    with pytest.raises(cib_loader.NotSettled) as caught:
+    with pytest.raises(tools.NotSettled) as caught:
         settle(cluster(crm_simulate=fixture("crm_simulate-move.xml")))
     assert "not settled after 5 s: move cfvirtip from hub1 to hub2; stop cfpgsql:0" in caught.value.message
     assert "Failed actions: monitor of cfvirtip" in caught.value.message
@@ -307,7 +313,7 @@ def test_settles_after_a_while():
      '<node name="b"/></resource></resources></r>', "x is stopping on b"),
 ])
 def test_what_is_pending_is_named(answer, part):
-    with pytest.raises(cib_loader.NotSettled, match=part):
+    with pytest.raises(tools.NotSettled, match=part):
         settle(cluster(crm_mon=answer, crm_simulate=IDLE))
 
 
@@ -317,7 +323,7 @@ def test_a_stop_of_what_is_not_configured_any_more_is_pending():
               '<lrm_rsc_op operation="monitor" interval="5000" op-status="-1"/>'
               '</lrm_resource></lrm_resources></lrm></node_state></status>')
     cib = "<cib><configuration/>%s</cib>"
-    with pytest.raises(cib_loader.NotSettled, match="after 5 s: stop of old on hub2 is not done. Failed"):
+    with pytest.raises(tools.NotSettled, match="after 5 s: stop of old on hub2 is not done. Failed"):
         settle(cluster(cibadmin=cib % status % "hub2", crm_simulate=IDLE))
     settle(cluster(cibadmin=cib % status % "dead", crm_simulate=IDLE), {"primitives": []})
 
@@ -326,7 +332,7 @@ def test_blocked_is_not_waited_for_but_told():
     mon = ('<r><summary><current_dc present="true" name="a"/></summary><resources><resource id="x" blocked="true" '
            'active="true"><node name="a"/></resource></resources></r>')
     blocked = '<r><actions><rsc_action action="stop" resource="x" node="a" blocked="true"/></actions></r>'
-    with pytest.raises(cib_loader.NotSettled, match="x is blocked"):
+    with pytest.raises(tools.NotSettled, match="x is blocked"):
         settle(cluster(crm_mon=mon, crm_simulate=blocked), {"primitives": [{"id": "x"}]})
 
 
@@ -336,8 +342,8 @@ def test_an_agent_that_is_not_installed_is_a_failure():
            'active="false"/></resources><node_history><node name="a"><resource_history id="x"><operation_history '
            'call="22" task="probe" rc="5" rc_text="Not installed"/><operation_history call="22" task="probe" rc="5" '
            'rc_text="Not installed"/></resource_history></node></node_history></r>')
-    assert [(item["resource"], item["rc"]) for item in model.read_status(mon)["failures"]] == [("x", 5)]
-    with pytest.raises(cib_loader.NotSettled, match="probe of x on a: Not installed"):
+    assert [(item["resource"], item["rc"]) for item in read_status(mon)["failures"]] == [("x", 5)]
+    with pytest.raises(tools.NotSettled, match="probe of x on a: Not installed"):
         settle(cluster(crm_mon=mon, crm_simulate=IDLE), {"primitives": [{"id": "x"}]})
 
 
@@ -354,7 +360,7 @@ def test_a_pacemaker_that_is_starting_is_waited_for():
 
     def pause(seconds):
         now["time"] += seconds
-    result = cib_loader.converge(run, model.normalise({}), clock=lambda: now["time"], pause=pause)
+    result = tools.converge(run, {}, clock=lambda: now["time"], pause=pause)
     assert result["changed"] is False and result["cluster"] == "running" and now["calls"] == 4
 
 
@@ -369,5 +375,5 @@ def test_a_pacemaker_that_never_answers_ends_bounded():
     def pause(seconds):
         now["time"] += seconds
     with pytest.raises(HubError, match="start it with"):
-        cib_loader.converge(run, model.normalise({}), clock=lambda: now["time"], pause=pause)
-    assert now["time"] <= cib_loader.START_LIMIT + 1
+        tools.converge(run, {}, clock=lambda: now["time"], pause=pause)
+    assert now["time"] <= tools.START_LIMIT + 1

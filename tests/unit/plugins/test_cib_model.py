@@ -7,29 +7,50 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as model
+import yaml
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.edit import edit as edit_cib
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.effects import (
+    classify_verify,
+    disruptions,
+    summarise_simulation,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import differs, parse, unparse
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.secrets import (
+    mask_parameters,
+    mask_patch,
+    scrub,
+    secret_values,
+)
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.show import diff
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.values import microseconds
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError
+from ansible_collections.cfengine.hub_ha.plugins.modules import cib as cib_module
 
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "cib")
 
 
 def cib(resources="", constraints="", config="", schema="pacemaker-3.9", more=""):
-    return model.parse(
+    return parse(
         '<cib validate-with="%s"><configuration><crm_config>%s</crm_config><nodes/><resources>%s</resources>'
         '<constraints>%s</constraints>%s</configuration><status/></cib>'
         % (schema, config, resources, constraints, more))
 
 
 def edit(current, **given):
-    wanted = model.normalise(given)
-    new, notes = model.edit(current, wanted)
-    again, _notes = model.edit(new, wanted)
-    assert not model.differs(new, again), "the second edit changes something"
-    return new, notes, model.diff(current, new, wanted)
+    wanted = normalise(given)
+    new, notes = edit_cib(current, wanted)
+    again, _notes = edit_cib(new, wanted)
+    assert not differs(new, again), "the second edit changes something"
+    return new, notes, diff(current, new, wanted)
 
 
 def dummy(name, **more):
     return dict({"id": name, "agent": "ocf:heartbeat:Dummy"}, **more)
+
+
+def level(**more):
+    return dict({"id": "f", "target": "hub1", "index": 1, "devices": ["d"]}, **more)
 
 
 P = '<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>'
@@ -55,16 +76,40 @@ P = '<primitive id="%s" class="ocf" provider="heartbeat" type="Dummy"/>'
     ({"groups": [{"id": "g", "members": ["a"]}], "clones": [{"id": "c", "member": "a"}]}, "a cannot be in g and in c"),
     ({"groups": [{"id": "g", "members": ["a"]}], "absent": ["a"]}, "a is a member of g and listed in absent"),
     ({"locations": [{"id": "l", "rsc": "a", "node": "n", "score": "lots"}]}, "score lots"),
+    ({"alerts": [{"id": "a", "path": "agent.sh"}]}, "the path of the agent is 'agent.sh' and must begin with /"),
+    ({"alerts": [{"id": "a", "path": "/a\n"}]}, "alert a, path: the value has a line break"),
+    ({"alerts": [{"id": "a", "path": "/a", "params": {"x": ["y"]}}]}, "alert a, x: expected text"),
+    ({"alerts": [{"id": "a", "path": "/a", "select": ["moon"]}]}, "alert a: select moon is none of attributes"),
+    ({"alerts": [{"id": "a", "path": "/a", "select": ["nodes"], "attributes": ["x"]}]}, "when select has attributes"),
+    ({"alerts": [{"id": "a", "path": "/a", "recipients": [{"id": "r", "value": ""}]}]}, "recipient r: it has no value"),
+    ({"alerts": [{"id": "a", "path": "/a", "recipients": [{"id": "a", "value": "v"}]}]}, "id a is given 2 times"),
+    ({"alerts": [{"id": "a", "path": "/a"}], "absent": ["a"]}, "id a is wanted and listed in absent"),
+    ({"fencing_levels": [level(target=None)]}, "fencing level f: it needs one of target, target_pattern"),
+    ({"fencing_levels": [level(target_pattern="h.*")]}, "fencing level f: it needs one of target, target_pattern"),
+    ({"fencing_levels": [level(target=None, target_attribute="rack")]}, "target_value belong together"),
+    ({"fencing_levels": [level(target_value="7")]}, "target_value belong together"),
+    ({"fencing_levels": [level(index=0)]}, "index 0 is not 1 to 9"),
+    ({"fencing_levels": [level(index=10)]}, "index 10 is not 1 to 9"),
+    ({"fencing_levels": [level(devices=[])]}, "at least one device"),
+    ({"fencing_levels": [level(devices=["d", "d"])]}, "a device is listed twice"),
+    ({"fencing_levels": [level(devices=["d,e"])]}, "'d,e' cannot be an id"),
+    ({"fencing_levels": [level(), level(id="g")]}, "fencing levels f and g have the same target and index"),
+    ({"fencing_levels": [level()], "absent": ["d"]}, "d is a device of fencing level f and listed in absent"),
 ])
 def test_bad_input_is_named(given, part):
     with pytest.raises(HubError) as caught:
-        model.normalise(given)
+        normalise(given)
     assert part in caught.value.message
 
 
+def test_examples_of_the_module_are_usable():
+    for task in yaml.safe_load(cib_module.EXAMPLES):
+        assert normalise(task["cfengine.hub_ha.cib"])
+
+
 def test_scalars_are_spelled_as_pacemaker_does():
-    wanted = model.normalise({"primitives": [dummy("a", params={"t": True, "f": False, "n": 5, "none": None})],
-                              "properties": {"x": None, "y": 1.5}})
+    wanted = normalise({"primitives": [dummy("a", params={"t": True, "f": False, "n": 5, "none": None})],
+                        "properties": {"x": None, "y": 1.5}})
     assert wanted["primitives"][0]["params"] == {"t": "true", "f": "false", "n": "5"}
     assert wanted["properties"] == {"x": None, "y": "1.5"}
 
@@ -73,22 +118,22 @@ def test_scalars_are_spelled_as_pacemaker_does():
     ("10s", 10000000), ("10", 10000000), ("10000ms", 10000000), ("1m", 60000000), ("2h", 7200000000), ("0", 0),
     ("PT10S", None), ("", 0)])
 def test_microseconds(text, value):
-    assert model.microseconds(text) == value
+    assert microseconds(text) == value
 
 
 @pytest.mark.parametrize("text", ["<cib", "<x/>", "<cib/>", ""])
 def test_what_is_no_cib(text):
     with pytest.raises(HubError):
-        model.parse(text)
+        parse(text)
 
 
 # ---------------------------------------------------------------- edit
 
 def test_current_is_left_alone():
     current = cib()
-    before = model.unparse(current)
+    before = unparse(current)
     edit(current, primitives=[dummy("a", params={"x": 1})], properties={"p": "q"})
-    assert model.unparse(current) == before
+    assert unparse(current) == before
 
 
 def test_what_means_the_same_is_not_touched():
@@ -104,7 +149,7 @@ def test_what_means_the_same_is_not_touched():
                                             "role": "Promoted", "enabled": True}])],
         colocations=[{"id": "l", "rsc": "c", "with_rsc": "c", "with_rsc_role": "Promoted", "score": "1000000"}],
         orders=[{"id": "r", "first": "c", "then": "c", "symmetrical": False}])
-    assert not model.differs(current, new)
+    assert not differs(current, new)
     assert shown["before"] == shown["after"]
 
 
@@ -144,7 +189,7 @@ def test_not_given_is_not_owned_and_empty_is():
                 '<nvpair id="i-x" name="x" value="1"/></instance_attributes><operations><op id="o" name="start" '
                 'interval="0s"/></operations></primitive>')
     new, _notes, _shown = edit(cib(resource), primitives=[dummy("a")])
-    assert not model.differs(cib(resource), new)
+    assert not differs(cib(resource), new)
     new, _notes, _shown = edit(cib(resource), primitives=[dummy("a", params={}, operations=[])])
     assert list(new.find(".//primitive")) == []
 
@@ -234,6 +279,14 @@ def test_references_through_tags_and_old_dangling_ones_are_fine():
     edit(current, locations=[{"id": "l", "rsc": "t", "node": "x", "score": "1"}])
 
 
+def test_an_alert_that_a_tag_names_is_found():
+    current = cib(more='<tags><tag id="t"><obj_ref id="mail"/></tag></tags>'
+                       '<alerts><alert id="mail" path="/x"/></alerts>')
+    new, _notes, shown = edit(current, alerts=[{"id": "mail", "path": "/y"}])
+    assert [item.get("path") for item in new.iter("alert")] == ["/y"]
+    assert shown == {"before": "alert mail /x\n", "after": "alert mail /y\n"}
+
+
 def test_properties():
     config = ('<cluster_property_set id="cfpgsql_replication"><nvpair id="r" name="cfpgsql_REPL_INFO" value="x"/>'
               '</cluster_property_set>')
@@ -259,9 +312,9 @@ def test_diff_never_shows_secrets():
     one = {"primitives": [dummy("a", params={"passwd": "s1", "conn": "user=x password='o\\'ne two' y=1"})],
            "properties": {}}
     two = {"primitives": [dummy("a", params={"passwd": "s2", "conn": "user=x password='other' y=1"})]}
-    first, _notes = model.edit(cib(), model.normalise(one))
-    second, _notes = model.edit(first, model.normalise(two))
-    shown = model.diff(first, second, model.normalise(two))
+    first, _notes = edit_cib(cib(), normalise(one))
+    second, _notes = edit_cib(first, normalise(two))
+    shown = diff(first, second, normalise(two))
     assert "  param passwd=***\n" in shown["before"] and "  param passwd=*** (differs)\n" in shown["after"]
     assert "  param conn=user=x password=*** y=1\n" in shown["before"]
     assert "  param conn=user=x password=*** y=1 (differs)\n" in shown["after"]
@@ -272,20 +325,20 @@ def test_mask_patch():
             'operation="set" value="S3cret"/></change-list><change-result><nvpair id="p" name="password" '
             'value="S3cret"/></change-result></change><change operation="create" path="/y" position="0">'
             '<nvpair id="q" name="login_password" value="S4cret"/></change></diff>')
-    masked = model.mask_patch(text)
+    masked = mask_patch(text)
     assert "S3cret" not in masked and "S4cret" not in masked and masked.count("***") == 3
-    assert model.mask_patch("") == ""
+    assert mask_patch("") == ""
 
 
 def test_mask_parameters_and_secrets():
     given = {"primitives": [dummy("a", params={"password": "p1", "ip": "1.2.3.4", "secret_key": None, "passwd": 77})]}
-    assert sorted(model.secrets(given=given)) == ["77", "p1"]
+    assert sorted(secret_values(given=given)) == ["77", "p1"]
     # a switch is no secret: hiding the word true everywhere would only garble the result
-    assert model.secrets(given={"password_in_file": True, "secret_x": "no"}) == []
-    masked = model.mask_parameters(given)["primitives"][0]["params"]
+    assert secret_values(given={"password_in_file": True, "secret_x": "no"}) == []
+    masked = mask_parameters(given)["primitives"][0]["params"]
     assert masked == {"password": "***", "ip": "1.2.3.4", "secret_key": None, "passwd": "***"}
     assert given["primitives"][0]["params"]["password"] == "p1"
-    assert model.scrub("error near hunter22 and p1", ["hunter22", "p1"]) == "error near *** and p1"
+    assert scrub("error near hunter22 and p1", ["hunter22", "p1"]) == "error near *** and p1"
 
 
 # ---------------------------------------------------------------- tools
@@ -296,21 +349,21 @@ def test_classify_verify_of_both_versions():
            'crm_verify: Errors found during check: config not valid\n')
     new = ('IDREF attribute with-rsc references an unknown ID "nope"\n\nwarning: deprecated\n'
            'error: CIB did not pass schema validation\nConfiguration invalid (with errors)\n')
-    assert model.classify_verify("", old) == model.classify_verify(new, "") == (
+    assert classify_verify("", old) == classify_verify(new, "") == (
         ['IDREF attribute with-rsc references an unknown ID "nope"', "CIB did not pass schema validation"],
         ["deprecated"])
-    assert model.classify_verify("warning: Detected active orphan slow running on hub1\n", "") == ([], [])
-    assert model.classify_verify("", "crm_verify: Warnings found during check: config may not be valid\n") == ([], [])
-    assert len(model.classify_verify("", "crm_verify: Errors found during check: config not valid\n")[0]) == 1
+    assert classify_verify("warning: Detected active orphan slow running on hub1\n", "") == ([], [])
+    assert classify_verify("", "crm_verify: Warnings found during check: config may not be valid\n") == ([], [])
+    assert len(classify_verify("", "crm_verify: Errors found during check: config not valid\n")[0]) == 1
 
 
 def test_summarise_simulation():
     with open(os.path.join(FIXTURES, "crm_simulate-move.xml"), encoding="utf-8") as stream:
-        lines = model.summarise_simulation(stream.read())
+        lines = summarise_simulation(stream.read())
     assert lines == ["move cfvirtip from hub1 to hub2",
                      "stop cfpgsql:0 on hub1 (Promoted) because: node availability",
                      "promote cfpgsql:1 on hub2 (Unpromoted -> Promoted)"]
-    assert model.summarise_simulation("no xml") == []
+    assert summarise_simulation("no xml") == []
 
 
 # --- locations by an attribute of the node --------------------------------------------------------------------------
@@ -350,7 +403,7 @@ def test_a_rule_that_somebody_changed_is_put_right_and_shown():
 ])
 def test_rules_that_say_nothing_are_refused(item, words):
     with pytest.raises(HubError) as caught:
-        model.normalise({"locations": [item]})
+        normalise({"locations": [item]})
     assert words in caught.value.message
 
 
@@ -362,4 +415,4 @@ def test_rules_that_say_nothing_are_refused(item, words):
     (["stop other on hub1", "move a from hub1 to hub2"], ["stop other on hub1"], None, ["move a from hub1 to hub2"]),
     (["promote cfpgsql on hub1", "start a on hub2"], [], None, []), ([], [], None, []), (["stop"], [], ["stop"], [])])
 def test_what_a_change_interrupts(after, before, keep, found):
-    assert model.disruptions(after, before, keep) == found
+    assert disruptions(after, before, keep) == found

@@ -17,7 +17,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, tools as cib_loader
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import tools as cib_tools
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import parse, unparse
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.observe import observe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
     CommandError,
     Completed,
@@ -86,13 +88,12 @@ def foreign(tmp_path):
 
 
 def apply(path, given, check_mode=False, run=local_runner, **more):
-    return cib_loader.converge(run, cib_model.normalise(given), check_mode=check_mode, cib_file=path, given=given,
-                               **more)
+    return cib_tools.converge(run, given, check_mode=check_mode, cib_file=path, **more)
 
 
 def load(path):
     with open(path, encoding="utf-8") as stream:
-        return cib_model.parse(stream.read())
+        return parse(stream.read())
 
 
 def by_id(path, name):
@@ -310,7 +311,7 @@ def test_a_whole_primitive_that_was_removed_comes_back(empty):
         home = root.find("configuration/" + section)
         home.remove(home.find("*[@id='%s']" % name))
     with open(empty, "w", encoding="utf-8") as stream:
-        stream.write(cib_model.unparse(root))
+        stream.write(unparse(root))
     assert apply(empty, PRODUCT)["changed"]
     assert not apply(empty, PRODUCT)["changed"]
     assert [kid.get("id") for kid in load(empty).iterfind(".//group/primitive")] == ["cfvirtip"]
@@ -382,7 +383,7 @@ def test_what_crm_verify_refuses_is_not_patched(empty, check_mode):
     calls = []
     given = product()
     given["primitives"][0]["operations"][0]["on_fail"] = "explode"
-    with pytest.raises(cib_loader.CibRefused) as caught:
+    with pytest.raises(cib_tools.CibRefused) as caught:
         apply(empty, given, run=recording(calls), check_mode=check_mode)
     assert "crm_verify refuses" in caught.value.message
     assert "cibadmin --patch" not in tools_of(calls)
@@ -401,7 +402,7 @@ def test_an_error_of_ours_is_refused_even_beside_a_foreign_one(foreign):
     sh(foreign, "crm_attribute", "-t", "crm_config", "-n", "stonith-enabled", "-v", "true")
     given = {"primitives": [{"id": "x", "agent": "ocf:heartbeat:Dummy",
                              "operations": [{"name": "monitor", "interval": "5s", "on_fail": "explode"}]}]}
-    with pytest.raises(cib_loader.CibRefused) as caught:
+    with pytest.raises(cib_tools.CibRefused) as caught:
         apply(foreign, given)
     assert "STONITH" not in caught.value.message
 
@@ -523,7 +524,7 @@ def test_endless_rival_ends_bounded(empty):
             name, value = [("no-quorum-policy", "stop"), ("stonith-enabled", "false")][len(pauses) % 2]
             sh(empty, "crm_attribute", "-t", "crm_config", "-n", name, "-v", value)
         return local_runner(argv, **more)
-    with pytest.raises(cib_loader.CibMoved, match="within 3 attempts.*does not hold all of it"):
+    with pytest.raises(cib_tools.CibMoved, match="within 3 attempts.*does not hold all of it"):
         apply(empty, PRODUCT, run=run, attempts=3, pause=pauses.append)
     assert len(pauses) == 2 and max(pauses) <= 2
     assert tools_of(calls).count("cibadmin --patch") == 3
@@ -535,7 +536,7 @@ def test_refused_patches_end_bounded(empty):
             return Completed(argv, 76, "", "Call cib_apply_diff failed (-205): Update was older than existing")
         return local_runner(argv, **more)
     pauses = []
-    with pytest.raises(cib_loader.CibMoved, match="within 5 attempts.*Update was older"):
+    with pytest.raises(cib_tools.CibMoved, match="within 5 attempts.*Update was older"):
         apply(empty, PRODUCT, run=refuse, pause=pauses.append)
     assert sum(pauses) < 10
 
@@ -639,6 +640,185 @@ def test_wrong_arguments_show_no_secret(empty, capsys, monkeypatch):
     assert result["invocation"]["module_args"]["primitives"][2]["params"]["password"] == "***"
 
 
+# ---------------------------------------------------------------- alerts and fencing levels
+
+ALERT = {
+    "id": "mail", "path": "/var/lib/pacemaker/alerts/alert_smtp.sh",
+    "params": {"email_sender": "cluster@example.com", "smtp_password": NASTY}, "meta": {"timeout": "15s"},
+    "select": ["nodes", "attributes"], "attributes": ["hub_ha-forked", "cfpgsql-status"],
+    "recipients": [{"id": "admin", "value": "admin@example.com", "params": {"secret": "for admin only"}},
+                   {"id": "night", "value": "night@example.com", "meta": {"enabled": False}}]}
+LEVELS = [{"id": "hub1-board", "target": "hub1", "index": 1, "devices": ["fence-hub1"]},
+          {"id": "hub1-power", "target": "hub1", "index": 2, "devices": ["strip-b", "strip-a"]},
+          {"id": "any", "target_pattern": "^hub[0-9]$", "index": 9, "devices": ["strip-a"]},
+          {"id": "rack", "target_attribute": "rack", "target_value": "7", "index": 1, "devices": ["strip-a"]}]
+STRIPS = [{"id": name, "agent": "stonith:fence_apc", "params": {"ip": "192.168.0.220"}}
+          for name in ("strip-a", "strip-b")]
+
+
+def watched(**changes):
+    """The product with alerts and fencing levels."""
+    return product(**dict({"primitives": PRODUCT["primitives"] + STRIPS, "alerts": [copy.deepcopy(ALERT)],
+                           "fencing_levels": copy.deepcopy(LEVELS)}, **changes))
+
+
+def test_alerts_and_levels_go_in_with_one_patch(empty, foreign):
+    for path in (empty, foreign):
+        calls = []
+        predicted = apply(path, watched(), check_mode=True)
+        result = apply(path, watched(), run=recording(calls))
+        assert result["changed"] and tools_of(calls).count("cibadmin --patch") == 1
+        for key in ("changed", "diff", "patch", "simulation", "warnings", "cluster"):
+            assert predicted[key] == result[key], key
+        calls = []
+        assert not apply(path, watched(), run=recording(calls))["changed"]
+        assert tools_of(calls) == ["cibadmin --query"]
+    assert local_runner(["crm_verify", "--xml-file", empty], check=False).rc == 0
+    alert = by_id(empty, "mail")
+    assert [kid.tag for kid in alert] == ["instance_attributes", "meta_attributes", "select", "recipient", "recipient"]
+    assert {item.get("name") for item in alert.iter("attribute")} == {"hub_ha-forked", "cfpgsql-status"}
+    assert alert.find("select/select_nodes") is not None and alert.find("select/select_fencing") is None
+    assert by_id(empty, "hub1-power").attrib == {
+        "id": "hub1-power", "target": "hub1", "index": "2", "devices": "strip-b,strip-a"}
+    assert by_id(empty, "rack").attrib == {
+        "id": "rack", "target-attribute": "rack", "target-value": "7", "index": "1", "devices": "strip-a"}
+
+
+def test_secrets_of_alerts_are_masked(empty, capsys, monkeypatch):
+    result, log = module(watched(cib_file=empty), capsys, False, monkeypatch)
+    assert result["changed"]
+    for shown in (json.dumps(result), log):
+        assert "$x%" not in shown and "admin only" not in shown
+    assert "  param smtp_password=***\n" in result["diff"]["after"]
+    assert "  recipient admin admin@example.com\n    param secret=***\n" in result["diff"]["after"]
+    assert by_id(empty, "mail").find("instance_attributes/nvpair[@name='smtp_password']").get("value") == NASTY
+    given = watched()
+    given["alerts"][0]["params"]["smtp_password"] = "a new one"
+    assert changed_lines(apply(empty, given)) == [
+        "-  param smtp_password=***", "+  param smtp_password=*** (differs)"]
+
+
+@pytest.mark.parametrize("command, removed, added", [
+    (["cibadmin", "--modify", "--xml-text", '<alert id="mail" path="/bin/true"/>'],
+     "-alert mail /bin/true", "+alert mail /var/lib/pacemaker/alerts/alert_smtp.sh"),
+    (["cibadmin", "--delete", "--xpath", "//alert//nvpair[@name='timeout']"], None, "+  meta timeout=15s"),
+    (["cibadmin", "--delete", "--xpath", "//recipient[@id='night']"],
+     None, ["+  recipient night night@example.com", "+    meta enabled=false"]),
+    (["cibadmin", "--delete", "--xpath", "//select_nodes"],
+     "-  select attributes attribute=cfpgsql-status attribute=hub_ha-forked",
+     "+  select attributes nodes attribute=cfpgsql-status attribute=hub_ha-forked"),
+    (["cibadmin", "--modify", "--allow-create", "--xml-text", '<alert id="mail"><recipient id="x" value="y"/></alert>'],
+     "-  recipient x y", None),
+    (["cibadmin", "--modify", "--xml-text", '<fencing-level id="hub1-board" index="3" devices="strip-a"/>'],
+     "-fencing_level hub1-board: devices=strip-a index=3 target=hub1",
+     "+fencing_level hub1-board: devices=fence-hub1 index=1 target=hub1"),
+    (["cibadmin", "--delete", "--xpath", "//fencing-level[@id='any']"],
+     None, "+fencing_level any: devices=strip-a index=9 target-pattern=^hub[0-9]$"),
+])
+def test_drift_of_alerts_and_levels_is_mended(empty, command, removed, added):
+    apply(empty, watched())
+    good = text(load(empty).find("configuration"))
+    sh(empty, *command)
+    assert text(load(empty).find("configuration")) != good, "the drift did not happen"
+    result = apply(empty, watched())
+    expected = [removed] if isinstance(removed, str) else removed or []
+    assert changed_lines(result) == expected + ([added] if isinstance(added, str) else added or [])
+    assert not apply(empty, watched())["changed"]
+
+
+def foreign_alert(path):
+    """Somebody else's alert, level and device, beside ours."""
+    apply(path, watched())
+    sh(path, "cibadmin", "--create", "--scope", "alerts", "--xml-text",
+       '<alert id="theirs" path="/x" description="by hand"><meta_attributes id="m"><rule id="r" score="1">'
+       '<date_expression id="d" operation="gt" start="2020-01-01"/></rule>'
+       '<nvpair id="n" name="timeout" value="9s"/></meta_attributes>'
+       '<recipient id="their-r" value="v" description="of theirs"/></alert>')
+    sh(path, "cibadmin", "--create", "--scope", "fencing-topology", "--xml-text",
+       '<fencing-level id="their-level" target="hub2" index="1" devices="gone-device"/>')
+
+
+def test_foreign_alerts_and_levels_stay(empty):
+    foreign_alert(empty)
+    before = load(empty)
+    given = watched()
+    given["alerts"][0].update(params=None, meta={"timeout": "20s"}, recipients=None, select=None, attributes=None)
+    given["fencing_levels"] = [dict(LEVELS[0], index=4)]
+    result = apply(empty, given)
+    assert changed_lines(result) == [
+        "-  meta timeout=15s", "-fencing_level hub1-board: devices=fence-hub1 index=1 target=hub1",
+        "+  meta timeout=20s", "+fencing_level hub1-board: devices=fence-hub1 index=4 target=hub1"]
+    after = load(empty)
+    for xpath in (".//alert[@id='theirs']", ".//fencing-level[@id='their-level']", ".//fencing-level[@id='hub1-power']",
+                  ".//alert[@id='mail']/instance_attributes", ".//alert[@id='mail']/select",
+                  ".//recipient[@id='admin']"):
+        assert text(after.find(xpath)) == text(before.find(xpath)), xpath
+    # taken over by its id: what is not given stays, sets with a rule too
+    result = apply(empty, {"alerts": [{"id": "theirs", "path": "/y", "meta": {}}]})
+    assert "have a rule" not in result["diff"]["after"] and any("with a rule" in line for line in result["warnings"])
+    found = by_id(empty, "theirs")
+    assert found.get("description") == "by hand" and found.get("path") == "/y" and found.find("recipient") is not None
+    assert found.find("meta_attributes/nvpair") is not None
+
+
+def test_empty_options_of_an_alert_remove(empty):
+    apply(empty, watched())
+    nothing = {"params": {}, "meta": {}, "select": [], "recipients": []}
+    given = {"alerts": [dict(nothing, id="mail", path=ALERT["path"])]}
+    assert apply(empty, given)["changed"]
+    assert len(by_id(empty, "mail")) == 0
+    assert not apply(empty, given)["changed"]
+
+
+def test_absent_removes_alerts_and_levels(empty):
+    foreign_alert(empty)
+    given = {"absent": ["mail", "any", "hub1-power", "no-such-thing"]}
+    predicted = apply(empty, given, check_mode=True)
+    result = apply(empty, given)
+    assert predicted["diff"] == result["diff"] and result["diff"]["after"] == ""
+    assert "alert mail /var/lib/pacemaker/alerts/alert_smtp.sh\n  param email_sender=" in result["diff"]["before"]
+    assert "  recipient admin admin@example.com\n    param secret=***\n" in result["diff"]["before"]
+    assert "fencing_level hub1-power: devices=strip-b,strip-a index=2 target=hub1\n" in result["diff"]["before"]
+    root = load(empty)
+    assert [item.get("id") for item in root.iter("alert")] == ["theirs"]
+    assert [item.get("id") for item in root.iter("fencing-level")] == ["hub1-board", "rack", "their-level"]
+    assert not apply(empty, given)["changed"]
+
+
+def test_a_level_with_an_unknown_device_is_refused(empty):
+    calls = []
+    for device in ("nope", "cfvirtip", "cfengine"):
+        with pytest.raises(HubError, match="fencing level x names %s, which is no fencing device" % device):
+            apply(empty, watched(fencing_levels=[{"id": "x", "target": "hub1", "index": 1, "devices": [device]}]),
+                  run=recording(calls))
+    assert "cibadmin --patch" not in tools_of(calls)
+    foreign_alert(empty)
+    with pytest.raises(HubError, match=r"fencing level hub1-power still names strip-b.*list hub1-power in absent too"):
+        apply(empty, {"absent": ["strip-b"]})
+    # a foreign level that dangles is no hindrance
+    assert apply(empty, {"absent": ["strip-b", "hub1-power"]})["changed"]
+
+
+def test_a_device_by_a_template_is_one(empty):
+    sh(empty, "cibadmin", "--create", "--scope", "resources", "--xml-text",
+       '<template id="t" class="stonith" type="fence_apc"/>')
+    sh(empty, "cibadmin", "--create", "--scope", "resources", "--xml-text", '<primitive id="by-t" template="t"/>')
+    assert apply(empty, {"fencing_levels": [{"id": "x", "target": "hub1", "index": 1, "devices": ["by-t"]}]})["changed"]
+
+
+def test_a_recipient_may_go_to_another_alert(empty):
+    apply(empty, watched())
+    given = watched()
+    moved = given["alerts"][0]["recipients"].pop()
+    given["alerts"].insert(0, {"id": "second", "path": "/x", "recipients": [moved]})
+    assert apply(empty, given)["changed"]
+    assert [item.get("id") for item in by_id(empty, "second").iter("recipient")] == ["night"]
+    with pytest.raises(HubError, match="admin is a recipient elsewhere in the CIB"):
+        apply(empty, {"alerts": [{"id": "third", "path": "/x", "recipients": [{"id": "admin", "value": "a"}]}]})
+    with pytest.raises(HubError, match="cfvirtip is a primitive elsewhere in the CIB but is wanted as a fencing-level"):
+        apply(empty, {"fencing_levels": [dict(LEVELS[0], id="cfvirtip")]})
+
+
 # ---------------------------------------------------------------- no cluster
 
 def gone(argv, **more):
@@ -647,8 +827,8 @@ def gone(argv, **more):
 
 def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
     given = PRODUCT
-    offline = cib_loader.converge(gone, cib_model.normalise(given), check_mode=True, given=given,
-                                  on_disk=str(tmp_path / "none.xml"))
+    offline = cib_tools.converge(gone, given, check_mode=True,
+                                 on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent" and offline["patch"] == ""
     real = apply(empty, given)
     assert offline["diff"] == real["diff"]
@@ -656,16 +836,16 @@ def test_check_mode_without_a_cluster_predicts(tmp_path, empty):
 
 def test_check_mode_of_a_stopped_cluster_reads_its_disk(empty):
     apply(empty, PRODUCT)
-    stopped = cib_loader.converge(gone, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT, on_disk=empty)
+    stopped = cib_tools.converge(gone, PRODUCT, check_mode=True, on_disk=empty)
     assert not stopped["changed"] and stopped["cluster"] == "stopped"
 
 
 def test_the_tools_say_that_no_cluster_runs(tmp_path):
     """The real cibadmin on a host without a running pacemaker."""
     with pytest.raises(HubError, match="pacemaker does not run on .*start it with 'systemctl start"):
-        cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), given=PRODUCT)
-    offline = cib_loader.converge(local_runner, cib_model.normalise(PRODUCT), check_mode=True, given=PRODUCT,
-                                  on_disk=str(tmp_path / "none.xml"))
+        cib_tools.converge(local_runner, PRODUCT)
+    offline = cib_tools.converge(local_runner, PRODUCT, check_mode=True,
+                                 on_disk=str(tmp_path / "none.xml"))
     assert offline["changed"] and offline["cluster"] == "absent"
 
 
@@ -688,7 +868,7 @@ def test_a_ban_by_a_rule_and_what_ends_it(tmp_path):
         sh(path, "crm_attribute", "--node", "hub2", "--name", attribute, "--update", "1")
 
     def bans():
-        found = cib_loader.observe(local_runner, path)
+        found = observe(local_runner, path)
         assert {"cfpgsql-not-given-up-rule", "cfpgsql-not-forked-rule"} <= set(
             item["id"] for item in found["active_bans"]), "pacemaker has other names for them"
         return [item for item in checks.ban_problems(found, PAIR_PLAN)
@@ -711,7 +891,7 @@ def test_the_scheduler_is_asked_what_a_change_interrupts(tmp_path):
         before = handle.read()
     result = apply(path, AWAY, check_mode=True)
     assert result["disrupts"] and all("cfpgsql" in line for line in result["disrupts"]), result["simulation"]
-    with pytest.raises(cib_loader.CibRestarts) as caught:
+    with pytest.raises(cib_tools.CibRestarts) as caught:
         apply(path, AWAY, keep=["cfpgsql"])
     assert "CIB_RESTARTS" in caught.value.message and "cfpgsql" in caught.value.message
     with open(path, encoding="utf-8") as handle:
@@ -755,7 +935,7 @@ def test_what_a_change_interrupts_as_soon_as_the_operator_lets_it(tmp_path, comm
     result = apply(path, OTHER_PARAMETER, check_mode=True)
     assert [item["what"] for item in result["holds"]] == [what]
     assert "cfpgsql" in " ".join(result["disrupts_later"]), result
-    with pytest.raises(cib_loader.CibRestartsLater) as caught:
+    with pytest.raises(cib_tools.CibRestartsLater) as caught:
         apply(path, OTHER_PARAMETER, keep_later=["cfpgsql"])
     assert "CIB_RESTARTS_LATER" in caught.value.message and what in caught.value.message
     with open(path, encoding="utf-8") as handle:
@@ -797,7 +977,7 @@ def test_later_is_not_known_without_the_scheduler(tmp_path):
     def mute(argv, **more):
         return local_runner(["false"], check=False) if argv[0] == "crm_simulate" else local_runner(argv, **more)
     assert apply(path, OTHER_PARAMETER, check_mode=True, run=mute)["disrupts_later"] is None
-    with pytest.raises(cib_loader.CibRestartsLater, match="not known"):
+    with pytest.raises(cib_tools.CibRestartsLater, match="not known"):
         apply(path, OTHER_PARAMETER, run=mute, keep_later=["cfpgsql"])
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import cib as cib_model, summary
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import summary
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.edit import edit
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.normalise import normalise
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.cib.parse import differs, parse, unparse
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.wanted_cib import (
     kept,
@@ -170,15 +173,15 @@ def test_fencing_without_password_needs_no_script():
 
 @pytest.mark.parametrize("changes", [{}, {"fencing": FENCING}, {"replication_virtual_ip": "192.168.10.100"}])
 def test_module_cib_accepts_the_arguments_and_the_second_time_finds_nothing_to_do(changes):
-    found = cib_model.normalise(dict(make(**changes)))
+    found = normalise(dict(make(**changes)))
     empty = "<cib validate-with='pacemaker-3.9' epoch='0' num_updates='0' admin_epoch='0'><configuration>" \
         "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
-    first, dummy = cib_model.edit(cib_model.parse(empty), found)[:2]
-    text = cib_model.unparse(first)
+    first, dummy = edit(parse(empty), found)[:2]
+    text = unparse(first)
     for name in ("cfpgsql", "mscfpgsql", "cfengine", "cfvirtip", "cfengine-with-primary", "promote-then-cfengine"):
         assert 'id="%s"' % name in text
-    second = cib_model.edit(cib_model.parse(text), found)[0]
-    assert not cib_model.differs(cib_model.parse(text), second)
+    second = edit(parse(text), found)[0]
+    assert not differs(parse(text), second)
 
 
 def test_nothing_is_gone_on_a_blank_hub_or_a_pair_that_is_wanted_so():
@@ -200,15 +203,15 @@ def test_what_is_not_wanted_any_more_goes():
 
 
 def test_module_cib_takes_them_out_of_the_group():
-    before = cib_model.normalise(dict(make(pair.running_pair(), fencing=FENCING,
-                                           virtual_ip=["192.168.100.100", "192.168.0.100"])))
+    before = normalise(dict(make(pair.running_pair(), fencing=FENCING,
+                                 virtual_ip=["192.168.100.100", "192.168.0.100"])))
     empty = "<cib validate-with='pacemaker-3.9' epoch='0' num_updates='0' admin_epoch='0'><configuration>" \
         "<crm_config/><nodes/><resources/><constraints/></configuration><status/></cib>"
-    text = cib_model.unparse(cib_model.edit(cib_model.parse(empty), before)[0])
+    text = unparse(edit(parse(empty), before)[0])
     results = pair.running_pair()
     results["hub1"]["hub"]["cluster"].update(summary.cib_summary(text))
     assert results["hub1"]["hub"]["cluster"]["cib_fencing"] == ["fence-hub1", "fence-hub2"]
-    after = cib_model.unparse(cib_model.edit(cib_model.parse(text), cib_model.normalise(dict(make(results))))[0])
+    after = unparse(edit(parse(text), normalise(dict(make(results))))[0])
     assert "fence-" not in after and "cfvirtip_2" not in after and 'id="cfvirtip"' in after
 
 

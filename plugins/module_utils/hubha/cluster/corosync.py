@@ -7,7 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 MAX_LINKS = 8  # knet, corosync.conf(5)
 
@@ -112,11 +112,11 @@ def next_version(wanted: str, current_texts: Sequence[str]) -> int:
     body and they agree on a version, that version; otherwise one more than the highest (corosync
     refuses to load an older one).
     """
-    versions = [summary(text)["version"] for text in current_texts if text]
+    versions: List[int] = [summary(text)["version"] for text in current_texts if text]
     same = all(text and body(text) == body(wanted) for text in current_texts)
     if same and len(set(versions)) == 1:
         return versions[0]
-    return max(versions or [0]) + 1
+    return max(versions, default=0) + 1
 
 
 def numbers(text: str) -> Numbers:
@@ -124,7 +124,7 @@ def numbers(text: str) -> Numbers:
     data = parse(text)
     members = []
     for node in data.get("nodelist", {}).get("node", []):
-        rings = dict((int(key[4:-5]), value) for key, value in node.items() if re.fullmatch(r"ring\d+_addr", key))
+        rings = {int(key[4:-5]): value for key, value in node.items() if re.fullmatch(r"ring\d+_addr", key)}
         number = node.get("nodeid", "")
         members.append(Member(node.get("name", "").lower(), int(number) if number.isdigit() else None, rings))
     return Numbers(summary(text)["version"], tuple(members))
@@ -153,10 +153,10 @@ def node_numbers(names: Sequence[str], known: Optional[Numbers]) -> Dict[str, in
     """{node name: nodeid}, the lowest first: those of the running cluster, and by the order of *names* where there is
     none. A nodeid that changes tears a running cluster apart.
     """
-    found = dict((name, known.node(name)) for name in names) if known else {}
+    found = {name: known.node(name) for name in names} if known else {}
     taken = [number for number in found.values() if number is not None]
     free = (number for number in range(1, len(names) + len(taken) + 1) if number not in taken)
-    given = dict((name, found.get(name) or next(free)) for name in names)
+    given = {name: found.get(name) or next(free) for name in names}
     return dict(sorted(given.items(), key=lambda item: item[1]))
 
 
@@ -194,7 +194,7 @@ def inside(address: str, network: str) -> bool:
         return False
 
 
-def cmap_number(text):
+def cmap_number(text: str) -> Optional[int]:
     """3 out of `totem.config_version (u64) = 3`, or None."""
     match = re.search(r"=\s*(\d+)\s*$", text)
     return int(match.group(1)) if match else None

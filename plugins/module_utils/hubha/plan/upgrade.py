@@ -14,7 +14,9 @@ import re
 
 from ..cfengine import platforms, portal
 from ..cfengine.layout import KEPT_UNIT, LAYOUTS
-from ..cluster import cib as cib_model, corosync
+from ..cluster import corosync
+from ..cluster.cib.effects import disruptions
+from ..cluster.cib.secrets import is_secret
 from ..core.problem import Problem, Report
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
@@ -652,7 +654,7 @@ def device_problems(device, settings):
         if not isinstance(key, str) or not one_line(value):
             yield ("parameter %s of fencing device %s is not one line of text or a number" % (key, name),
                    "give the text alone, or leave the parameter out")
-        elif cib_model.is_secret(key) and not key.endswith("_script"):
+        elif is_secret(key) and not key.endswith("_script"):
             yield ("fencing device %s has %s in params, and params go into the CIB in clear" % (name, key),
                    "give the device's password as `password:`; it is then kept in a root-only file. For another secret "
                    "name a script that prints it (%s_script), or use the agent's own file of credentials" % key)
@@ -930,7 +932,7 @@ def check_trial(active, trial, pending, report):
 
 
 def check_cib(active, lines, allowed, report):
-    """lines: what pacemaker would interrupt for the wanted CIB, see cib_model.disruptions; none when it was not asked."""
+    """lines: what pacemaker would interrupt for the wanted CIB, see disruptions; none when it was not asked."""
     if lines and not allowed:
         report.fail(active, "the wanted configuration of the cluster makes pacemaker interrupt what runs, and "
                     "hub_ha_allow_restart is false: %s" % "; ".join(lines),
@@ -944,7 +946,7 @@ def check_held(active, later, keep, report):
     keeps pacemaker's hands off. keep: ids of the resources that count.
     """
     lines = later.get("lines", [])
-    lines = ["its scheduler could not be asked"] if lines is None else cib_model.disruptions(lines, [], keep)
+    lines = ["its scheduler could not be asked"] if lines is None else disruptions(lines, [], keep)
     if lines:
         report.fail(active, "pacemaker keeps its hands off (%s); as soon as that ends it would interrupt what runs, for the wanted "
                     "configuration of the cluster: %s" % (", ".join(item["what"] for item in later["holds"]), "; ".join(lines)),
@@ -1196,7 +1198,7 @@ def make_plan(results, settings, probes=None):
     pending = [item for item in pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
     check_trial(active, settings.get("trial"), pending, report)
     keep = wanted_cib.kept({"virtual_ips": shared}, infos[active]["cluster"])
-    disrupts = cib_model.disruptions(settings.get("cib_simulation") or [], [], keep)
+    disrupts = disruptions(settings.get("cib_simulation") or [], [], keep)
     check_cib(active, disrupts, settings.get("allow_restart", True), report)
     check_held(active, settings.get("cib_later") or {}, keep, report)
     nodes = dict((host, info["uname"].lower()) for host, info in infos.items())

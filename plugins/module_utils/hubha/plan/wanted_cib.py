@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from ..cfengine.layout import FENCING_DIR
-from ..cluster.cib import microseconds
+from ..cluster.values import microseconds
 from ..pg import agent_sql
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
