@@ -167,8 +167,8 @@ def main():
         if params["state"] == "tried":
             result = tried(local_runner, params)
         else:
-            for problem, remedy in install.source_problems(params["source"], params["checksum"]):
-                raise HubError("%s: %s" % (problem, remedy))
+            for wrong in install.source_problems(params["source"], params["checksum"]):
+                raise HubError("%s: %s" % (wrong.problem, wrong.remedy), code=wrong.code)
             result = present(local_runner, params, module.check_mode)
     except HubError as error:
         fail(module, error)
