@@ -17,7 +17,7 @@ from ..cluster import corosync
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
-from ..pair.copies import copy_problems
+from ..pair.copies import Copy, copy_problems
 from ..pg import clone as basebackup_model
 from . import upgrade as plan
 
@@ -124,9 +124,8 @@ def against_passive(active, passive, infos, replication):
     missing = [host for host in (active, passive) if "role" not in replication.get(host, {})]
     if missing:
         return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
-    return found + [item.problem for item in copy_problems(replication, {
-        "active": active, "passive": passive, "nodes": nodes,
-        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
+    return found + [item.problem for item in copy_problems(
+        replication, Copy(active, passive, nodes[passive], plan.slot_name("hub_ha", nodes[passive])), MAX_LAG)]
 
 
 def cut_off(look, alive):
