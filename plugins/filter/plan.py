@@ -37,13 +37,13 @@ def removal_plan(infos, settings, looks=None):
 
 
 def switch_problems(replication, keep, left):
-    """See module_utils/removal.py."""
-    return removal.switch_problems(replication, keep, left)
+    """See module_utils/hubha/plan/removal.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in removal.switch_problems(replication, keep, left)]
 
 
 def single_problems(the_plan, results):
-    """See module_utils/removal.py."""
-    return removal.single_problems(the_plan, results)
+    """See module_utils/hubha/plan/removal.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in removal.single_problems(the_plan, results)]
 
 
 # What the roles note of a hub, in names that begin like the operator's.
