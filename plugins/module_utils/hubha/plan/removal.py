@@ -184,17 +184,17 @@ def check_resources(host: str, info: Facts, report: Report) -> None:
     if foreign:
         report.fail(host, "the cluster runs other resources too: %s" % ", ".join(foreign),
                     "the cluster is stopped for good: move them to another one, or delete them if nobody needs them "
-                    "(crm_resource --resource ID --force --delete)", "RESOURCE_FOREIGN")
+                    "(crm_resource --resource ID --force --delete)", "FOREIGN_RESOURCES")
     try:
         stock = not cluster["corosync_conf"] or corosync.summary(cluster["corosync_conf"])["stock"]
         nodes = [] if stock else [name.lower() for name in corosync.summary(cluster["corosync_conf"])["nodes"]]
     except ValueError as error:
         report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away",
-                    "COROSYNC_CONF")
+                    "COROSYNC_CONF_INVALID")
         return
     if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
         report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
-                    "this playbook ends a pair only; check the inventory", "CLUSTER_FOREIGN")
+                    "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
 
 def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
