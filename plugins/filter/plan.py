@@ -38,13 +38,13 @@ def removal_plan(infos, settings, looks=None):
 
 
 def switch_problems(replication, keep, left):
-    """See module_utils/hubha/plan/removal.py."""
-    return removal.switch_problems(replication, keep, left)
+    """See module_utils/hubha/plan/removal.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in removal.switch_problems(replication, keep, left)]
 
 
 def single_problems(the_plan, results):
-    """See module_utils/hubha/plan/removal.py."""
-    return removal.single_problems(the_plan, results)
+    """See module_utils/hubha/plan/removal.py. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in removal.single_problems(the_plan, results)]
 
 
 # What the roles note of a hub, in names that begin like the operator's.
@@ -370,8 +370,8 @@ def third_plan(the_plan):
 
 
 def third_obstacles(the_plan, infos):
-    """See module_utils/hubha/plan/third.py, ready."""
-    return third.ready(the_plan, infos)
+    """See module_utils/hubha/plan/third.py, ready. A list of {"code", "host", "problem", "remedy"}."""
+    return [item.to_dict() for item in third.ready(the_plan, infos)]
 
 
 def third_diverged(mine, primary):
@@ -405,8 +405,12 @@ def promote_signs(facts, reached, hubs, off):
 
 
 def promote_unproved(stops, facts):
-    """See module_utils/hubha/plan/third.py. facts: {host: its variables}; the mark of a hub that has proved it is a fact."""
-    return third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True])
+    """What keeps the third hub from being promoted, as text, or ""; see module_utils/hubha/plan/third.py.
+
+    facts: {host: its variables}; the mark of a hub that has proved it is a fact.
+    """
+    found = third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True])
+    return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
 
 
 def shared_here(ip_json, known):

@@ -133,7 +133,13 @@ def main():
         if params["state"] == "tried":
             result = tried(params, wanted)
         else:
+<<<<<<< HEAD
             result = present(params, wanted, module.check_mode)
+=======
+            for wrong in install.source_problems(params["source"], params["checksum"]):
+                raise HubError("%s: %s" % (wrong.problem, wrong.remedy), code=wrong.code)
+            result = present(local_runner, params, module.check_mode)
+>>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
     except HubError as error:
         fail(module, error)
     except OSError as error:

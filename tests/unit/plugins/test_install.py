@@ -213,7 +213,7 @@ def test_a_package_that_is_no_hubs():
     ("/srv/y.deb", "", None), ("/srv/y.deb", "0A" * 32, None), ("y.deb", "sha256:12", "is no SHA-256 checksum")])
 def test_words_for_the_source(source, checksum, said):
     found = install.source_problems(source, checksum)
-    assert [said in problem for problem, remedy in found] == ([True] if said else [])
+    assert [(item.code, said in item.problem) for item in found] == ([("PACKAGE_CHECKSUM", True)] if said else [])
     assert any(said in text for text in problems(make(blanks(), source=source, checksum=checksum))) if said else True
 
 

@@ -489,20 +489,20 @@ def test_a_switchover_that_has_lost_nothing():
     assert removal.switch_problems(SWITCHED, "hub2", "hub1") == []
 
 
-@pytest.mark.parametrize("old, new, words", [
+@pytest.mark.parametrize("old, new, words, code", [
     ({}, {"history": [{"timeline": 1, "lsn": "0/5000028"}]},
-     "hub2 left timeline 1 at 0/5000028, hub1 has a checkpoint"),
-    ({}, {"timeline": 3, "history": [{"timeline": 2, "lsn": "0/50000A0"}]}, "they have no past in common"),
-    ({}, {"history": []}, "the history of timeline 2 of hub2 is not known"),
-    ({}, {"system_identifier": pair.OTHER_SYSTEM}, "belongs to database system"),
-    ({"state": "in production"}, {}, "not stopped cleanly (in production)"),
-    ({"role": "primary", "state": None}, {}, "not stopped cleanly (primary)"),
-    ({}, {"role": "standby"}, "hub2 is standby, not the primary"),
+     "hub2 left timeline 1 at 0/5000028, hub1 has a checkpoint", "DATA_FORKED"),
+    ({}, {"timeline": 3, "history": [{"timeline": 2, "lsn": "0/50000A0"}]}, "they have no past in common", "DATA_FORKED"),
+    ({}, {"history": []}, "the history of timeline 2 of hub2 is not known", "DATA_UNPROVEN"),
+    ({}, {"system_identifier": pair.OTHER_SYSTEM}, "belongs to database system", "OTHER_SYSTEM"),
+    ({"state": "in production"}, {}, "not stopped cleanly (in production)", "STOP_UNCLEAN"),
+    ({"role": "primary", "state": None}, {}, "not stopped cleanly (primary)", "STOP_UNCLEAN"),
+    ({}, {"role": "standby"}, "hub2 is standby, not the primary", "NO_PRIMARY"),
 ])
-def test_a_switchover_that_is_not_proven(old, new, words):
+def test_a_switchover_that_is_not_proven(old, new, words, code):
     state = {"hub1": dict(SWITCHED["hub1"], **old), "hub2": dict(SWITCHED["hub2"], **new)}
     found = removal.switch_problems(state, "hub2", "hub1")
-    assert len(found) == 1 and words in found[0]
+    assert [item.code for item in found] == [code] and words in found[0].problem
 
 
 def test_a_healthy_single_hub():
@@ -511,20 +511,24 @@ def test_a_healthy_single_hub():
         assert removal.single_problems(Pair().good(keep_address=bool(kept)), state.results) == []
 
 
-@pytest.mark.parametrize("change, words", [
-    (lambda state: state.hub("hub1")["postgres"].update(state="standby"), "takes no writes"),
-    (lambda state: state.hub("hub1")["postgres"].update(unit="session-3.scope"), "not run under cf-postgres.service"),
-    (lambda state: state.hub("hub2")["units"]["pacemaker"].update(active="active"), "pacemaker runs on hub2"),
-    (lambda state: state.hub("hub2")["postgres"].update(pid=7), "PostgreSQL still runs on hub2"),
-    (lambda state: state.hub("hub1")["addresses"].append({"address": "192.168.100.100", "prefix": 24}), "still has"),
+@pytest.mark.parametrize("change, words, code", [
+    (lambda state: state.hub("hub1")["postgres"].update(state="standby"), "takes no writes", "NO_PRIMARY"),
+    (lambda state: state.hub("hub1")["postgres"].update(unit="session-3.scope"), "not run under cf-postgres.service",
+     "POSTGRES_UNIT"),
+    (lambda state: state.hub("hub2")["units"]["pacemaker"].update(active="active"), "pacemaker runs on hub2",
+     "CLUSTER_RUNS"),
+    (lambda state: state.hub("hub2")["postgres"].update(pid=7), "PostgreSQL still runs on hub2", "POSTGRES_RUNS"),
+    (lambda state: state.hub("hub1")["addresses"].append(
+        {"address": "192.168.100.100", "prefix": 24, "interface": "eth0"}), "still has", "ADDRESS_LEFT"),
 ])
-def test_what_is_not_healthy_is_told(change, words):
+def test_what_is_not_healthy_is_told(change, words, code):
     made, state = Pair().good(), removed()
     change(state)
     found = removal.single_problems(made, state.results)
-    assert len(found) == 1 and words in found[0]
+    assert [item.code for item in found] == [code] and words in found[0].problem and found[0].remedy
 
 
 def test_an_address_that_was_to_be_kept_and_is_gone_is_told():
-    assert removal.single_problems(Pair().good(keep_address=True), removed().results) == [
-        "hub1 does not have the address 192.168.100.100/24"]
+    found = removal.single_problems(Pair().good(keep_address=True), removed().results)
+    assert [(item.code, item.problem) for item in found] == [
+        ("ADDRESS_MISSING", "hub1 does not have the address 192.168.100.100/24")]

@@ -162,7 +162,8 @@ def test_pair_does_without_a_third_hub_that_cannot_be_reached():
     assert not plan["failures"] and "cannot be reached" in plan["warnings"][-1]["problem"]
     assert plan["hub_list"]["hubs"]["192.168.100.12"] == entry(), "nothing of it is taken away"
     assert plan["third"]["certificate"] == theirs
-    assert third.ready(plan, dict((host, item["hub"]) for host, item in results.items()))
+    found = third.ready(plan, {host: item["hub"] for host, item in results.items()})
+    assert [(item.code, item.host) for item in found] == [("HUB_UNREACHABLE", "hub3")]
 
 
 def test_address_that_cannot_be_known():
@@ -189,7 +190,7 @@ def test_not_ready_without_a_healthy_pair():
     results = pair.running_pair()
     results["hub2"]["hub"]["postgres"]["state"] = "stopped"
     found = third.ready(plan_for(standby(), results), dict((host, item["hub"]) for host, item in results.items()))
-    assert len(found) == 1 and "PostgreSQL on hub2 is stopped" in found[0]
+    assert [item.code for item in found] == ["REPL_STOPPED"] and "PostgreSQL on hub2 is stopped" in found[0].problem
 
 
 def test_conninfo_follows_whoever_takes_writes_and_holds_no_password():
@@ -341,9 +342,9 @@ def test_without_hubs_no_word_waives_anything():
 @pytest.mark.parametrize("proved, lacking", [
     ([], "hub1 and hub2"), (["hub1"], "hub2"), (["hub3"], "hub1 and hub2"), (["hub1", "hub2"], "")])
 def test_promoted_only_when_each_that_was_to_be_stopped_has_proved_it(proved, lacking):
-    said = third.promote_unproved(["hub1", "hub2"], proved)
-    assert (lacking in said and "has not proved" in said) if lacking else said == ""
-    assert third.promote_unproved([], []) == ""
+    found = third.promote_unproved(["hub1", "hub2"], proved)
+    assert (lacking in found.problem and found.code == "STOP_UNPROVEN") if lacking else found is None
+    assert third.promote_unproved([], []) is None
 
 
 def test_shared_address_that_outlived_its_cluster():

@@ -247,7 +247,9 @@ def test_no_pacemaker_can_be_asked(fresh):
 def test_failover_is_pacemakers(old):
     assert does(old) == "wait"
     found = old.judge("waited")
-    assert found["do"] == "nothing" and found["why"][0].startswith("pacemaker has the database in hand")
+    assert found["do"] == "nothing" and found["why"][0]["code"] == "CLUSTER_MANAGED"
+    assert found["why"][0]["problem"].startswith("pacemaker has the database in hand")
+    assert "behind its back (CLUSTER_MANAGED)" in old.text("waited")
     assert "crm_mon" in old.text("waited") and "docs/operate.md" in old.text("waited")
 
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..cluster import values
 from ..core.problem import Problem
-from ..pair.copies import STOP_ONE, UPGRADE, copy_problems, lower_settings
+from ..pair.copies import STOP_ONE, UPGRADE, Copy, copy_problems, lower_settings
 
 Plan = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -650,7 +650,7 @@ def replication_problems(replication: Mapping[str, Facts], plan: Plan, max_lag_m
 
     replication: {host: result of replication_info}. Of one hub alone, what that hub knows.
     """
-    return (copy_problems(replication, plan, max_lag_mb) + setting_problems(replication, plan)
+    return (copy_problems(replication, Copy.of_plan(plan), max_lag_mb) + setting_problems(replication, plan)
             + archiver_problems(replication))
 
 
@@ -660,7 +660,8 @@ def setting_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Probl
     if active not in replication or passive not in replication:
         return []
     node = plan["nodes"][passive]
-    low_ones = lower_settings(replication, plan) if replication[passive].get("role") in ("primary", "standby") else []
+    low_ones = (lower_settings(replication, Copy.of_plan(plan))
+                if replication[passive].get("role") in ("primary", "standby") else [])
     found = [Problem(
         "STANDBY_SETTING_LOWER", passive,
         "%s is %s, lower than %s on %s: with it PostgreSQL stops replaying, and ends at a promotion" % (

@@ -2,18 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether the passive hub's database is a true copy of the active one's at this moment. Pure functions.
 
-In: what module replication_info returns for each hub, and the plan with "active", "passive" (inventory names), "nodes"
-({inventory name: node}) and "slots". Out: a list of Problem, empty when it is. What is not known is not well.
+In: what module replication_info returns for each hub, and who is to copy whom. Out: a list of Problem, empty when it is.
+What is not known is not well.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional, Tuple
 
 from ..core.problem import Problem
 from ..core.text import human
 
-Plan = Mapping[str, Any]
 Facts = Mapping[str, Any]
 
 UPGRADE = "ansible-playbook -i INVENTORY playbooks/upgrade-to-ha.yml"
@@ -21,21 +21,37 @@ STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemake
             'docs/operate.md, "Unplanned failover"')
 
 
-def copy_problems(replication: Mapping[str, Facts], plan: Plan, max_lag_mb: int) -> List[Problem]:
+@dataclass(frozen=True)
+class Copy:
+    """Who is to copy whom. active, passive: inventory names. node, slot: the passive hub's."""
+
+    active: str
+    passive: str
+    node: str
+    slot: str
+
+    @classmethod
+    def of_plan(cls, plan: Mapping[str, Any]) -> Copy:
+        """What a plan of plan.make_plan says of it."""
+        passive = plan["passive"]
+        return cls(plan["active"], passive, plan["nodes"][passive], plan["slots"][passive])
+
+
+def copy_problems(replication: Mapping[str, Facts], pair: Copy, max_lag_mb: int) -> List[Problem]:
     """Why the passive hub's database is no true copy of the active one's at this moment."""
-    found = server_problems(replication, plan)
-    if len(set(info.get("system_identifier") for info in replication.values())) > 1:
+    found = server_problems(replication, pair)
+    if len({info.get("system_identifier") for info in replication.values()}) > 1:
         found.append(Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
                              'docs/operate.md, "Clone it anew"'))
-    if plan["active"] in replication:
-        found += sender_problems(replication[plan["active"]], plan, max_lag_mb)
-    return found + replay_problems(replication, plan)
+    if pair.active in replication:
+        found += sender_problems(replication[pair.active], pair, max_lag_mb)
+    return found + replay_problems(replication, pair)
 
 
-def server_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
+def server_problems(replication: Mapping[str, Facts], pair: Copy) -> List[Problem]:
     """PostgreSQL runs as the primary on the active hub and as a standby on the passive one."""
-    roles = dict((host, info.get("role")) for host, info in replication.items())
-    active, passive = plan["active"], plan["passive"]
+    roles = {host: info.get("role") for host, info in replication.items()}
+    active, passive = pair.active, pair.passive
     if [roles.get(host) for host in (active, passive)] == ["primary", "primary"]:
         return [Problem("TWO_PRIMARIES", "all", "PostgreSQL on %s and on %s is primary" % (active, passive),
                         STOP_ONE)]
@@ -54,11 +70,11 @@ def server_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Proble
     return found
 
 
-def sender_problems(primary: Facts, plan: Plan, max_lag_mb: int) -> List[Problem]:
+def sender_problems(primary: Facts, pair: Copy, max_lag_mb: int) -> List[Problem]:
     """What the primary (its result of replication_info) knows against its standby."""
     found = []
-    active, passive = plan["active"], plan["passive"]
-    name = plan["nodes"][passive]
+    active, passive = pair.active, pair.passive
+    name = pair.node
     senders = [item for item in primary.get("senders") or [] if item["application_name"] == name]
     if not senders or senders[0]["state"] != "streaming":
         state = senders[0]["state"] if senders else "no connection"
@@ -78,46 +94,46 @@ def sender_problems(primary: Facts, plan: Plan, max_lag_mb: int) -> List[Problem
             found.append(Problem(
                 "REPL_LAG", passive, "%s is %s behind" % (passive, human(lag)),
                 "wait until it has caught up; what hinders it: disk, network, or a long query on %s" % passive))
-    return found + slot_problems(primary, plan)
+    return found + slot_problems(primary, pair)
 
 
-def slot_problems(primary: Facts, plan: Plan) -> List[Problem]:
+def slot_problems(primary: Facts, pair: Copy) -> List[Problem]:
     """The passive hub's slot on the active one is there, in use, and has all WAL that is needed."""
-    passive = plan["passive"]
-    name = plan["slots"][passive]
-    slot = dict((item["name"], item) for item in primary.get("slots") or []).get(name)
+    passive = pair.passive
+    name = pair.slot
+    slot = next((item for item in primary.get("slots") or [] if item["name"] == name), None)
     if slot is None:
-        return [Problem("SLOT_MISSING", plan["active"], "replication slot %s is missing" % name,
+        return [Problem("SLOT_MISSING", pair.active, "replication slot %s is missing" % name,
                         "psql -X -d postgres -c \"SELECT pg_create_physical_replication_slot('%s', true)\"" % name)]
     if slot.get("wal_status") == "lost":
-        return [Problem("SLOT_LOST", plan["active"], "replication slot %s is lost: the WAL that %s needs is gone" % (
+        return [Problem("SLOT_LOST", pair.active, "replication slot %s is lost: the WAL that %s needs is gone" % (
             name, passive), 'docs/operate.md, "Clone it anew", for %s' % passive)]
     if not slot.get("active"):
-        return [Problem("SLOT_MISSING", plan["active"], "replication slot %s is not in use" % name,
+        return [Problem("SLOT_MISSING", pair.active, "replication slot %s is not in use" % name,
                         "on %s: psql -X -d postgres -c 'SELECT status, slot_name FROM pg_stat_wal_receiver'; tail "
                         "/var/log/postgresql.log" % passive)]
     return []
 
 
-def lower_settings(replication: Mapping[str, Facts], plan: Plan) -> List[Tuple[str, Optional[int], int]]:
+def lower_settings(replication: Mapping[str, Facts], pair: Copy) -> List[Tuple[str, Optional[int], int]]:
     """(name, the standby's value or None when unknown, the primary's) of settings that are lower on the standby."""
-    if plan["active"] not in replication or plan["passive"] not in replication:
+    if pair.active not in replication or pair.passive not in replication:
         return []
-    primary, standby = [replication[host].get("not_lower") or {} for host in (plan["active"], plan["passive"])]
+    primary, standby = [replication[host].get("not_lower") or {} for host in (pair.active, pair.passive)]
     return [(name, standby.get(name), value) for name, value in sorted(primary.items())
             if standby.get(name) is None or standby[name] < value]
 
 
-def replay_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
+def replay_problems(replication: Mapping[str, Facts], pair: Copy) -> List[Problem]:
     """The standby replays what it receives."""
-    passive = plan["passive"]
+    passive = pair.passive
     info = replication.get(passive) or {}
     if info.get("role") != "standby" or info.get("replay_paused") is False:
         return []
     if info.get("replay_paused") is None:
         return [Problem("REPLAY_PAUSED", passive, "whether replay is paused is not known",
                         "psql -X -d postgres -c 'SELECT pg_is_wal_replay_paused()'")]
-    low = lower_settings(replication, plan)
+    low = lower_settings(replication, pair)
     return [Problem(
         "REPLAY_PAUSED", passive,
         "replay is paused: what is received waits, and a promotion would wait for it or end the server",

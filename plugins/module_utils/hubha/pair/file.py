@@ -5,18 +5,19 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any, Mapping
 
 from . import model
 
 
-def pair_file(plan, host, settings):
+def pair_file(plan: Mapping[str, Any], host: str, settings: Mapping[str, Any]) -> str:
     """The file's text for one hub.
 
     plan: see plan.make_plan. host: inventory name. settings: {"cluster", "user", "sslmode", "token",
     "references"} of the operator. Raises HubError when the plan makes no valid file.
     """
     layout = plan["layout"]
-    peer = [other for other in plan["hubs"] if other != host][0]
+    peer = next(other for other in plan["hubs"] if other != host)
     first = plan["replication"]
     networks = ([first] if first else []) + [net for net in plan["networks"] if net != first]
     socket_dir = plan["pg_socket"]
@@ -27,8 +28,8 @@ def pair_file(plan, host, settings):
     return model.dump(model.from_dict({
         "schema": model.SCHEMA, "node": plan["nodes"][host], "peer": plan["nodes"][peer],
         "cluster": settings["cluster"],
-        "data_dir": layout["data_dir"], "bin_dir": plan["pg_bin"], "db_user": layout["db_user"], "port": int(
-            plan["pg_port"]),
+        "data_dir": layout["data_dir"], "bin_dir": plan["pg_bin"], "db_user": layout["db_user"],
+        "port": int(plan["pg_port"]),
         "socket_dir": socket_dir["setting"].split(",")[0].strip() if changed else None,
         "ha_dir": layout["ha_dir"], "tmp_dir": layout["tmp_dir"], "replication_user": settings["user"],
         "sslmode": settings["sslmode"], "peer_addresses": [net["addresses"][peer] for net in networks],

@@ -10,144 +10,224 @@ backup_look returns.
 from __future__ import annotations
 
 import re
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..cfengine.layout import LAYOUTS
 from ..cluster import corosync
+from ..core.problem import Problem, Report
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
+<<<<<<< HEAD
 from ..facts.full_backup_job import space_for
 from ..pair.copies import copy_problems
+=======
+from ..pair.copies import Copy, copy_problems
+>>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 from ..pg import clone as basebackup_model
 from . import upgrade as plan
+
+Facts = Mapping[str, Any]
+Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
+Layout = Mapping[str, Any]
+# Whether a run still goes on; None when nobody here knows, as of a run on another controller.
+Alive = Callable[[Any], Optional[bool]]
 
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 
 
+<<<<<<< HEAD
+=======
+# --- what is saved --------------------------------------------------------------------------------------------------
+
+def own_paths(layout: Layout, further: Iterable[Any] = ()) -> List[str]:
+    """Files and directories (with a slash at the end) of a hub that a restore puts back.
+
+    further: what both hubs share beside that, and the operator's TLS files.
+    """
+    work = layout["work_dir"]
+    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/", layout["ha_dir"] + "/", work + "/httpd/secrets.ini",
+            work + "/httpd/ssl/", work + "/licenses/"] + (
+        # the vendor's policy copies them from hub to hub, whoever names them
+        ["/opt/cfengine/notification_scripts/"] if layout["name"] == "enterprise" else []) + [
+        str(path) for path in further]
+
+
+def other_paths(layout: Layout) -> List[str]:
+    """What is saved beside that, to look something up: a restore makes it anew or leaves it to the packages."""
+    unit = "/etc/systemd/system/%s.service" % layout["db_unit"]
+    return [layout["ha_cfg"], layout["policy_server"], "/etc/corosync/", FENCING_DIR + "/", unit, unit + ".d/",
+            "/etc/postgresql-common/createcluster.conf"] \
+        + [layout["data_dir"] + name for name in ("/postgresql.conf", "/pg_hba.conf", "/hub_ha.conf")]
+
+
+def left_out(path: str, layout: Layout) -> bool:
+    """True for files below own_paths that belong to a moment: progress, markers, the agent's own notes."""
+    folder, name = os.path.split(path)
+    if folder == layout["ha_dir"]:
+        return bool(name.endswith(".progress") or name == "maintenance" or path == layout["restored"])
+    return bool(folder == layout["masterfiles"] and name in words.POLICY_STAMPS)
+
+
+def exact_paths(layout: Layout) -> List[str]:
+    """Directories in which nothing else stays: a key that the package made anew is nobody's any more."""
+    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/"]
+
+
+>>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 # --- places ---------------------------------------------------------------------------------------------------------
 
-def place_problems(look, layout, where):
-    """(problem, remedy) of a directory for backups. layout: None on the controller. where: "hub1", "the controller"."""
-    path, found = look["path"], []
+def place_problems(look: Facts, layout: Optional[Layout], host: Optional[str]) -> List[Problem]:
+    """What is wrong with a directory for backups. host: inventory name, None for the controller, which has no layout."""
+    path = look["path"]
+    where, prefix = (host, "") if host else ("the controller", "the controller: ")
+    found: List[Problem] = []
+
+    def add(code: str, text: str, remedy: str) -> None:
+        found.append(Problem(code, host or "all", prefix + text, remedy))
+
     if not path.startswith("/") or look["real"] == "/":
-        return [("the backup directory %r is no absolute path of a directory of its own" % path,
-                 "name one, such as /var/backups/cfengine-hub-ha-full")]
-    for inside in served(layout) if layout else []:
-        if (look["real"] + "/").startswith(inside + "/"):
-            found.append(("the backup directory %s lies inside %s, which is part of what is saved" % (path, inside),
-                          "choose a directory outside of it, best on another file system"))
-            break
+        add("BACKUP_DIRECTORY", "the backup directory %r is no absolute path of a directory of its own" % path,
+            "name one, such as /var/backups/cfengine-hub-ha-full")
+        return found
+    inside = next((name for name in (served(layout) if layout else [])
+                   if (look["real"] + "/").startswith(name + "/")), None)
+    if inside:
+        add("BACKUP_DIRECTORY", "the backup directory %s lies inside %s, which is part of what is saved" % (path, inside),
+            "choose a directory outside of it, best on another file system")
     if look["kind"] == "other":
-        found.append(("the backup directory %s is no directory" % path, "move what is there away, or choose another"))
+        add("BACKUP_DIRECTORY", "the backup directory %s is no directory" % path,
+            "move what is there away, or choose another")
     if look["kind"] == "directory" and look["mode"] & 0o077:
-        found.append(("others than its owner can get into the backup directory %s (mode %04o), and private keys would "
-                      "lie in it" % (path, look["mode"]), "chmod 0700 %s, on %s, or choose another" % (path, where)))
+        add("BACKUP_DIRECTORY_OPEN", "others than its owner can get into the backup directory %s (mode %04o), and private "
+            "keys would lie in it" % (path, look["mode"]), "chmod 0700 %s, on %s, or choose another" % (path, where))
     if look["kind"] == "directory" and look["uid"] != look["own_uid"]:
-        found.append(("the backup directory %s belongs to another user (uid %d)" % (path, look["uid"]),
-                      "chown %d %s, on %s, or choose another" % (look["own_uid"], path, where)))
+        add("BACKUP_DIRECTORY_OPEN", "the backup directory %s belongs to another user (uid %d)" % (path, look["uid"]),
+            "chown %d %s, on %s, or choose another" % (look["own_uid"], path, where))
     return found
 
 
-def served(layout):
+def served(layout: Layout) -> List[str]:
     """Directories in which no backup may lie: the database's, and what goes to clients or belongs to a hub."""
     return [layout["pg_dir"], layout["masterfiles"], layout["inputs"], layout["ppkeys"]]
 
 
+<<<<<<< HEAD
+=======
+def space_for(size: int) -> int:
+    """Bytes that a backup of a database of *size* bytes needs while it is made: a copy, and the archive of it."""
+    return int(basebackup_model.space_needed(size)) + size
+
+
+>>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 # --- making one -----------------------------------------------------------------------------------------------------
 
-def infos_of(results, settings, report):
-    """{host: facts} of the hubs that answered; the others are failures."""
+def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, report: Report) -> Dict[str, Facts]:
+    """{host: facts} of the hubs that answered; the others are failures.
+
+    unreachable: their remedy, in which %(host)s is the hub and %(others)s are the other ones.
+    """
     report.failures.extend(settings.get("problems") or [])
     for host, result in results.items():
         if "hub" not in result:
             others = ",".join(name for name in results if name != host)
             report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        settings["unreachable"] % {"host": host, "others": others})
-    return dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
+                        unreachable % {"host": host, "others": others}, "HUB_UNREACHABLE")
+    return {host: result["hub"] for host, result in results.items() if "hub" in result}
 
 
-def is_pair(info):
+def is_pair(info: Facts) -> bool:
     """True when this hub's cluster has the database in hand."""
     return "cfpgsql" in info["cluster"]["cib_resources"]
 
 
-def against_passive(active, passive, infos, replication):
-    """Why the passive hub is not the one to copy from: a list of sentences, empty when it is."""
-    nodes = dict((host, info["uname"].lower()) for host, info in infos.items())
-    state = infos[active]["cluster"]["pgsql_status"].get(nodes[passive])
+def against_passive(active: str, passive: Optional[str], infos: Infos, replication: Mapping[str, Facts]) -> List[Problem]:
+    """Why the passive hub is not the one to copy from; empty when it is."""
+    if passive is None or not is_pair(infos[active]):
+        return [Problem("PASSIVE_MISSING", active, "there is no passive hub", "make the pair: playbooks/upgrade-to-ha.yml")]
+    node = infos[passive]["uname"].lower()
+    state = infos[active]["cluster"]["pgsql_status"].get(node)
     found = []
     if state not in ("HS:async", "HS:sync"):
-        found.append("%s does not stream (cfpgsql-status %s)" % (passive, state))
+        found.append(Problem("REPL_STOPPED", passive, "%s does not stream (cfpgsql-status %s)" % (passive, state),
+                             "on %s: tail /var/log/postgresql.log" % passive))
     missing = [host for host in (active, passive) if "role" not in replication.get(host, {})]
     if missing:
-        return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
-    return found + [item.problem for item in copy_problems(replication, {
-        "active": active, "passive": passive, "nodes": nodes,
-        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
+        return found + [Problem("REPL_UNKNOWN", missing[0] if len(missing) == 1 else "all",
+                                "PostgreSQL on %s does not say how replication goes" % " and ".join(missing),
+                                "there, as root: psql -X -d postgres -c 'SELECT * FROM pg_stat_replication'")]
+    return found + copy_problems(replication, Copy(active, passive, node, plan.slot_name("hub_ha", node)), MAX_LAG)
 
 
-def cut_off(look, alive):
+def cut_off(look: Facts, alive: Alive) -> List[Dict[str, Any]]:
     """What runs that were cut off left in a directory for backups: those of look's "unfinished" that may go.
 
-    alive(run): whether that run still goes on; None when nobody here knows, as of a run on another controller. Only a
-    run that holds the lock copies a database, so without the lock a plain copy is nobody's.
+    Only a run that holds the lock copies a database, so without the lock a plain copy is nobody's.
     """
-    def may_go(item):
+    def may_go(item: Facts) -> bool:
         state = alive(item["run"])
-        return item["copying"] or state is False or state is None and item["silent"] > SILENT
+        return bool(item["copying"] or state is False or state is None and item["silent"] > SILENT)
 
     return [] if look.get("locked") else [item for item in look.get("unfinished", []) if may_go(item)]
 
 
-def backup_plan(results, replication, looks, settings, alive=lambda run: None):
+def unknown(run: Any) -> Optional[bool]:
+    """Alive, where nobody knows of any run."""
+    return None
+
+
+def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], looks: Mapping[str, Facts],
+                settings: Facts, alive: Alive = unknown) -> Dict[str, Any]:
     """What playbook backup will do: {"failures", "warnings", "complete", ...}.
 
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
     the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
     alive: see cut_off().
     """
-    report = plan.Report()
-    settings = dict(settings, unreachable="mend that, or save the other hub alone: --limit %(others)s. What only "
-                                          "%(host)s has, its own keys, is then not in the backup")
-    infos = infos_of(results, settings, report)
-    left = dict((place, cut_off(found, alive)) for place, found in looks.items())
-    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos),
-             "cut_off": dict((place, items) for place, items in left.items() if items)}
+    report = Report()
+    infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only %(host)s "
+                     "has, its own keys, is then not in the backup", report)
+    left = {place: cut_off(look, alive) for place, look in looks.items()}
+    found: Dict[str, Any] = {
+        "failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos),
+        "cut_off": {place: items for place, items in left.items() if items}}
     primaries = [host for host in infos if infos[host]["postgres"]["state"] == "primary"]
     states = ", ".join("%s: %s" % (host, infos[host]["postgres"]["state"]) for host in infos)
     if infos and len(primaries) != 1:
         report.fail("all", "%s (%s)" % ("PostgreSQL runs as a primary on both hubs" if primaries
                                         else "PostgreSQL runs as a primary on no hub", states),
-                    "there must be one active hub: see docs/operate.md")
+                    "there must be one active hub: see docs/operate.md", "TWO_PRIMARIES" if primaries else "NO_PRIMARY")
     if len(results) > 2:
-        report.fail("all", "the inventory's group has %d hubs" % len(results), "two hubs make a pair")
+        report.fail("all", "the inventory's group has %d hubs" % len(results), "two hubs make a pair", "GROUP_SIZE")
     if settings["hub"] and settings["hub"] not in results:
         report.fail("all", "hub_ha_full_backup_hub names %s, which is no hub of this inventory" % settings["hub"],
-                    "use the inventory's name of a hub, or leave it out")
+                    "use the inventory's name of a hub, or leave it out", "HUB_UNKNOWN")
     if settings["keep"] < 0:
-        report.fail("all", "hub_ha_full_backup_keep is %d" % settings["keep"], "give 0 (all are kept) or more")
+        report.fail("all", "hub_ha_full_backup_keep is %d" % settings["keep"], "give 0 (all are kept) or more",
+                    "BACKUP_KEEP")
     if report.failures:
         return found
     active = primaries[0]
     passive = next((host for host in infos if host != active), None)
     pair = is_pair(infos[active])
-    against = against_passive(active, passive, infos, replication) if pair and passive else ["there is no passive hub"]
-    source = settings["hub"] or (active if against else passive)
+    against = against_passive(active, passive, infos, replication)
+    why_not = "; ".join(item.problem for item in against)
+    source: str = settings["hub"] or (active if against or passive is None else passive)
     if source != active and against:
-        report.fail(source, "hub_ha_full_backup_hub names it, and it is no healthy passive hub: %s"
-                    % "; ".join(against), "mend that, or leave hub_ha_full_backup_hub out")
+        report.fail(source, "hub_ha_full_backup_hub names it, and it is no healthy passive hub: %s" % why_not,
+                    "mend that, or leave hub_ha_full_backup_hub out", against[0].code)
     info, server = infos[source], infos[active]["postgres"]["server"]
     layout = infos[active]["layout"]
     for folder in server.get("tablespaces") or []:
         report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
-                    "move its tables back to pg_default: such a copy could not be put back")
+                    "move its tables back to pg_default: such a copy could not be put back", "TABLESPACE_OUTSIDE")
     check_places(source, looks, found["cut_off"], layout, server["size_bytes"], report)
     found.update({
         "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
         "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
-        "hub_ha_full_backup_hub says so" if settings["hub"] else "; ".join(against),
+        "hub_ha_full_backup_hub says so" if settings["hub"] else why_not,
         "address": own_address(infos, source) if pair else None,
         "lsn": replication.get(active, {}).get("current_lsn") if source != active else None,
         "size": server["size_bytes"], "pg_bin": info["postgres"]["bin_dir"], "pg_port": info["postgres"]["port"],
@@ -157,56 +237,74 @@ def backup_plan(results, replication, looks, settings, alive=lambda run: None):
     return found
 
 
-def check_places(source, looks, left, layout, size, report):
+def check_places(source: str, looks: Mapping[str, Facts], left: Mapping[str, List[Dict[str, Any]]], layout: Layout,
+                 size: int, report: Report) -> None:
     """The directories on the hub and on the controller, and the space there, with what is removed there before."""
-    for host, key, where in ((source, source, source), ("all", "controller", "the controller")):
+    for host in (source, None):
+        key = host or "controller"
         place = looks.get(key)
         if not place:
             continue
-        for problem, remedy in place_problems(place, layout if host == source else None, where):
-            report.fail(host, problem if host == source else "the controller: " + problem, remedy)
-        need = space_for(size) if host == source else basebackup_model.space_needed(size)
+        for problem in place_problems(place, layout if host else None, host):
+            report.add(problem)
+        need = space_for(size) if host else basebackup_model.space_needed(size)
         free = place["free_bytes"] + sum(item["bytes"] for item in left.get(key, []))
         if free < need:
-            report.fail(host, "%s are free for backups in %s on %s, and up to %s are needed (the database has %s)"
-                        % (human(free), place["path"], where, human(need), human(size)),
-                        "make room, or choose a directory on a larger file system")
+            report.fail(host or "all", "%s are free for backups in %s on %s, and up to %s are needed (the database has %s)"
+                        % (human(free), place["path"], where_is(key), human(need), human(size)),
+                        "make room, or choose a directory on a larger file system", "DISK_SPACE")
 
 
-def own_address(infos, host):
+def own_address(infos: Infos, host: str) -> Optional[str]:
     """An address of the hub's own from which its pg_hba.conf admits replication; None when it has none."""
-    shared = set(text for info in infos.values() for text in info["cluster"]["cib_addresses"])
+    shared = {text for info in infos.values() for text in info["cluster"]["cib_addresses"]}
     networks = plan.shared_networks(infos, shared)
     return networks[-1]["addresses"][host] if networks else None
 
 
-def facts(infos, active, source):
+def facts(infos: Infos, active: str, source: str) -> Dict[str, Any]:
     """What the manifest says of the hubs."""
     info = infos[active]
     listed = info["cfengine"].get("hub_list") or {}
     server = info["postgres"]["server"]
     return {
         "taken_from": infos[source]["uname"].lower(), "active": info["uname"].lower(),
-        "hubs": dict((item["uname"].lower(), {"host": host, "key": item["cfengine"]["key_digest"],
-                                              "archive": member(item["uname"].lower())})
-                     for host, item in infos.items()),
+        "hubs": {item["uname"].lower(): {"host": host, "key": item["cfengine"]["key_digest"],
+                                         "archive": member(item["uname"].lower())}
+                 for host, item in infos.items()},
         # A third hub outside the cluster is none of the pair's: a restore needs no host for it.
         "listed": sorted(hub["name"] for hub in listed.get("hubs", {}).values() if hub.get("in_cluster") is not False),
         "shared": listed.get("shared", []), "layout": info["layout"]["name"], "edition": info["cfengine"]["edition"],
         "cfengine_version": info["cfengine"]["version"], "os": info["os"]["name"],
-        "db_user": dict((key, info["db_user"].get(key)) for key in ("group", "groups", "home", "shell")),
+        "db_user": {key: info["db_user"].get(key) for key in ("group", "groups", "home", "shell")},
         "postgres": {"major": server["version_num"] // 10000,
                      "system_identifier": pg_facts.system_identifier(info["postgres"])},
         "foreign_resources": foreign(info["cluster"])}
 
 
-def foreign(cluster):
+def foreign(cluster: Facts) -> List[str]:
     """Resources of the CIB that the upgrade does not make by itself, sorted."""
     return sorted(name for name in cluster["cib_resources"] if name not in RESOURCES + tuple(cluster["cib_fencing"])
                   and not re.match(r"cfvirtip_\d+$", name))
 
 
+<<<<<<< HEAD
 def made_text(the_plan, path, where, database, sealed, gone):
+=======
+def expired(backups: Iterable[Facts], keep: int, system_identifier: str) -> List[str]:
+    """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
+
+    backups: as module backup_look lists them. Only complete ones that stay there count, and only such go: one that was
+    cut short, or is on its way to a controller, may be another run's that is still under way. See cut_off().
+    """
+    mine = sorted((item for item in backups if item["complete"] and not item["fetched"]
+                   and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
+                  key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
+    return [item["path"] for item in mine[keep:]] if keep > 0 else []
+
+
+def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: Facts, gone: Iterable[str]) -> str:
+>>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
     """What the operator reads at the end."""
     lines = ["backup %s on %s" % (path, where),
              "database %s (%s packed), timeline %s, copied from %s: %s" % (
@@ -226,7 +324,7 @@ def made_text(the_plan, path, where, database, sealed, gone):
 
 # --- putting one back -----------------------------------------------------------------------------------------------
 
-def choose(looks):
+def choose(looks: Mapping[str, Facts]) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
     """(place, backup) of the newest backup that is complete; of those that are not, if there is no other.
 
     looks: {place: look}; of two that are the same the first place counts, so hubs come before the controller.
@@ -239,7 +337,7 @@ def choose(looks):
     return best[3], best[4]
 
 
-def hub_state(info, backup_id, system_identifier):
+def hub_state(info: Facts, backup_id: str, system_identifier: str) -> Tuple[str, List[str]]:
     """("blank" | "begun" | "done" | "data", why) of a host on which a backup is to be put back.
 
     "begun" and "done": what lies there was put there from this very backup, as the hub's own note says. A pair that was
@@ -268,55 +366,60 @@ def hub_state(info, backup_id, system_identifier):
     return ("data" if why else "blank"), why
 
 
-def stock(text):
+def stock(text: str) -> bool:
     """True when a corosync.conf is what its package brings."""
     try:
-        return corosync.summary(text)["stock"]
+        return bool(corosync.summary(text)["stock"])
     except ValueError:
         return False
 
 
-def restore_plan(results, looks, stages, settings):
+def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stages: Mapping[str, Facts],
+                 settings: Facts) -> Dict[str, Any]:
     """What playbook restore will do: {"failures", "warnings", "complete", ...}; see backup_plan.
 
     looks: {place: look at the given path}; a place is a host of the inventory or "controller". stages: {host: look at
     the directory there into which a backup comes from the controller}. settings: from, virtual_ips, accept_hub_keys,
     problems.
     """
-    report = plan.Report()
-    infos = infos_of(results, dict(settings, unreachable="a pair is put back as a whole: check address, network and "
-                                                         "SSH key of %(host)s"), report)
-    found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "restored": False,
-             "hubs": list(infos)}
+    report = Report()
+    infos = infos_of(results, settings, "a pair is put back as a whole: check address, network and SSH key of %(host)s",
+                     report)
+    found: Dict[str, Any] = {
+        "failures": report.failures, "warnings": report.warnings, "complete": False, "restored": False,
+        "hubs": list(infos)}
     if len(results) != 2:
-        report.fail("all", "the inventory's group has %d hub(s)" % len(results), "exactly two hubs make a pair")
+        report.fail("all", "the inventory's group has %d hub(s)" % len(results), "exactly two hubs make a pair",
+                    "GROUP_SIZE")
     place, backup = choose(looks)
     if not settings["from"]:
         report.fail("all", "hub_ha_restore_from is not set",
-                    "give the backup, or the directory with backups, on a hub or on the controller")
+                    "give the backup, or the directory with backups, on a hub or on the controller", "BACKUP_MISSING")
     elif backup is None:
         report.fail("all", "there is no backup in %s, neither on %s nor on the controller"
-                    % (settings["from"], " nor on ".join(results)), "correct hub_ha_restore_from")
+                    % (settings["from"], " nor on ".join(results)), "correct hub_ha_restore_from", "BACKUP_MISSING")
     elif not backup["complete"]:
         report.fail("all", "the backup %s on %s cannot be used: %s"
-                    % (backup["path"], where_is(place), "; ".join(backup["problems"])), "take another backup")
-    if report.failures:
+                    % (backup["path"], where_is(place), "; ".join(backup["problems"])), "take another backup",
+                    "BACKUP_DAMAGED")
+    if report.failures or place is None or backup is None:
         return found
     manifest = backup["manifest"]
     system = manifest["postgres"]["system_identifier"]
-    states = dict((host, hub_state(info, backup["id"], system)) for host, info in infos.items())
+    states = {host: hub_state(info, backup["id"], system) for host, info in infos.items()}
     for host, (state, why) in states.items():
         if state == "data":
             report.fail(host, "this host is not blank: %s" % ", ".join(why),
                         "a backup is put back on two blank hosts only. If nothing of that is needed any more, install "
-                        "the host anew; to bring one lost hub of a living pair back see docs/operate.md")
+                        "the host anew; to bring one lost hub of a living pair back see docs/operate.md",
+                        "HOST_NOT_BLANK")
     target = restore_target(infos, manifest, place)
     plan.check_platforms(infos, manifest["layout"], report, "put it back on hosts of the system that the hubs had")
     check_fit(infos, manifest, settings, report)
     layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
     placed = infos[target]["postgres"]["state"] != "absent"
     if not placed:
-        states = dict((host, ("begun" if state == "done" else state, why)) for host, (state, why) in states.items())
+        states = {host: ("begun" if state == "done" else state, why) for host, (state, why) in states.items()}
         check_room(infos[target], stages[target] if place == "controller" else None, target, backup, layout, report)
     for text in manifest["shared"]:
         if text not in settings["virtual_ips"]:
@@ -324,30 +427,31 @@ def restore_plan(results, looks, stages, settings):
     found.update({
         "target": target, "other": next(host for host in infos if host != target), "place": place,
         "backup": {"path": backup["path"], "name": backup["name"], "id": backup["id"]}, "manifest": manifest,
-        "layout": layout, "states": dict((host, state) for host, (state, dummy) in states.items()),
-        "restored": all(state == "done" for state, dummy in states.values()),
-        "put": [host for host, (state, dummy) in states.items() if state != "done"], "placed": placed,
-        "archives": dict((host, (manifest["hubs"].get(info["uname"].lower()) or {}).get("archive"))
-                         for host, info in infos.items()),
+        "layout": layout, "states": {host: state for host, (state, _why) in states.items()},
+        "restored": all(state == "done" for state, _why in states.values()),
+        "put": [host for host, (state, _why) in states.items() if state != "done"], "placed": placed,
+        "archives": {host: (manifest["hubs"].get(info["uname"].lower()) or {}).get("archive")
+                     for host, info in infos.items()},
         "packages": wanted_packages(infos, manifest, layout),
         "address": client_address(infos, target, manifest, settings["virtual_ips"]),
         "db_user": manifest["db_user"], "complete": True})
     return found
 
 
-def where_is(place):
-    return "the controller" if place == "controller" else place
+def where_is(place: Optional[str]) -> str:
+    """A place for people: the controller, or a hub's inventory name."""
+    return "the controller" if place in (None, "controller") else str(place)
 
 
-def restore_target(infos, manifest, place):
+def restore_target(infos: Infos, manifest: Facts, place: str) -> str:
     """The hub that will be active: where the database lies already, else where the backup lies, else as it was."""
     placed = [host for host, info in infos.items() if info["postgres"]["state"] == "primary"] \
         or [host for host, info in infos.items() if info["postgres"]["state"] != "absent"]
-    names = dict((info["uname"].lower(), host) for host, info in infos.items())
+    names = {info["uname"].lower(): host for host, info in infos.items()}
     return placed[0] if placed else place if place in infos else names.get(manifest["active"], list(infos)[0])
 
 
-def check_fit(infos, manifest, settings, report):
+def check_fit(infos: Infos, manifest: Facts, settings: Facts, report: Report) -> None:
     """Names, layout, edition and versions of the hosts against those of the backup."""
     accepted = [str(name).lower() for name in plan.as_list(settings["accept_hub_keys"])]
     names = sorted(info["uname"].lower() for info in infos.values())
@@ -356,35 +460,38 @@ def check_fit(infos, manifest, settings, report):
         if name not in names:
             report.fail("all", "the backup is of %s, and no host calls itself %s (they are %s)"
                         % (" and ".join(sorted(manifest["hubs"])), name, " and ".join(names)),
-                        "give the hosts the names that the hubs had: hostnamectl set-hostname NAME")
+                        "give the hosts the names that the hubs had: hostnamectl set-hostname NAME", "HOST_NAMES")
     for host, info in infos.items():
         name = info["uname"].lower()
         if name in listed and name not in manifest["hubs"] and name not in accepted:
             report.fail(host, "the backup does not hold this hub's own keys, and clients trust no others",
                         "take a backup of both hubs; if its keys are lost: -e hub_ha_accept_hub_keys=%s, and clients "
-                        "learn its new one from the other hub" % name)
+                        "learn its new one from the other hub" % name, "BACKUP_WITHOUT_KEYS")
         if info["layout_found"] not in (None, manifest["layout"]):
             report.fail(host, "the backup is of layout %s, and CFEngine here has layout %s"
-                        % (manifest["layout"], info["layout_found"]), "install the same kind of package as before")
+                        % (manifest["layout"], info["layout_found"]), "install the same kind of package as before",
+                        "LAYOUT_DIFFERS")
             continue
         if info["layout_found"] is None and manifest["layout"] == "enterprise":
             report.fail(host, "the hub package is not installed here, and the backup is of the Enterprise layout",
                         "install the hub package (%s), stop it, and move its own database aside"
-                        % manifest["cfengine_version"])
+                        % manifest["cfengine_version"], "CFENGINE_MISSING")
             continue
         if info["layout_found"] and info["cfengine"]["edition"] != manifest["edition"]:
             report.fail(host, "the backup is of the edition %s, and this is %s"
-                        % (manifest["edition"], info["cfengine"]["edition"]), "install the same edition as before")
+                        % (manifest["edition"], info["cfengine"]["edition"]), "install the same edition as before",
+                        "EDITION_DIFFERS")
         check_versions(host, info, manifest, report)
 
 
-def check_versions(host, info, manifest, report):
+def check_versions(host: str, info: Facts, manifest: Facts, report: Report) -> None:
     """CFEngine's and PostgreSQL's versions, installed or to be had."""
     version = info["cfengine"]["version"] or first_version(
         ((info["packages"] or {}).get("cfengine3") or {}).get("candidate") or "")
     if not version:
         report.fail(host, "CFEngine is not installed and no package source offers it",
-                    "apt-get update, or add the package source, then check with: apt-cache policy cfengine3")
+                    "apt-get update, or add the package source, then check with: apt-cache policy cfengine3",
+                    "CFENGINE_MISSING")
     elif version != manifest["cfengine_version"]:
         report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]))
     major = str(manifest["postgres"]["major"])
@@ -394,38 +501,38 @@ def check_versions(host, info, manifest, report):
         report.fail(host, "the backup is of PostgreSQL %s, which is not installed here (%s) and no package source "
                     "offers" % (major, have),
                     "apt-get update, or add a package source with PostgreSQL %s: another version cannot read the "
-                    "database" % major)
+                    "database" % major, "POSTGRES_VERSION")
 
 
-def check_room(info, stage, host, backup, layout, report):
+def check_room(info: Facts, stage: Optional[Facts], host: str, backup: Facts, layout: Layout, report: Report) -> None:
     """Space for the database, and for a backup on its way from the controller. stage: None when it is there already."""
     size = backup["manifest"]["postgres"]["bytes"]
     free, need = info["space"]["free_bytes"], basebackup_model.space_needed(size)
     if free < need:
         report.fail(host, "%s free in %s, the database needs %s" % (human(free), info["space"]["path"], human(need)),
-                    "make room or mount a larger file system there")
+                    "make room or mount a larger file system there", "DISK_SPACE")
     if stage is None:
         return
     packed = sum(item["bytes"] for item in backup["manifest"]["members"])
-    for problem, remedy in place_problems(stage, layout, host):
-        report.fail(host, problem, remedy)
+    for problem in place_problems(stage, layout, host):
+        report.add(problem)
     if stage["free_bytes"] < packed + basebackup_model.RESERVE:
         report.fail(host, "%s free in %s for the backup on its way, which has %s"
                     % (human(stage["free_bytes"]), stage["path"], human(packed)),
-                    "make room, or choose another hub_ha_full_backup_dir")
+                    "make room, or choose another hub_ha_full_backup_dir", "DISK_SPACE")
 
 
-def wanted_packages(infos, manifest, layout):
+def wanted_packages(infos: Infos, manifest: Facts, layout: Layout) -> Dict[str, List[str]]:
     """{host: packages that are missing}: CFEngine and PostgreSQL on both hubs, where they come from packages."""
     wanted = list(layout["cfengine_packages"]) + ["postgresql-%s" % manifest["postgres"]["major"]]
     if layout["name"] != "debian":
         wanted = []
-    return dict((host, [name for name in wanted if info["packages"] is not None
-                        and not (info["packages"].get(name) or {}).get("installed")])
-                for host, info in infos.items())
+    return {host: [name for name in wanted if info["packages"] is not None
+                   and not (info["packages"].get(name) or {}).get("installed")]
+            for host, info in infos.items()}
 
 
-def client_address(infos, target, manifest, virtual_ips):
+def client_address(infos: Infos, target: str, manifest: Facts, virtual_ips: Sequence[str]) -> Optional[str]:
     """The target's own address on the clients' network: to itself it is bootstrapped there."""
     shared = list(virtual_ips) + list(manifest["shared"])
     networks = plan.shared_networks(infos, set(shared))
@@ -433,7 +540,7 @@ def client_address(infos, target, manifest, virtual_ips):
     return chosen[0]["addresses"][target] if chosen else None
 
 
-def restore_text(the_plan):
+def restore_text(the_plan: Facts) -> str:
     """What the operator reads before anything is put back."""
     manifest = the_plan["manifest"]
     if the_plan["restored"]:
@@ -459,19 +566,19 @@ WORDS = {"packing": "packing", "unpacking": "unpacking", "checking": "checking w
          "replay": "waiting until the passive hub has replayed all that the active one has"}
 
 
-def progress_text(host, progress):
+def progress_text(host: str, progress: Facts) -> str:
     """A line for people while a backup is made or put back."""
-    words = WORDS.get(progress.get("phase"))
-    if not words:
-        return basebackup_model.progress_text(host, progress)
-    line = "[%s] %s" % (host, words)
+    doing = WORDS.get(str(progress.get("phase")))
+    if not doing:
+        return str(basebackup_model.progress_text(host, progress))
+    line = "[%s] %s" % (host, doing)
     if progress.get("phase") in ("packing", "unpacking") and progress.get("bytes_total"):
         line += "  %d %%  %s of %s" % (min(100, progress["bytes_done"] * 100 // progress["bytes_total"]),
                                        human(progress["bytes_done"]), human(progress["bytes_total"]))
     return line
 
 
-def final_text(host, result):
+def final_text(host: str, result: Facts) -> str:
     """The last line, from the module's result."""
     if result.get("failed"):
         return "[%s] failed" % host

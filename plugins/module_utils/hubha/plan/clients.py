@@ -5,105 +5,115 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
+from ..core.problem import Problem, Report
+
+Facts = Mapping[str, Any]
+UPGRADE = "playbooks/upgrade-to-ha.yml"
 DIGEST = re.compile(r"(MD5=[0-9a-f]{32}|SHA=[0-9a-f]{64})\Z")
 
 
-def answering(results):
+def answering(results: Mapping[str, Facts]) -> Dict[str, Facts]:
     """{host: facts} of those results of module client_info that are one."""
-    return dict((host, result["client"]) for host, result in results.items() if "client" in result)
+    return {host: result["client"] for host, result in results.items() if "client" in result}
 
 
-def choose_list(hubs, failures):
+def choose_list(hubs: Mapping[str, Facts], report: Report) -> Tuple[Optional[str], Optional[Facts]]:
     """(host, list of hubs) of the hub that is active, or else of any that has a list; (None, None) without one."""
     for role in ("active", "passive", "unknown", None):
         for host, facts in hubs.items():
             if facts["role"] == role and facts["served_list"]:
                 return host, facts["served_list"]
-    failures.append({"host": "all", "problem": "no hub that answers has a list of hubs (services/hub_ha.json)",
-                     "remedy": "make the pair first: playbooks/upgrade-to-ha.yml"})
+    report.fail("all", "no hub that answers has a list of hubs (services/hub_ha.json)",
+                "make the pair first: " + UPGRADE, "HUB_LIST_MISSING")
     return None, None
 
 
-def check_hubs(results, hubs, host, the_list, failures):
+def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: str, the_list: Facts, report: Report) -> None:
     """The list and the inventory's hubs agree; only then may clients be told to trust what it names."""
-    names = dict((hub["name"], address) for address, hub in the_list["hubs"].items())
-    known = dict((facts["uname"].lower(), facts) for facts in hubs.values())
+    names = {hub["name"]: address for address, hub in the_list["hubs"].items()}
+    known = {facts["uname"].lower(): facts for facts in hubs.values()}
+    remedy = "correct the inventory, or the list: %s writes it" % UPGRADE
     unknown = [name for name in sorted(names) if name not in known]
     # A hub that cannot be reached may be any of them, but not two.
     for name in unknown if len(unknown) > len(results) - len(hubs) else []:
-        failures.append({"host": host, "problem": "the list of hubs names %s (%s), which the inventory does not"
-                         % (name, names[name]),
-                         "remedy": "correct the inventory, or the list: playbooks/upgrade-to-ha.yml writes it"})
+        report.fail(host, "the list of hubs names %s (%s), which the inventory does not" % (name, names[name]), remedy,
+                    "HUB_LIST_DIFFERS")
     for name, facts in sorted(known.items()):
         if name not in names:
-            failures.append({"host": host, "problem": "the inventory's hub %s is not in the list of hubs" % name,
-                             "remedy": "correct the inventory, or the list: playbooks/upgrade-to-ha.yml writes it"})
+            report.fail(host, "the inventory's hub %s is not in the list of hubs" % name, remedy, "HUB_LIST_DIFFERS")
         elif facts["key_digest"] != the_list["hubs"][names[name]]["key"]:
-            failures.append({"host": host, "problem": "the key of hub %s is %s, and the list of hubs says %s"
-                             % (name, facts["key_digest"], the_list["hubs"][names[name]]["key"]),
-                             "remedy": "run playbooks/upgrade-to-ha.yml, which says what to do about a changed key"})
+            report.fail(host, "the key of hub %s is %s, and the list of hubs says %s"
+                        % (name, facts["key_digest"], the_list["hubs"][names[name]]["key"]),
+                        "run %s, which says what to do about a changed key" % UPGRADE, "KEY_CHANGED")
 
 
-def check_client(host, facts, owners, ours, settings, failures):
+def client_problems(host: str, facts: Facts, owners: Mapping[str, List[str]], ours: Set[str],
+                    settings: Mapping[str, Any]) -> List[Problem]:
     """What stands against this one client. owners: {digest: [hosts]} of hubs and clients. ours: addresses of the pair."""
-    def fail(problem, remedy):
-        failures.append({"host": host, "problem": problem, "remedy": remedy})
-
+    found = []
     wanted = str(settings.get("keys", {}).get(host) or "")
     if wanted and not DIGEST.match(wanted):
-        fail("hub_ha_client_key is %r, which is no digest of a key" % wanted, "such as MD5=... or SHA=..., as cf-key -p "
-             "says it of ppkeys/localhost.pub")
+        found.append(Problem("CLIENT_KEY", host, "hub_ha_client_key is %r, which is no digest of a key" % wanted,
+                             "such as MD5=... or SHA=..., as cf-key -p says it of ppkeys/localhost.pub"))
     elif wanted and facts["key_digest"] and facts["key_digest"] != wanted:
-        fail("its key is %s, and the inventory says %s" % (facts["key_digest"], wanted),
-             "find out which is right before anything trusts it: the host may have been installed anew, or be another one")
+        found.append(Problem("CLIENT_KEY", host, "its key is %s, and the inventory says %s" % (facts["key_digest"], wanted),
+                             "find out which is right before anything trusts it: the host may have been installed anew, "
+                             "or be another one"))
     if facts["am_policy_hub"]:
-        fail("it is a policy hub itself", "take it out of the group of clients")
+        found.append(Problem("CLIENT_IS_HUB", host, "it is a policy hub itself", "take it out of the group of clients"))
     same = [name for name in owners.get(facts["key_digest"], []) if name != host]
     if facts["key_digest"] and same:
-        fail("it has the same host key as %s" % ", ".join(same),
-             "make it a key of its own: remove ppkeys/localhost.* there and run cf-key (a cloned image brings that about)")
+        found.append(Problem("KEY_SHARED", host, "it has the same host key as %s" % ", ".join(same),
+                             "make it a key of its own: remove ppkeys/localhost.* there and run cf-key (a cloned image "
+                             "brings that about)"))
     server = facts["policy_server"]
-    if server and not ours & set([server] + facts["policy_server_addresses"]) and not settings.get("adopt"):
-        fail("it gets its policy from %s, which is no hub of this pair" % server,
-             "if it is to move to this pair: hub_ha_client_adopt: true")
+    if server and not ours & {server, *facts["policy_server_addresses"]} and not settings.get("adopt"):
+        found.append(Problem("CLIENT_OF_OTHERS", host, "it gets its policy from %s, which is no hub of this pair" % server,
+                             "if it is to move to this pair: hub_ha_client_adopt: true"))
+    return found
 
 
-def outside(facts, the_list):
+def outside(facts: Facts, the_list: Facts) -> Optional[str]:
     """Address of a third hub that is active: no shared address leads there. None while the pair has an active hub."""
     for address, hub in the_list["hubs"].items():
         if hub.get("in_cluster") is False and hub["key"] == facts["key_digest"] and facts["role"] == "active":
-            return address
+            return str(address)
     return None
 
 
-def client_plan(hub_results, client_results, settings):
+def client_plan(hub_results: Mapping[str, Facts], client_results: Mapping[str, Facts],
+                settings: Mapping[str, Any]) -> Dict[str, Any]:
     """What each client needs.
 
     hub_results, client_results: {inventory name: result of module client_info, or of an attempt that reached nobody}.
     settings: "keys" {client: digest that its key must have}, "adopt" (bool).
-    Returns {"failures", "source", "list", "address", "hubs", "hub_keys", "client_keys", "list_path", "reachable", "clients": {host: {"bootstrap",
-    "redirect", "stale"}}, "unreachable"}. A failure of host "all" or of a hub concerns every client.
+    Returns {"failures" (as make_plan's), "source", "list", "address", "hubs", "hub_keys", "client_keys", "list_path",
+    "reachable", "clients": {host: {"bootstrap", "redirect", "stale"}}, "unreachable"}. A failure of host "all" or of a
+    hub concerns every client.
     """
-    failures = []
+    report = Report()
     hubs, clients = answering(hub_results), answering(client_results)
-    plan = {"failures": failures, "hubs": list(hubs), "clients": {}, "hub_keys": [], "client_keys": [], "list": None,
-            "address": None, "unreachable": sorted(set(client_results) - set(clients)), "source": None}
-    source, the_list = choose_list(hubs, failures)
-    if the_list is None:
+    plan: Dict[str, Any] = {
+        "failures": report.failures, "hubs": list(hubs), "clients": {}, "hub_keys": [], "client_keys": [], "list": None,
+        "address": None, "unreachable": sorted(set(client_results) - set(clients)), "source": None}
+    source, the_list = choose_list(hubs, report)
+    if source is None or the_list is None:
         return plan
-    check_hubs(hub_results, hubs, source, the_list, failures)
-    owners = {}
+    check_hubs(hub_results, hubs, source, the_list, report)
+    owners: Dict[str, List[str]] = {}
     for host, facts in list(hubs.items()) + list(clients.items()):
         owners.setdefault(facts["key_digest"], []).append(host)
-    if failures:
+    if report.failures:
         return plan
     ours = set(the_list["hubs"]) | set(the_list["shared"])
     for facts in hubs.values():
         ours |= set(facts["addresses"])
     for host, facts in clients.items():
-        check_client(host, facts, owners, ours, settings, failures)
-    bad = set(item["host"] for item in failures)
+        for problem in client_problems(host, facts, owners, ours, settings):
+            report.add(problem)
+    bad = {item["host"] for item in report.failures}
     address = outside(hubs[source], the_list) or (the_list["shared"] or list(the_list["hubs"]))[0]
     served = the_list["shared"] if address in the_list["shared"] else [address]
     plan.update({
@@ -113,20 +123,21 @@ def client_plan(hub_results, client_results, settings):
         "reachable": sorted(address for address, hub in the_list["hubs"].items()
                             if hub["name"] in [facts["uname"].lower() for facts in hubs.values()]),
         "hub_keys": [{"host": hub["name"], "public": hub["public"], "digest": hub["key"]}
-                     for dummy, hub in sorted(the_list["hubs"].items())],
+                     for _address, hub in sorted(the_list["hubs"].items())],
         "client_keys": [{"host": host, "public": facts["key_public"], "digest": facts["key_digest"]}
                         for host, facts in clients.items() if host not in bad and facts["key_digest"]],
-        "clients": dict((host, {
+        "clients": {host: {
             "bootstrap": not facts["policy_server"],
             # where the vendor's policy leads the clients, an address of a hub is its business
             "redirect": bool(facts["policy_server"]) and facts["policy_server"] not in served
             and not (the_list["vendor"] and facts["policy_server"] in the_list["hubs"]),
-            "stale": facts["hub_list"] != the_list}) for host, facts in clients.items() if host not in bad),
+            "stale": facts["hub_list"] != the_list} for host, facts in clients.items() if host not in bad},
     })
     return plan
 
 
-def failures_of(plan, host):
+def failures_of(plan: Mapping[str, Any], host: str) -> str:
     """What keeps this client from being touched, as text: its own failures and those of the hubs; empty without any."""
     found = [item for item in plan["failures"] if item["host"] in (host, "all") or item["host"] in plan["hubs"]]
-    return "\n".join("%s: %s\n   -> %s" % (item["host"], item["problem"], item["remedy"]) for item in found)
+    return "\n".join("%s: %s\n   -> %s (%s)" % (item["host"], item["problem"], item["remedy"], item["code"])
+                     for item in found)

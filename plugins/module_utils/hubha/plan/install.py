@@ -2,28 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A pair from nothing: which hub is made a single hub first, and what both hubs will look like then.
 
-Pure functions on plain data. The plan (plan.py) is made of what will be there, so that everything that stands against
-the pair is known before the first package is installed.
+Pure functions on plain data. The plan is made of what will be there, so that everything that stands against the pair is
+known before the first package is installed.
 """
 
 from __future__ import annotations
 
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
 from ..cfengine.layout import LAYOUTS
+from ..core.problem import Problem, Report
 from ..core.text import first_version, is_url, sha256_digest
+
+Facts = Mapping[str, Any]
 
 REPOSITORY = "repository"
 # What the vendor's package makes of the database's user, but for the shell: PostgreSQL's programs are run with it.
 USER = {"groups": ["postgres"], "shell": "/bin/sh"}
 
 
-def package_made(info):
+def package_made(info: Facts) -> bool:
     """Is the database here only what the vendor's package makes by itself? Its hub never got policy, so nobody reports."""
     cfengine = info["cfengine"]
-    return (info["layout_found"] == "enterprise" and info["postgres"]["state"] in ("primary", "stopped")
-            and not cfengine["am_policy_hub"] and not cfengine["policy_server"])
+    return bool(info["layout_found"] == "enterprise" and info["postgres"]["state"] in ("primary", "stopped")
+                and not cfengine["am_policy_hub"] and not cfengine["policy_server"])
 
 
-def unused(info):
+def unused(info: Facts) -> bool:
     """Is there nothing here that anybody may have written to: no database, or one that never ran?
 
     Where a run was cut off this holds too, up to the moment in which the first hub is whole.
@@ -33,53 +38,58 @@ def unused(info):
         return False
     made = (postgres["state"] == "stopped" and postgres["control"].get("state") == "shut down"
             and not postgres["started"] and not postgres["backup_label"] and not postgres["standby_signal"])
-    return postgres["state"] == "absent" or made or package_made(info)
+    return bool(postgres["state"] == "absent" or made or package_made(info))
 
 
-def first_hub(infos):
+def first_hub(infos: Mapping[str, Facts]) -> Optional[str]:
     """The hub that has to be made a single hub; None when there is one, or something that is not to be touched.
 
     infos: {host: facts of module hub_info} in inventory order. What an earlier run has begun is gone on with.
     """
     if len(infos) != 2 or not all(unused(info) for info in infos.values()):
         return None
-    begun = [[host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]],
-             [host for host, info in infos.items() if info["postgres"]["state"] != "absent"], list(infos)]
-    return [hosts for hosts in begun if hosts][0][0]
+    begun = [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]] \
+        or [host for host, info in infos.items() if info["postgres"]["state"] != "absent"]
+    return next(iter(begun or infos))
 
 
-def package_layout(name):
+def package_layout(name: str) -> Optional[str]:
     """Name of the layout that the hub package of this name brings, or None."""
     return next((layout["name"] for layout in LAYOUTS.values() if name in layout["cfengine_packages"]), None)
 
 
-def source_problems(source, checksum):
-    """What is wrong with the operator's words for the package source: list of (problem, remedy)."""
+def source_problems(source: str, checksum: str) -> List[Problem]:
+    """What is wrong with the operator's words for the package source."""
+    if source == REPOSITORY and checksum:
+        return [Problem("PACKAGE_CHECKSUM", "all",
+                        "hub_ha_package_checksum is set, and hub_ha_package_source is the hosts' own repository",
+                        "packages of a repository are checked by the packager: leave the checksum out")]
     if source == REPOSITORY:
-        return [("hub_ha_package_checksum is set, and hub_ha_package_source is the hosts' own repository",
-                 "packages of a repository are checked by the packager: leave the checksum out")] if checksum else []
+        return []
     found = []
     if is_url(source) and not checksum:
-        found.append(("hub_ha_package_source is a URL, and hub_ha_package_checksum is not set",
-                      "give the package's checksum, such as sha256:..., from where you trust it"))
+        found.append(Problem("PACKAGE_CHECKSUM", "all",
+                             "hub_ha_package_source is a URL, and hub_ha_package_checksum is not set",
+                             "give the package's checksum, such as sha256:..., from where you trust it"))
     if checksum and not sha256_digest(checksum):
-        found.append(("hub_ha_package_checksum is no SHA-256 checksum", "give sha256: and 64 hexadecimal digits"))
+        found.append(Problem("PACKAGE_CHECKSUM", "all", "hub_ha_package_checksum is no SHA-256 checksum",
+                             "give sha256: and 64 hexadecimal digits"))
     return found
 
 
-def database_problems(names):
-    """What is wrong with the names of new databases: list of (problem, remedy)."""
-    remedy = "give each database of hub_ha_databases a name of its own, or leave the list out"
-    found = [("hub_ha_databases names %r, which PostgreSQL has by itself" % name, remedy)
+def database_problems(names: Sequence[Any]) -> List[Problem]:
+    """What is wrong with the operator's names of new databases."""
+    wrong = ["hub_ha_databases names %r, which PostgreSQL has by itself" % name
              for name in names if name in ("postgres", "template0", "template1")]
-    found += [("hub_ha_databases names %r, which is no name of a database" % name, remedy)
+    wrong += ["hub_ha_databases names %r, which is no name of a database" % name
               for name in names if not isinstance(name, str) or not 0 < len(name.encode()) < 64
               or any(ord(sign) < 32 for sign in name)]
-    found += [("hub_ha_databases names %s twice" % name, remedy) for name in sorted(set(names)) if names.count(name) > 1]
-    return found
+    wrong += ["hub_ha_databases names %s twice" % name for name in sorted(set(names)) if names.count(name) > 1]
+    return [Problem("DATABASE_NAME", "all", text,
+                    "give each database of hub_ha_databases a name of its own, or leave the list out") for text in wrong]
 
 
-def pick_major(infos, first, supported, report):
+def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int], report: Report) -> Optional[int]:
     """Newest major version of PostgreSQL (int) that both hubs can have; None when there is none, or on another layout."""
     version = infos[first]["postgres"]["data_version"]
     if infos[first]["layout"]["name"] != "debian" or version:
@@ -94,38 +104,40 @@ def pick_major(infos, first, supported, report):
     if not both:
         report.fail("all", "there is no version of PostgreSQL that both hubs can have (%s)"
                     % "; ".join("%s: %s" % (host, ", ".join(map(str, majors)) or "none") for host, majors in can.items()),
-                    "add the same package source on both; supported are %d to %d" % (supported[0], supported[-1]))
+                    "add the same package source on both; supported are %d to %d" % (supported[0], supported[-1]),
+                    "POSTGRES_VERSION")
         return None
     return (there or both)[-1]
 
 
-def foresee(infos, install, supported, report):
+def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: Sequence[int],
+            report: Report) -> Dict[str, Dict[str, Any]]:
     """Facts of both hubs as they will be once the first one is a single hub: {host: facts}.
 
     install: {"first": host, "source", "checksum", "tried": {host: result of module package_source}}. What of it cannot
     be is reported. supported: major versions of PostgreSQL.
     """
     first = install["first"]
-    for problem, remedy in (source_problems(install["source"], install["checksum"])
-                            + database_problems(install.get("databases") or [])):
-        report.fail("all", problem, remedy)
-    infos = dict((host, offered(info, install["tried"].get(host) or {})) for host, info in infos.items())
+    for problem in (source_problems(install["source"], install["checksum"])
+                    + database_problems(install.get("databases") or [])):
+        report.add(problem)
+    infos = {host: offered(info, install["tried"].get(host) or {}) for host, info in infos.items()}
     for host, info in infos.items():
         check_host(host, info, infos, install, report)
     hubs = [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]]
     if len(hubs) > 1:
         report.fail("all", "both hosts are policy hubs already, and neither has a database",
                     "decide whose policy the pair is to have; on the other one remove policy_server.dat and "
-                    "state/am_policy_hub below %s" % infos[first]["layout"]["work_dir"])
+                    "state/am_policy_hub below %s" % infos[first]["layout"]["work_dir"], "TWO_POLICY_HUBS")
     major = pick_major(infos, first, supported, report)
-    return dict((host, as_first(info, major) if host == first else as_other(info)) for host, info in infos.items())
+    return {host: as_first(info, major) if host == first else as_other(info) for host, info in infos.items()}
 
 
-def offered(info, tried):
+def offered(info: Facts, tried: Mapping[str, Any]) -> Dict[str, Any]:
     """The facts with what the package source really offers now, which the host's own lists may not say yet."""
     info = dict(info)
     if info["packages"] is not None:
-        info["packages"] = dict((name, dict(state)) for name, state in info["packages"].items())
+        info["packages"] = {name: dict(state) for name, state in info["packages"].items()}
         for name, candidate in (tried.get("packages") or {}).items():
             info["packages"].setdefault(name, {"installed": ""})["candidate"] = candidate
         if tried.get("file"):
@@ -135,7 +147,7 @@ def offered(info, tried):
     return info
 
 
-def coming(info, tried):
+def coming(info: Facts, tried: Mapping[str, Any]) -> Optional[str]:
     """Version (text) of CFEngine that will be installed, or None when it is not known."""
     if tried.get("file"):
         return first_version(tried["file"]["version"])
@@ -143,23 +155,25 @@ def coming(info, tried):
     return first_version((tried.get("packages") or {}).get(name) or "")
 
 
-def check_host(host, info, infos, install, report):
+def check_host(host: str, info: Facts, infos: Mapping[str, Facts], install: Mapping[str, Any], report: Report) -> None:
     """What stands against making a hub of this host."""
     tried, cfengine = install["tried"].get(host) or {}, info["cfengine"]
     for problem in tried.get("problems") or []:
         report.fail(host, problem, "see that this host reaches its package source and that the source is right"
-                    if install["source"] == REPOSITORY else "correct hub_ha_package_source or hub_ha_package_checksum")
+                    if install["source"] == REPOSITORY else "correct hub_ha_package_source or hub_ha_package_checksum",
+                    "PACKAGE_SOURCE")
     name = (tried.get("file") or {}).get("name")
     if name and package_layout(name) is None:
         report.fail(host, "the package of hub_ha_package_source is %s, which is no hub's" % name, "a hub needs one of: %s"
-                    % ", ".join(item for layout in LAYOUTS.values() for item in layout["cfengine_packages"]))
+                    % ", ".join(item for layout in LAYOUTS.values() for item in layout["cfengine_packages"]),
+                    "PACKAGE_NOT_A_HUB")
     own = [item["address"] for facts in infos.values() for item in facts["addresses"]]
     if cfengine["policy_server"] and not cfengine["am_policy_hub"] and cfengine["policy_server"] not in own:
         report.fail(host, "this host is a client: it gets its policy from %s" % cfengine["policy_server"],
-                    "if it is to be a hub from now on, remove %s" % info["layout"]["policy_server"])
+                    "if it is to be a hub from now on, remove %s" % info["layout"]["policy_server"], "HUB_IS_CLIENT")
 
 
-def as_other(info):
+def as_other(info: Facts) -> Dict[str, Any]:
     """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside when
     it was noted before that there was none.
     """
@@ -174,11 +188,11 @@ def as_other(info):
     return info
 
 
-def as_first(info, major):
+def as_first(info: Facts, major: Optional[int]) -> Dict[str, Any]:
     """Facts of the first hub once it is one: bootstrapped to itself, with a database that runs."""
     layout, cfengine, user = info["layout"], info["cfengine"], info["db_user"]
     info = dict(info, layout_found=layout["name"])
-    new = {} if cfengine["installed"] else {
+    new: Dict[str, Any] = {} if cfengine["installed"] else {
         "def_json_error": None, "policy_framework": True, "policy_links": [], "policy_location": None, "hub_list": None,
         "edition": "enterprise" if layout["name"] == "enterprise" else "community"}
     if not cfengine["am_policy_hub"]:

@@ -3,30 +3,38 @@
 """A pair becomes a single hub again: which hub stays, what goes, what forbids it. Pure functions on plain data.
 
 Input are the facts of module hub_info, and what cib_info and replication_info say of the hubs while their cluster runs.
-Output is a plan like that of plan.make_plan, under the same names, so that the roles of the upgrade can be used again.
+Output is a plan like that of upgrade.make_plan, under the same names, so that the roles of the upgrade can be used again.
 Everything is decided by what is there, so a removal that was cut off anywhere goes on.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from ..cfengine.layout import KEPT_UNIT
 from ..cluster import corosync
+from ..core.problem import Problem, Report
 from ..core.text import human
 from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
 from ..pg import status as replication_model
-from ..pg.evidence import relation
+from ..pg.evidence import Kind, relation
 from . import upgrade as plan
 
+Facts = Mapping[str, Any]
+Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
+Plan = Mapping[str, Any]
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 # What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
 ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
 
 
-def removal_plan(results, settings, looks=None):
+def removal_plan(results: Mapping[str, Facts], settings: Facts,
+                 looks: Optional[Mapping[str, Mapping[str, Facts]]] = None) -> Dict[str, Any]:
     """The plan for hubs that are to be no pair any more.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}. settings: "keep",
@@ -34,31 +42,32 @@ def removal_plan(results, settings, looks=None):
     "replication_ips", "problems". looks: {"cluster": {host: result of cib_info}, "replication": {host: result of
     replication_info}}, as far as hubs could be asked. Returns a dict with "failures" and "warnings" as make_plan does.
     """
-    report = plan.Report()
+    report = Report()
     report.failures.extend(settings.get("problems") or [])
-    infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
-    found = {"hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
+    infos: Dict[str, Facts] = {host: result["hub"] for host, result in results.items() if "hub" in result}
+    found: Dict[str, Any] = {
+        "hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(results) != 2:
         report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
-                    "name both hubs of the pair in it, also one that is gone for good")
+                    "name both hubs of the pair in it, also one that is gone for good", "GROUP_SIZE")
         return found
     for name in ("keep", "without"):
         if settings[name] and settings[name] not in results:
             report.fail("all", "hub_ha_%s names %s, which is no hub of this inventory"
                         % ("keep" if name == "keep" else "remove_without", settings[name]),
-                        "use the inventory's name of the hub: %s" % " or ".join(results))
+                        "use the inventory's name of the hub: %s" % " or ".join(results), "HUB_UNKNOWN")
     check_reachable(results, infos, settings, report)
     lost = [host for host in results if host not in infos]
     if not infos or lost and (lost != [settings["without"]] or lost == [settings["keep"]]):
         return found
     if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
         report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
-                    "check the inventory; playbooks/upgrade-to-ha.yml makes a pair")
+                    "check the inventory; playbooks/upgrade-to-ha.yml makes a pair", "PAIR_MISSING")
     serving = find_serving(infos, report)
     keep = settings["keep"] or serving or list(infos)[0]
     if keep not in infos:
         return found
-    other = [host for host in results if host != keep][0]
+    other = next(host for host in results if host != keep)
     check_kept(infos, keep, serving, report)
     for host, info in infos.items():
         check_resources(host, info, report)
@@ -75,7 +84,7 @@ def removal_plan(results, settings, looks=None):
     return found
 
 
-def check_reachable(results, infos, settings, report):
+def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> None:
     """A hub that cannot be reached is given up only on the operator's word."""
     for host, result in results.items():
         if host in infos or host == settings["without"] and host != settings["keep"] and len(infos) == 1:
@@ -86,25 +95,26 @@ def check_reachable(results, infos, settings, report):
                     "switch it on and mend the connection. If it is lost for good and %s is to go on alone: "
                     "-e hub_ha_remove_without=%s. It must not come back by itself then, because it still counts itself "
                     "a hub and a member of the cluster" % (others[0], host) if others and host != settings["keep"]
-                    else "check address, network and SSH key with: ansible -m ping %s" % host)
+                    else "check address, network and SSH key with: ansible -m ping %s" % host, "HUB_UNREACHABLE")
 
 
-def find_serving(infos, report):
+def find_serving(infos: Infos, report: Report) -> Optional[str]:
     """The hub whose database takes writes, or took them until an earlier removal was cut off; None with a failure."""
-    states = dict((host, info["postgres"]["state"]) for host, info in infos.items())
+    states = {host: info["postgres"]["state"] for host, info in infos.items()}
     primaries = [host for host, state in states.items() if state == "primary"]
     if len(primaries) > 1:
         report.fail("all", "PostgreSQL runs as a primary on both hubs",
                     "decide which hub is the one to keep and stop PostgreSQL on the other one; docs/operate.md, "
-                    "\"Unplanned failover\"")
+                    "\"Unplanned failover\"", "TWO_PRIMARIES")
         return None
-    names = dict((info["uname"].lower(), host) for host, info in infos.items())
+    names = {info["uname"].lower(): host for host, info in infos.items()}
     if primaries:
         for info in infos.values():
             told = names.get((info["cluster"]["promoted"] or "").lower())
             if told and told != primaries[0] and not info["cluster"]["maintenance"]:
                 report.fail(primaries[0], "its database is the primary, and the cluster says that of %s" % told,
-                            "a failover may be under way: wait for its end (crm_mon -1rA), then run this again")
+                            "a failover may be under way: wait for its end (crm_mon -1rA), then run this again",
+                            "ROLES_MOVED")
                 break
         return primaries[0]
     cut_off = [host for host in infos if stopped_by_us(host, infos)]
@@ -112,11 +122,12 @@ def find_serving(infos, report):
         return cut_off[0]
     report.fail("all", "no hub takes writes (PostgreSQL: %s)"
                 % ", ".join("%s %s" % (host, state) for host, state in states.items()),
-                "get the pair to serve first: docs/operate.md, \"After both were down\" and \"When an upgrade fails\"")
+                "get the pair to serve first: docs/operate.md, \"After both were down\" and \"When an upgrade fails\"",
+                "NO_PRIMARY")
     return None
 
 
-def stopped_by_us(host, infos):
+def stopped_by_us(host: str, infos: Infos) -> bool:
     """True for a hub whose clean database nobody runs, because a removal was cut off between stop and start."""
     info = infos[host]
     mine, cluster = info["postgres"], info["cluster"]
@@ -126,42 +137,45 @@ def stopped_by_us(host, infos):
     # A hub that was lost meanwhile is given up on the operator's word; one without a database holds nothing.
     unproven = [other for other in infos if other != host and infos[other]["postgres"]["state"] not in ("absent", "foreign")
                 and not pg_facts.relation(infos[other]["postgres"], mine, other, host).follows]
-    return idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower()
+    return bool(idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower())
 
 
-def runs(info, unit):
+def runs(info: Facts, unit: str) -> bool:
+    """True when a unit runs on the hub of these facts, or is about to."""
     return info["units"].get(unit, {}).get("active") in RUNS
 
 
-def check_kept(infos, keep, serving, report):
+def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
     """The hub that stays has a database of this pair that can be served."""
     mine = infos[keep]["postgres"]
     if mine["state"] in ("absent", "foreign"):
         report.fail(keep, "there is no database in %s, so this hub cannot be the one that stays" % mine["data_dir"],
-                    "leave hub_ha_keep out, or name the other hub")
+                    "leave hub_ha_keep out, or name the other hub", "DATABASE_MISSING")
     elif mine["state"] == "unreachable":
         report.fail(keep, "PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
-                    "as root, `psql -d postgres` must work through the local socket")
+                    "as root, `psql -d postgres` must work through the local socket", "POSTGRES_SILENT")
     elif serving and serving != keep:
         theirs = infos[serving]
         if mine["state"] != "standby":
             report.fail(keep, "its PostgreSQL is %s, not a standby that could take over" % mine["state"],
-                        "mend the pair first (playbooks/upgrade-to-ha.yml), or keep %s" % serving)
-        elif plan.pg_facts.system_identifier(mine) != plan.pg_facts.system_identifier(theirs["postgres"]):
-            report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving)
+                        "mend the pair first (playbooks/upgrade-to-ha.yml), or keep %s" % serving, "REPL_STOPPED")
+        elif pg_facts.system_identifier(mine) != pg_facts.system_identifier(theirs["postgres"]):
+            report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving,
+                        "OTHER_SYSTEM")
         if not theirs["cluster"]["cib_readable"] or not theirs["cluster"]["has_database"]:
             report.fail(keep, "it is passive, and pacemaker, which says who is active, does not run",
-                        "keep %s, or make the pair whole first: playbooks/upgrade-to-ha.yml" % serving)
+                        "keep %s, or make the pair whole first: playbooks/upgrade-to-ha.yml" % serving, "CLUSTER_DOWN")
         elif theirs["cluster"]["maintenance"] and not theirs["maintenance_marker"]:
             report.fail(keep, "it is passive, and the cluster is in maintenance mode, so it is not to take over",
-                        "whoever began it ends it: crm_attribute --type crm_config --name maintenance-mode --delete")
+                        "whoever began it ends it: crm_attribute --type crm_config --name maintenance-mode --delete",
+                        "CLUSTER_MAINTENANCE")
     unit = infos[keep]["layout"]["db_unit"]
     if infos[keep]["units"].get(unit, {}).get("load") == "not-found":
         report.fail(keep, "there is no unit %s.service, under which PostgreSQL is to run" % unit,
-                    "install the package that brings it")
+                    "install the package that brings it", "UNIT_MISSING")
 
 
-def check_resources(host, info, report):
+def check_resources(host: str, info: Facts, report: Report) -> None:
     """The cluster ends as a whole, so nobody else may need it."""
     cluster = info["cluster"]
     ours = [name for name in cluster["cib_resources"] if name in ("cfpgsql", "cfvirtip", "cfvirtip_repl")
@@ -170,68 +184,78 @@ def check_resources(host, info, report):
     if foreign:
         report.fail(host, "the cluster runs other resources too: %s" % ", ".join(foreign),
                     "the cluster is stopped for good: move them to another one, or delete them if nobody needs them "
-                    "(crm_resource --resource ID --force --delete)")
+                    "(crm_resource --resource ID --force --delete)", "FOREIGN_RESOURCES")
     try:
         stock = not cluster["corosync_conf"] or corosync.summary(cluster["corosync_conf"])["stock"]
         nodes = [] if stock else [name.lower() for name in corosync.summary(cluster["corosync_conf"])["nodes"]]
     except ValueError as error:
-        report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away")
+        report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away",
+                    "COROSYNC_CONF_INVALID")
         return
     if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
         report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
-                    "this playbook ends a pair only; check the inventory")
+                    "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
 
-def check_cluster(cluster, infos, keep, serving, report):
+def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
     """The cluster of the hub that stays, as cib_info has it, is at rest; a healthy one is asked for only to switch."""
     for node in cluster["nodes"]:
         if node.get("unclean"):
             report.fail(keep, "the cluster waits for %s to be fenced" % node["name"],
                         "look at: stonith_admin --history '*'. If you have switched it off yourself and know that it "
-                        "is off: stonith_admin --confirm %s" % node["name"])
+                        "is off: stonith_admin --confirm %s" % node["name"], "FENCING_PENDING")
         elif node.get("pending") and node.get("online"):
             report.fail(keep, "%s is joining the cluster at this moment" % node["name"],
-                        "wait until crm_mon -1 shows it online, then run this again")
+                        "wait until crm_mon -1 shows it online, then run this again", "HUB_JOINING")
     if not cluster.get("dc"):
         report.fail(keep, "the cluster has no designated controller yet",
-                    "wait for it (crm_mon -1), then run this again")
+                    "wait for it (crm_mon -1), then run this again", "CLUSTER_STARTING")
     if serving and serving != keep:
-        nodes = dict((node["name"], node) for node in cluster["nodes"])
+        nodes = {node["name"]: node for node in cluster["nodes"]}
         name = infos[keep]["uname"].lower()
         if not cluster.get("quorate"):
-            report.fail(keep, "the cluster has no quorum, so it cannot take over", "corosync-quorumtool -s")
+            report.fail(keep, "the cluster has no quorum, so it cannot take over", "corosync-quorumtool -s",
+                        "NO_QUORUM")
         node = nodes.get(name) or {}
         if not node.get("online") or node.get("standby") or node.get("maintenance"):
             report.fail(keep, "pacemaker may not run anything here: it is offline, in standby or in maintenance",
-                        "crm_mon -1rA; crm_standby --node %s --delete" % name)
+                        "crm_mon -1rA; crm_standby --node %s --delete" % name, "HUB_STANDBY")
 
 
-def check_lost(cluster, host, infos, keep, report):
+def check_lost(cluster: Facts, host: str, infos: Infos, keep: str, report: Report) -> None:
     """A hub that the operator gives up is really not there for the cluster either."""
     known = infos[keep]["cfengine"].get("hub_list")
     name = other_name(infos, keep, known)
     for node in cluster.get("nodes") or []:
         if node["name"] == name and node.get("online"):
             report.fail(host, "it is not lost: the cluster on %s sees it online" % keep,
-                        "mend the connection from here to it (ansible -m ping %s), or switch it off" % host)
+                        "mend the connection from here to it (ansible -m ping %s), or switch it off" % host,
+                        "HUB_NOT_LOST")
 
 
-def check_replication(primary, infos, keep, serving, max_lag, report):
-    """Before a switchover: the hub that stays streams from the other one and is up to date."""
+def check_replication(primary: Optional[Facts], infos: Infos, keep: str, serving: str, max_lag: int,
+                      report: Report) -> None:
+    """Before a switchover: the hub that stays streams from the other one and is up to date.
+
+    primary: result of replication_info on the hub *serving*. max_lag: MB.
+    """
     name = infos[keep]["uname"].lower()
     senders = [item for item in (primary or {}).get("senders") or [] if item["application_name"] == name]
     if not senders or senders[0]["state"] != "streaming":
         report.fail(keep, "it does not stream from %s, so rows would be lost with that one" % serving,
-                    "mend replication first (playbooks/upgrade-to-ha.yml says what is wrong), or keep %s" % serving)
+                    "mend replication first (playbooks/upgrade-to-ha.yml says what is wrong), or keep %s" % serving,
+                    "REPL_STOPPED")
     elif senders[0].get("lag_bytes") is None:
         report.fail(keep, "it has not said yet how far behind %s it is" % serving,
-                    "wait until pg_stat_replication on %s shows its replay_lsn, or keep %s" % (serving, serving))
+                    "wait until pg_stat_replication on %s shows its replay_lsn, or keep %s" % (serving, serving),
+                    "REPL_LAG")
     elif senders[0]["lag_bytes"] > max_lag << 20:
         report.fail(keep, "it is %s behind %s" % (human(senders[0]["lag_bytes"]), serving),
-                    "wait until it has caught up, or keep %s" % serving)
+                    "wait until it has caught up, or keep %s" % serving, "REPL_LAG")
 
 
-def decide(infos, keep, other, serving, settings, report):
+def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Facts,
+           report: Report) -> Dict[str, Any]:
     """Everything that the steps need to know; see removal_plan."""
     mine, layout = infos[keep], infos[keep]["layout"]
     server = mine["postgres"]["server"] or {}
@@ -243,22 +267,22 @@ def decide(infos, keep, other, serving, settings, report):
     wanted = [item["ip"] for item in shared if item["id"] != "cfvirtip_repl"] if settings["keep_address"] else []
     kept = kept_addresses(mine, wanted, keep, report)
     conf = server.get("settings") or {}
-    stays = dict((name, conf[name]["setting"]) for name in ANSWERS if wanted and name in conf and ours(conf[name]))
+    stays = {name: conf[name]["setting"] for name in ANSWERS if wanted and name in conf and ours(conf[name])}
     restart = sorted(name for name, item in conf.items()
                      if ours(item) and item["context"] == "postmaster" and name not in stays)
     owned = mine["postgres"].get("unit") == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
     if (restart or not owned) and not settings["allow_restart"]:
         report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
-                    "allow it for this run: -e hub_ha_allow_restart=true")
+                    "allow it for this run: -e hub_ha_allow_restart=true", "RESTART_NOT_ALLOWED")
     slots = [plan.slot_name("hub_ha", name) for name in (node, other_node)]
     more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
                     "a third hub: stop its database and switch that off first (systemctl disable --now cf-postgres "
                     "there), take it out of the inventory; then, or if it is gone: "
-                    "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0])
+                    "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0], "STANDBY_MORE")
     the_list = single_list(known, node, other_node, wanted)
-    addresses = dict((hub["name"], address) for address, hub in (known or {}).get("hubs", {}).items())
+    addresses = {hub["name"]: address for address, hub in (known or {}).get("hubs", {}).items()}
     return {
         "active": keep, "passive": other, "serving": serving, "there": list(infos),
         "switch": bool(serving) and serving != keep, "resume": mine["postgres"]["state"] == "stopped",
@@ -266,14 +290,14 @@ def decide(infos, keep, other, serving, settings, report):
         "address_resources": sorted(mine["cluster"]["cib_ips"]),
         "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
         "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
-        "system_identifier": plan.pg_facts.system_identifier(mine["postgres"]),
+        "system_identifier": pg_facts.system_identifier(mine["postgres"]),
         "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
         "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
         "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
         "include": stays, "restart": restart, "owned": owned, "slots": slots, "keep_address": bool(wanted),
         "addresses": kept, "release": released(infos, keep, shared, wanted),
         "hub_list": the_list, "augments": single_augments(the_list, addresses.get(other_node)),
-        "stop": dict((host, hub_units(info)) for host, info in infos.items()),
+        "stop": {host: hub_units(info) for host, info in infos.items()},
         "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
         "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
         "firewalls": firewalls(infos, keep, shared, settings, report),
@@ -282,7 +306,8 @@ def decide(infos, keep, other, serving, settings, report):
     }
 
 
-def firewalls(infos, keep, shared, settings, report):
+def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
+              report: Report) -> Dict[str, Any]:
     """{host: {"rules"}} as of plan.make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
     mine, addresses = infos[keep], [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
     near = [item["interface"] for item in mine["addresses"]
@@ -290,29 +315,29 @@ def firewalls(infos, keep, shared, settings, report):
     every = [item["interface"] for item in mine["addresses"]]
     rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
                                           plan.firewall_clients(settings))
-    return dict((host, plan.plan_firewall(host, info, rules if host == keep else [], settings, report))
-                for host, info in infos.items())
+    return {host: plan.plan_firewall(host, info, rules if host == keep else [], settings, report)
+            for host, info in infos.items()}
 
 
-def ours(setting):
+def ours(setting: Facts) -> bool:
     """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
-    return (setting.get("sourcefile") or "").endswith("/" + plan.INCLUDE_FILE)
+    return str(setting.get("sourcefile") or "").endswith("/" + plan.INCLUDE_FILE)
 
 
-def other_name(infos, keep, known):
+def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]:
     """Node name of a hub that cannot be asked, by what the one that stays knows of the pair; None if it knows none."""
     mine = infos[keep]["uname"].lower()
     names = [name.lower() for name in infos[keep]["cluster"]["cib_nodes"]]
     names += [hub["name"] for hub in (known or {}).get("hubs", {}).values()]
-    return ([name for name in names if name != mine] + [None])[0]
+    return next((name for name in names if name != mine), None)
 
 
-def shared_addresses(infos, known, settings):
+def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> List[Dict[str, str]]:
     """[{"id", "ip"}] of the pair's shared addresses, each once: as CIB, list of hubs and operator name them.
 
     The list and the operator count too, because the CIB goes before the addresses do.
     """
-    found = {}
+    found: Dict[str, str] = {}
     for info in infos.values():
         for name, text in sorted(info["cluster"].get("cib_ips", {}).items()):
             found.setdefault(text, name)
@@ -326,7 +351,7 @@ def shared_addresses(infos, known, settings):
     return [{"id": name, "ip": text} for text, name in found.items()]
 
 
-def kept_addresses(info, wanted, keep, report):
+def kept_addresses(info: Facts, wanted: Sequence[str], keep: str, report: Report) -> List[str]:
     """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
     found = []
     for text in wanted:
@@ -337,42 +362,45 @@ def kept_addresses(info, wanted, keep, report):
             found.append("%s/%d" % (text, prefixes[0]))
         else:
             report.fail(keep, "the shared address %s cannot be kept: this hub has no address of its own in that subnet"
-                        % text, "give it one, or leave hub_ha_keep_address out")
+                        % text, "give it one, or leave hub_ha_keep_address out", "ADDRESS_WITHOUT_SUBNET")
     return found
 
 
-def released(infos, keep, shared, wanted):
+def released(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]],
+             wanted: Sequence[str]) -> Dict[str, List[Dict[str, str]]]:
     """{host: [{"address": "ADDRESS/PREFIX", "interface"}]} of shared addresses that a hub has and must not have."""
     every = [item["ip"] for item in shared]
-    return dict((host, [{"address": "%s/%d" % (item["address"], item["prefix"]), "interface": item["interface"]}
-                        for item in info["addresses"]
-                        if item["address"] in every and not (host == keep and item["address"] in wanted)])
-                for host, info in infos.items())
+    return {host: [{"address": "%s/%d" % (item["address"], item["prefix"]), "interface": item["interface"]}
+                   for item in info["addresses"]
+                   if item["address"] in every and not (host == keep and item["address"] in wanted)]
+            for host, info in infos.items()}
 
 
-def single_list(known, node, gone, shared):
+def single_list(known: Optional[Facts], node: str, gone: str, shared: Sequence[str]) -> Optional[Dict[str, Any]]:
     """The list of hubs (services/hub_ha.json) of a hub that is single: clients are led to the shared addresses that it
     keeps, or to the hub itself, and the other hub is trusted no more. None when there is no list.
     """
-    mine = [address for address, hub in (known or {}).get("hubs", {}).items() if hub["name"] == node]
-    if not mine:
+    hubs = (known or {}).get("hubs", {})
+    mine = next((address for address, hub in hubs.items() if hub["name"] == node), None)
+    if known is None or mine is None:
         return None
-    left = dict((address, hub) for address, hub in known["hubs"].items()
-                if hub["name"] != gone and hub.get("in_cluster") is not False)
-    return dict(((name, value) for name, value in known.items() if name != "third"), vendor=False, shared=list(shared),
-                active=mine[0], sync={"policy": False, "paths": []}, hubs=left)
+    left = {address: hub for address, hub in hubs.items()
+            if hub["name"] != gone and hub.get("in_cluster") is not False}
+    found = {name: value for name, value in known.items() if name != "third"}
+    found.update(vendor=False, shared=list(shared), active=mine, sync={"policy": False, "paths": []}, hubs=left)
+    return found
 
 
-def single_augments(the_list, gone):
+def single_augments(the_list: Optional[Facts], gone: Optional[str]) -> Dict[str, Any]:
     """What def.json must and must not hold, as module augments takes it. gone: the other hub's address, if known."""
     absent = {"classes": [ENTERPRISE_CLASS], "lists": {"acl": [gone]} if gone else {}}
     return {"lists": {"acl": {"items": [the_list["active"]], "default": ["$(sys.policy_hub)/16"]}} if the_list else {},
             "absent": absent}
 
 
-def hub_units(info):
+def hub_units(info: Facts) -> List[str]:
     """CFEngine's units that run or start at boot on a host that calls itself a hub; the umbrella first, which starts
-    all others. None on a host that is no policy hub any more: it may be somebody's client by now.
+    all others. Not one on a host that is no policy hub any more: it may be somebody's client by now.
     """
     if not info["cfengine"].get("am_policy_hub"):
         return []
@@ -383,38 +411,50 @@ def hub_units(info):
     return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
 
 
-def switch_problems(replication, keep, left):
-    """After a switchover: why the old primary may have rows that the new one lacks. A list of sentences, empty without.
+def switch_problems(replication: Mapping[str, Facts], keep: str, left: str) -> List[Problem]:
+    """After a switchover: why the old primary may have rows that the new one lacks; empty without, or one.
 
     replication: {host: result of replication_info}. left: the hub that was the primary.
     """
     old, new = replication[left], replication[keep]
+    remedy = "keep the data of %s until you have compared" % left
     if new.get("role") != "primary":
-        return ["PostgreSQL on %s is %s, not the primary" % (keep, new.get("role"))]
+        return [Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s, not the primary" % (keep, new.get("role")), remedy)]
     if old.get("role") != "stopped" or old.get("state") != "shut down":
-        return ["PostgreSQL on %s was not stopped cleanly (%s)" % (left, old.get("state") or old.get("role"))]
+        return [Problem("STOP_UNCLEAN", left, "PostgreSQL on %s was not stopped cleanly (%s)"
+                        % (left, old.get("state") or old.get("role")), remedy)]
     found = relation(replication_model.side(old, left), replication_model.side(new, keep))
-    return [] if found.follows else list(found.evidence)
+    if found.follows:
+        return []
+    code = "OTHER_SYSTEM" if found.kind is Kind.OTHER_SYSTEM else "DATA_FORKED" if found.forked else "DATA_UNPROVEN"
+    return [Problem(code, left, str(found), remedy)]
 
 
-def single_problems(the_plan, results):
-    """After all: why the hub is not a healthy single one. results: {host: result of hub_info}. A list of sentences."""
+def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Problem]:
+    """After all: why the hub is not a healthy single one. results: {host: result of hub_info}."""
     found = []
     keep, layout = the_plan["active"], the_plan["layout"]
     info = results[keep]["hub"]
+    unit = layout["db_unit"] + ".service"
     if info["postgres"]["state"] != "primary":
-        found.append("PostgreSQL on %s is %s and takes no writes" % (keep, info["postgres"]["state"]))
-    if info["postgres"].get("unit") != layout["db_unit"] + ".service" or not runs(info, layout["db_unit"]):
-        found.append("PostgreSQL on %s does not run under %s.service but under %s"
-                     % (keep, layout["db_unit"], info["postgres"].get("unit")))
+        found.append(Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s and takes no writes"
+                             % (keep, info["postgres"]["state"]), "journalctl -u %s" % unit))
+    if info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"]):
+        found.append(Problem("POSTGRES_UNIT", keep, "PostgreSQL on %s does not run under %s but under %s"
+                             % (keep, unit, info["postgres"].get("unit")), "systemctl status %s; run this again" % unit))
     have = ["%s/%d" % (item["address"], item["prefix"]) for item in info["addresses"]]
-    found += ["%s does not have the address %s" % (keep, text) for text in the_plan["addresses"] if text not in have]
+    found += [Problem("ADDRESS_MISSING", keep, "%s does not have the address %s" % (keep, text),
+                      "systemctl restart %s" % posixpath.basename(KEPT_UNIT)) for text in the_plan["addresses"] if text not in have]
     for host in the_plan["there"]:
         hub = results[host]["hub"]
-        found += ["%s runs on %s" % (unit, host) for unit in ("pacemaker", "corosync") if runs(hub, unit)]
+        found += [Problem("CLUSTER_RUNS", host, "%s runs on %s" % (name, host), "systemctl disable --now %s" % name)
+                  for name in ("pacemaker", "corosync") if runs(hub, name)]
         if host != keep and hub["postgres"]["pid"]:
-            found.append("PostgreSQL still runs on %s" % host)
+            found.append(Problem("POSTGRES_RUNS", host, "PostgreSQL still runs on %s" % host,
+                                 "stop it: two hubs must not take writes"))
         gone = [item["address"] for item in the_plan["release"][host]]
-        found += ["%s still has the address %s/%d" % (host, item["address"], item["prefix"])
+        found += [Problem("ADDRESS_LEFT", host, "%s still has the address %s/%d"
+                          % (host, item["address"], item["prefix"]), "ip address del %s/%d dev %s"
+                          % (item["address"], item["prefix"], item["interface"]))
                   for item in hub["addresses"] if "%s/%d" % (item["address"], item["prefix"]) in gone]
     return found

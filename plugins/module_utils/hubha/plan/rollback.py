@@ -8,14 +8,21 @@ that no other hub has newer data. Whatever is not proven is a reason to start no
 
 from __future__ import annotations
 
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..core.problem import Problem
 from ..facts import postgres as pg_facts
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
 
+Facts = Mapping[str, Any]
+Plan = Mapping[str, Any]
+
 RUNS = ("active", "activating", "reloading")
+REMEDY = 'docs/operate.md, "When an upgrade fails"'
 
 
-def view(plan):
+def view(plan: Plan) -> Plan:
     """*plan* as this module wants it: "active" is the hub that served when the plan was made.
 
     In the plan of a removal that is the hub that stays, which may be about to take over. Until it takes writes, the one
@@ -27,28 +34,28 @@ def view(plan):
     return dict(plan, active=serving, passive=plan["active"])
 
 
-def judge(plan, before, answers, stage):
+def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], stage: str) -> Dict[str, Any]:
     """What is there and what may be done.
 
-    plan: see plan.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results of hub_info on
-    each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its time;
-    "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
+    plan: see plan.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results of
+    hub_info on each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its
+    time; "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
     Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",
-    "hold", "stop", "start" or "release" (end the maintenance), "ask": host whose pacemaker can be asked or None, "managed": whether pacemaker has the
-    database, "adopted": whether it had it before this run, "set_maintenance": bool, "maintenance": {"on": whether the cluster
-    is in maintenance mode, "ours": whether this collection's marker is there}, "keep": [ids of the resources that an end of it
-    must not interrupt], "why": [sentences]}.
+    "hold", "stop", "start" or "release" (end the maintenance), "ask": host whose pacemaker can be asked or None,
+    "managed": whether pacemaker has the database, "adopted": whether it had it before this run, "set_maintenance": bool,
+    "maintenance": {"on": whether the cluster is in maintenance mode, "ours": whether this collection's marker is there},
+    "keep": [ids of the resources that an end of it must not interrupt], "why": [{"code", "host", "problem", "remedy"}]}.
     """
-    before = dict((host, result["hub"]) for host, result in before.items() if "hub" in result)
-    now = dict((item["item"], item["hub"]) for item in answers if "hub" in item)
-    lost = dict((item["item"], reason(item)) for item in answers if "hub" not in item)
-    adopted = plan["adopted"] or any(info["cluster"]["has_database"] for info in before.values())
+    old = {host: result["hub"] for host, result in before.items() if "hub" in result}
+    now = {item["item"]: item["hub"] for item in answers if "hub" in item}
+    lost = {item["item"]: reason(item) for item in answers if "hub" not in item}
+    adopted = plan["adopted"] or any(info["cluster"]["has_database"] for info in old.values())
     managed = adopted or any(info["cluster"]["has_database"] for info in now.values())
     order = [plan["active"], plan["passive"]]
-    verdict = {
+    verdict: Dict[str, Any] = {
         "primaries": [host for host in order if host in now and now[host]["postgres"]["state"] == "primary"],
         "lost": lost, "do": "nothing", "managed": managed, "adopted": adopted, "set_maintenance": False, "why": [],
-        "ask": ([host for host in order if host in now and now[host]["cluster"]["cib_readable"]] + [None])[0],
+        "ask": next((host for host in order if host in now and now[host]["cluster"]["cib_readable"]), None),
         "maintenance": maintenance(now), "keep": [],
     }
     if len(verdict["primaries"]) == 1 and may_release(plan, verdict, now):
@@ -56,67 +63,73 @@ def judge(plan, before, answers, stage):
         verdict.update({"do": "release", "keep": ["cfpgsql"] + sorted(addresses)})
     if verdict["primaries"] or stage == "started":
         return verdict
-    why = obstacles(plan, before, now, managed, adopted)
+    why = obstacles(plan["active"], plan["passive"], old, now, managed, adopted)
     if not managed:
-        verdict.update({"why": why} if why else {"do": "start"})
+        verdict.update({"why": [item.to_dict() for item in why]} if why else {"do": "start"})
         return verdict
     hub = now.get(plan["active"])
     held = hub is not None and hub["cluster"]["maintenance"]
     if stage == "look" and not held and verdict["ask"]:
         verdict["do"] = "wait"
     elif stage == "held":
-        why += ["pacemaker on %s is not in maintenance mode" % host for host in order
-                if host in now and not leaves_alone(now[host])]
-        if not why:
+        why += [Problem("CLUSTER_MANAGED", host, "pacemaker on %s is not in maintenance mode" % host, REMEDY)
+                for host in order if host in now and not leaves_alone(now[host])]
+        if not why and hub is not None:
             verdict["do"] = "stop" if hub["postgres"]["state"] == "standby" else "start"
     else:
         if adopted and not held:
-            why.insert(0, "pacemaker has the database in hand, so nothing was started behind its back")
+            why.insert(0, Problem("CLUSTER_MANAGED", plan["active"],
+                                  "pacemaker has the database in hand, so nothing was started behind its back", REMEDY))
         elif hub is not None and not hub["cluster"]["cib_readable"]:
-            why.append("pacemaker does not run on %s, so it cannot be kept from the database" % plan["active"])
+            why.append(Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run on %s, so it cannot be kept from the "
+                               "database" % plan["active"], REMEDY))
         if not why:
             verdict.update({"do": "hold", "set_maintenance": not held})
-    verdict["why"] = why
+    verdict["why"] = [item.to_dict() for item in why]
     return verdict
 
 
-def maintenance(now):
+def maintenance(now: Mapping[str, Facts]) -> Dict[str, bool]:
     """{"on", "ours"}; see judge. Where no CIB can be read, the marker tells."""
     told = [info["cluster"]["maintenance"] for info in now.values() if info["cluster"]["cib_readable"]]
     ours = any(info["maintenance_marker"] for info in now.values())
     return {"on": any(told) if told else ours, "ours": ours}
 
 
-def may_release(plan, verdict, now):
-    """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs, and to go on.
+def may_release(plan: Plan, verdict: Mapping[str, Any], now: Mapping[str, Facts]) -> bool:
+    """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs, and
+    to go on.
 
-    Only on a pair of before, whose database is pacemaker's, and not in a removal ("serving"), which takes it from pacemaker; nor
-    after one that was cut off, which has taken the mask off a unit; nor while the other hub has no database yet (on the way back
-    from a third hub). A hub of which nothing is known may be a primary too.
+    Only on a pair of before, whose database is pacemaker's, and not in a removal ("serving"), which takes it from
+    pacemaker; nor after one that was cut off, which has taken the mask off a unit; nor while the other hub has no database
+    yet (on the way back from a third hub). A hub of which nothing is known may be a primary too.
     """
     unit = plan["layout"]["db_unit"]
     states = sorted(info["postgres"]["state"] for info in now.values())
-    return (states in (["primary", "standby"], ["primary", "stopped"]) and not verdict["lost"]
-            and verdict["maintenance"]["ours"] and verdict["adopted"] and "serving" not in plan
-            and all(info["units"].get(unit, {}).get("enabled") == "masked" for info in now.values())
-            and now[verdict["primaries"][0]]["cluster"]["cib_readable"])
+    return bool(states in (["primary", "standby"], ["primary", "stopped"]) and not verdict["lost"]
+                and verdict["maintenance"]["ours"] and verdict["adopted"] and "serving" not in plan
+                and all(info["units"].get(unit, {}).get("enabled") == "masked" for info in now.values())
+                and now[verdict["primaries"][0]]["cluster"]["cib_readable"])
 
 
-def reason(answer):
+def reason(answer: Facts) -> str:
     """Why a hub has said nothing, in one line."""
     return " ".join(str(answer.get("msg") or "no answer").split())
 
 
-def leaves_alone(info):
+def leaves_alone(info: Facts) -> bool:
     """True when this hub's pacemaker does nothing with the database: it is in maintenance mode or does not run."""
     if info["cluster"]["cib_readable"]:
-        return info["cluster"]["maintenance"]
+        return bool(info["cluster"]["maintenance"])
     return info["units"].get("pacemaker", {}).get("active") not in RUNS
 
 
-def obstacles(plan, before, now, managed, adopted):
-    """Why the hub that was active must not be started as a primary: a list of sentences, empty when it may be."""
-    active, passive = plan["active"], plan["passive"]
+def obstacles(active: str, passive: str, before: Mapping[str, Facts], now: Mapping[str, Facts], managed: bool,
+              adopted: bool) -> List[Problem]:
+    """Why the hub that was active must not be started as a primary; empty when it may be.
+
+    before, now: {host: facts of module hub_info}, when the run began and at this moment. managed, adopted: see judge().
+    """
     why = []
     if active in now:
         postgres = now[active]["postgres"]
@@ -124,38 +137,48 @@ def obstacles(plan, before, now, managed, adopted):
         standby = postgres["state"] == "standby" or postgres["state"] == "stopped" and (
             postgres["standby_signal"] or postgres["control"].get("state") in RECOVERY_STATES)
         if postgres["state"] == "unreachable":
-            why.append("PostgreSQL runs on %s (pid %s) and does not answer: %s"
-                       % (active, postgres["pid"], postgres["error"]))
+            why.append(silent(active, postgres))
         elif postgres["state"] in ("absent", "foreign"):
-            why.append("there is no database in %s on %s" % (postgres["data_dir"], active))
+            why.append(Problem("DATABASE_MISSING", active, "there is no database in %s on %s"
+                               % (postgres["data_dir"], active), REMEDY))
         elif standby and (adopted or not managed):
-            why.append("the database on %s is a standby's" % active)
+            why.append(Problem("STANDBY_ONLY", active, "the database on %s is a standby's" % active, REMEDY))
     else:
-        why.append("nothing can be done on %s" % active)
+        why.append(Problem("HUB_UNREACHABLE", active, "nothing can be done on %s" % active, REMEDY))
     if passive not in now:
         # Without pacemaker nothing starts what was cloned there, and nothing was running before.
         if managed or passive not in before or before[passive]["postgres"]["state"] not in ("absent", "stopped"):
-            why.append("it is not known whether %s has become the primary" % passive)
+            why.append(Problem("HUB_UNREACHABLE", passive,
+                               "it is not known whether %s has become the primary" % passive, REMEDY))
     elif active in now:
         why += newer(passive, now[passive]["postgres"], active, now[active]["postgres"])
     return why
 
 
-def newer(passive, mine, active, theirs):
-    """Why the passive hub's data may be the newer one: a list of at most one sentence."""
+def silent(host: str, postgres: Facts) -> Problem:
+    """PostgreSQL of facts["postgres"] runs and does not answer."""
+    return Problem("POSTGRES_SILENT", host, "PostgreSQL runs on %s (pid %s) and does not answer: %s"
+                   % (host, postgres["pid"], postgres["error"]), REMEDY)
+
+
+def newer(passive: str, mine: Facts, active: str, theirs: Facts) -> List[Problem]:
+    """Why the passive hub's data may be the newer one; empty or one. mine, theirs: facts["postgres"] of the two."""
     if mine["state"] == "unreachable":
-        return ["PostgreSQL runs on %s (pid %s) and does not answer: %s" % (passive, mine["pid"], mine["error"])]
+        return [silent(passive, mine)]
     if mine["state"] in ("absent", "foreign"):
         return []
     found = pg_facts.relation(mine, theirs, passive, active)
     if found.follows or found.kind is Kind.OTHER_SYSTEM:
         return []
     if found.forked:
-        return ["%s was a primary after %s was, or has rows that it lacks (%s)" % (passive, active, found)]
-    return ["whether %s holds newer data than %s is not known (%s)" % (passive, active, found)]
+        return [Problem("DATA_FORKED", passive, "%s was a primary after %s was, or has rows that it lacks (%s)"
+                        % (passive, active, found), REMEDY)]
+    return [Problem("DATA_UNPROVEN", passive, "whether %s holds newer data than %s is not known (%s)"
+                    % (passive, active, found), REMEDY)]
 
 
-def text(plan, verdict, cause, notes, backup, check_mode=False):
+def text(plan: Plan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str], backup: Optional[str],
+         check_mode: bool = False) -> str:
     """The last message of a run that failed.
 
     cause: what failed. notes: sentences about what was done since. backup: directory with what was there before, or None.
@@ -168,8 +191,7 @@ def text(plan, verdict, cause, notes, backup, check_mode=False):
     elif verdict["primaries"]:
         lines.append("The hub is serving: PostgreSQL takes writes on %s." % verdict["primaries"][0])
     elif verdict["lost"]:
-        silent = [host for host in plan["hubs"] if host not in verdict["lost"]]
-        lines += ["%s takes no writes." % host for host in silent]
+        lines += ["%s takes no writes." % host for host in plan["hubs"] if host not in verdict["lost"]]
         lines.append("Whether %s serves is not known. Look there now." % " or ".join(sorted(verdict["lost"])))
     else:
         lines.append("NO hub takes writes now. Look there now.")
@@ -177,12 +199,13 @@ def text(plan, verdict, cause, notes, backup, check_mode=False):
     held = verdict.get("maintenance") or {}
     if held.get("on"):
         lines.append("The cluster is in MAINTENANCE MODE: there is no failover, and the guards do nothing. " + (
-            "A run of these playbooks began it; the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it. By hand: "
-            "docs/operate.md, \"When an upgrade fails\"." if held["ours"] else
-            "No run of these playbooks began it, so none ends it: crm_attribute --type crm_config --name maintenance-mode --delete"))
+            "A run of these playbooks began it; the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it. By "
+            "hand: docs/operate.md, \"When an upgrade fails\"." if held["ours"] else
+            "No run of these playbooks began it, so none ends it: crm_attribute --type crm_config --name maintenance-mode "
+            "--delete"))
     lines += ["- " + item for item in notes]
     if not verdict["primaries"]:
-        lines += ["- " + item for item in verdict["why"]]
+        lines += ["- %s (%s)" % (item["problem"], item["code"]) for item in verdict["why"]]
         if verdict["managed"]:
             lines.append("Look at: crm_mon -1rAf on both hubs, %s, journalctl -u pacemaker." % plan["layout"]["pg_log"])
             lines.append("What to do then is in docs/operate.md, \"When an upgrade fails\".")

@@ -3,7 +3,7 @@
 """The third hub: outside the cluster, on a site of its own, following whichever hub of the pair is active.
 
 Pure functions on plain data: the plan of the pair widened by the third hub, and what may be done in a disaster and on
-the way back. See plan.py for the plan itself.
+the way back. See upgrade.py for the plan itself.
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ import copy
 import ipaddress
 import json
 import re
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from ..core.problem import Problem, Report
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..host import reach, system
 from ..host.firewall import model as firewall_model
 from ..pg.conninfo import primary_only
 from . import upgrade as pair
+
+Facts = Mapping[str, Any]
+Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
+Plan = Dict[str, Any]
+Sign = Mapping[str, Any]  # of life, as module reach returns it: {"address", "port", "how", "reason", "from"}
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
@@ -27,142 +34,155 @@ RETURN = "playbooks/return-from-third-hub.yml"
 UPGRADE = "playbooks/upgrade-to-ha.yml"
 
 
-def make_plan(results, settings, probes=None, third=None):
-    """plan.make_plan, and what it is for the third hub.
+def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Facts] = None,
+              third: Optional[Facts] = None, follows: bool = False) -> Plan:
+    """upgrade.make_plan, and what it is for the third hub.
 
     third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
     module hub_info there (or of an attempt that reached nobody), "address": that the operator gives or "",
-    "inventory_address": how Ansible reaches it}. The plan gets "third" (None without one), see describe().
+    "inventory_address": how Ansible reaches it}. follows: it will follow the pair, whatever its database is now. The plan
+    gets "third" (None without one), see describe().
     """
-    hosts = (third or {}).get("hosts") or []
+    third = third or {}
+    hosts = third.get("hosts") or []
+    accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
+    ours = dict(settings, outsiders=outsiders(results, third) if hosts else [])
     if hosts:
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
-        accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
-        settings = dict(settings, accept_third=accepted, accept_hub_keys=accepted + [third_name(third)] + list(hosts))
-    plan = pair.make_plan(results, dict(settings, outsiders=outsiders(results, third) if hosts else []), probes)
+        ours["accept_hub_keys"] = accepted + [third_name(third)] + list(hosts)
+    plan: Plan = pair.make_plan(results, ours, probes)
     plan["third"] = None
-    report = Kept(plan)
-    if third and third.get("both"):
+    report = Report()
+    if third.get("both"):
         report.fail(third["both"][0], "this hub is in the groups hubs and third_hub",
-                    "the third hub is outside the cluster: take it out of one of the two groups")
+                    "the third hub is outside the cluster: take it out of one of the two groups", "THIRD_IN_PAIR")
     if len(hosts) > 1:
         report.fail("all", "the group third_hub has %d hosts: %s" % (len(hosts), ", ".join(hosts)),
-                    "one third hub can follow a pair")
+                    "one third hub can follow a pair", "THIRD_MORE")
     if hosts and plan["complete"] and plan["client"] and len(hosts) == 1 and not third.get("both"):
-        infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
-        join(plan, infos, settings, third, report)
+        infos = {host: result["hub"] for host, result in results.items() if "hub" in result}
+        join(plan, infos, ours, third, accepted, follows, report)
+    plan["failures"] += report.failures
+    plan["warnings"] += report.warnings
     if plan["complete"]:
         own_addresses(plan)
     return plan
 
 
-class Kept(pair.Report):
-    """A report whose failures and warnings stand in a plan."""
-
-    def __init__(self, plan):
-        super().__init__()
-        self.failures, self.warnings = plan["failures"], plan["warnings"]
-
-
-def outsiders(results, third):
+def outsiders(results: Mapping[str, Facts], third: Facts) -> List[str]:
     """Addresses of the third hub, for the firewalls of the pair's hubs: what it says itself, or what the hubs know."""
     info = (third.get("result") or {}).get("hub")
     if info:
         return [item["address"] for item in info["addresses"]]
-    infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
-    for host in infos:
-        address, entry = known_entry(infos, host)
+    for result in results.values():
+        address, entry = known_entry(result["hub"]) if "hub" in result else (None, None)
         if entry:
             return entry.get("addresses") or [address]
     return []
 
 
-def third_name(third):
+def third_name(third: Facts) -> str:
     """How the third hub calls itself, or the inventory's name of one that does not answer."""
     hub = (third.get("result") or {}).get("hub")
-    return hub["uname"].lower() if hub else third["hosts"][0]
+    return str(hub["uname"].lower() if hub else third["hosts"][0])
 
 
-def own_addresses(plan):
+def own_addresses(plan: Plan) -> None:
     """plan["own_addresses"] {host: its addresses on the shared networks}: what its certificate holds."""
-    plan["own_addresses"] = dict((host, [net["addresses"][host] for net in plan["networks"]]) for host in plan["hubs"])
+    plan["own_addresses"] = {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}
     third = plan["third"]
     if third:
         plan["own_addresses"][third["host"]] = third["addresses"]
 
 
-def known_entry(infos, active):
-    """(address, entry) of the third hub in the list of hubs that the active hub has; (None, None) without one."""
-    hubs = (infos[active]["cfengine"].get("hub_list") or {}).get("hubs", {})
+def known_entry(info: Facts) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
+    """(address, entry) of the third hub in the list of hubs that the hub of these facts has; (None, None) without one."""
+    hubs = (info["cfengine"].get("hub_list") or {}).get("hubs", {})
     for address, entry in sorted(hubs.items()):
         if entry.get("in_cluster") is False:
             return address, entry
     return None, None
 
 
-def join(plan, infos, settings, third, report):
-    """Puts the third hub into the plan; what stands against it into the report."""
-    address, entry = known_entry(infos, plan["active"])
+def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequence[str], follows: bool,
+         report: Report) -> None:
+    """Puts the third hub into the plan; what stands against it into the report.
+
+    accepted: names of hubs whose key may have changed, by the operator's word. follows: see make_plan().
+    """
+    active = infos[plan["active"]]
+    address, entry = known_entry(active)
     info = (third.get("result") or {}).get("hub")
     host = third["hosts"][0]
     if info is None:
         report.warn(host, "the third hub cannot be reached: what is known of it is left as it is")
-        if entry:
+        if entry and address:
             plan["third"] = unreachable(host, address, entry, infos, plan)
             enter(plan)
         return
-    networks(plan, info)
+    info = dict(info, addresses=lasting_addresses(plan, info))
     where = choose_address(plan, info, third)
     if where is None:
         report.fail(host, "which of its addresses (%s) clients and hubs reach the third hub under is not known"
                     % ", ".join(item["address"] for item in info["addresses"]),
-                    "set hub_ha_third_hub_address for it")
+                    "set hub_ha_third_hub_address for it", "THIRD_ADDRESS")
         return
-    check(plan, infos, info, where, host, settings, entry, report)
+    check(plan, info, host, report)
+    check_key(info, entry, accepted, host, report)
+    check_versions(plan, active, info, host, report)
+    if follows:
+        check_system(info, plan["system_identifier"], host, report)
+    else:
+        check_database(plan, active, info, host, report)
+    check_acl(plan, active, where, host, report)
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
     hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
     plan["firewalls"][host] = pair.plan_firewall(host, info, firewall_model.wanted_outside(
-        sorted(set(item["interface"] for item in info["addresses"])), hubs, plan, pair.firewall_clients(settings)),
+        sorted({item["interface"] for item in info["addresses"]}), hubs, plan, pair.firewall_clients(settings)),
         settings, report)
 
 
-def networks(plan, info):
-    """Shared addresses are no addresses of the third hub's own, nor are those that end by themselves."""
+def lasting_addresses(plan: Plan, info: Facts) -> List[Facts]:
+    """The third hub's own of facts["addresses"]: neither shared addresses, nor those that end by themselves."""
     shared = [item["ip"] for item in plan["virtual_ips"]]
-    info["addresses"] = [item for item in info["addresses"] if item["address"] not in shared
-                         and not item.get("fleeting")]
+    return [item for item in info["addresses"] if item["address"] not in shared and not item.get("fleeting")]
 
 
-def choose_address(plan, info, third):
+def choose_address(plan: Plan, info: Facts, third: Facts) -> Optional[str]:
     """The address under which clients and hubs reach the third hub; None when it cannot be known."""
     if third.get("address"):
         return str(pair.parse_ip(third["address"]) or "") or None
-    own = [item["address"] for item in info["addresses"]]
-    on_client_net = [item["address"] for item in info["addresses"]
+    own = [str(item["address"]) for item in info["addresses"]]
+    on_client_net = [str(item["address"]) for item in info["addresses"]
                      if plan["client"] and item["network"] == plan["client"]["network"]]
-    given = [third.get("inventory_address")] if third.get("inventory_address") in own else []
+    given = [str(third["inventory_address"])] if third.get("inventory_address") in own else []
     alone = own if len(own) == 1 else []
-    return (on_client_net + given + alone + [None])[0]
+    return next(iter(on_client_net + given + alone), None)
 
 
-def check(plan, infos, info, where, host, settings, entry, report):
-    """What stands against this third hub, which is reached under the address *where*."""
-    active = infos[plan["active"]]
+def check(plan: Plan, info: Facts, host: str, report: Report) -> None:
+    """The third hub has a name of its own, and is in no cluster."""
     if info["uname"].lower() in plan["nodes"].values():
         report.fail(host, "the third hub has the name of a hub of the pair (%s)" % info["uname"],
-                    "give each hub its own host name: hostnamectl set-hostname NAME")
+                    "give each hub its own host name: hostnamectl set-hostname NAME", "HUB_NAMES_SAME")
     cluster = info["cluster"]
     if cluster["cib_resources"] or info["units"].get("pacemaker", {}).get("active") == "active":
         report.fail(host, "pacemaker runs on the third hub, which must be outside the cluster",
-                    "take it out of its cluster: systemctl disable --now pacemaker corosync")
+                    "take it out of its cluster: systemctl disable --now pacemaker corosync", "THIRD_IN_CLUSTER")
+
+
+def check_key(info: Facts, entry: Optional[Facts], accepted: Sequence[str], host: str, report: Report) -> None:
+    """The third hub's host key is still that of its entry in the list of hubs, or the change is accepted."""
     now = info["cfengine"]["key_digest"]
-    if entry and now and now != entry["key"] and entry["name"] not in settings.get("accept_third", []):
+    if entry and now and now != entry["key"] and entry["name"] not in accepted:
         report.fail(host, "the host key was %s and is %s now, which no client trusts" % (entry["key"], now),
                     "bring the old key back (ppkeys/localhost.* from the last backup); if the change is meant: "
-                    "-e hub_ha_accept_hub_keys=%s" % entry["name"])
-    check_versions(plan, active, info, host, report)
-    check_database(plan, active, info, host, report)
+                    "-e hub_ha_accept_hub_keys=%s" % entry["name"], "KEY_CHANGED")
+
+
+def check_acl(plan: Plan, active: Facts, where: str, host: str, report: Report) -> None:
+    """Clients are let in on the third hub's network too."""
     if not active["cfengine"].get("sets_acl"):
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
         if pair.parse_ip(where) not in inside:
@@ -170,63 +190,80 @@ def check(plan, infos, info, where, host, settings, entry, report):
                               "the clients' networks in vars.acl of def.json, or the third hub refuses them")
 
 
-def check_versions(plan, active, info, host, report):
+def check_versions(plan: Plan, active: Facts, info: Facts, host: str, report: Report) -> None:
     """Same CFEngine, same PostgreSQL, same layout as the pair, installed or as the package source offers it."""
     if info["packager_interrupted"]:
-        report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a")
+        report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a",
+                    "PACKAGES_INTERRUPTED")
     for name in needed(plan):
         state = (info["packages"] or {}).get(name, {})
         if info["packages"] is not None and not state.get("installed") and not state.get("candidate"):
             report.fail(host, "package %s is not installed and no package source offers it" % name,
-                        "add or repair the package source, then check with: apt-cache policy %s" % name)
+                        "add or repair the package source, then check with: apt-cache policy %s" % name,
+                        "PACKAGE_NOT_OFFERED")
     wanted, have = active["cfengine"]["version"], info["cfengine"]["version"]
     if not have and not needed(plan):
         report.fail(host, "CFEngine is not installed here",
                     "install the same hub package as on %s (CFEngine %s), stop it, and move its own database aside"
-                    % (plan["active"], wanted))
-    for name in [] if have else plan["layout"]["cfengine_packages"]:
-        have = first_version((info["packages"] or {}).get(name, {}).get("candidate") or "")
+                    % (plan["active"], wanted), "CFENGINE_MISSING")
+    if not have:
+        for name in plan["layout"]["cfengine_packages"]:
+            have = first_version((info["packages"] or {}).get(name, {}).get("candidate") or "")
     if wanted and have and wanted != have:
         report.fail(host, "CFEngine %s here and %s on %s" % (have, wanted, plan["active"]),
-                    "install the same version on all three hubs")
+                    "install the same version on all three hubs", "VERSIONS_DIFFER")
     bins = info["postgres"]["bins"]
     if bins and str(plan["pg_major"]) not in bins and not needed(plan):
         report.fail(host, "PostgreSQL %s here and %s on %s"
                     % (", ".join(sorted(bins)), plan["pg_major"], plan["active"]),
-                    "install the same version on all three hubs")
+                    "install the same version on all three hubs", "POSTGRES_VERSION")
     if info["layout_found"] and info["layout_found"] != plan["layout"]["name"]:
         report.fail(host, "the hubs differ in layout: %s here, %s on %s"
                     % (info["layout_found"], plan["layout"]["name"], plan["active"]),
-                    "all three hubs must run the same edition from the same kind of package")
+                    "all three hubs must run the same edition from the same kind of package", "LAYOUT_DIFFERS")
 
 
-def needed(plan):
+def needed(plan: Plan) -> List[str]:
     """Packages that the third hub needs; the cluster's are not among them."""
     if plan["layout"]["name"] != "debian":
         return []
-    return list(plan["layout"]["cfengine_packages"]) + ["postgresql-%d" % plan["pg_major"]] * bool(plan["pg_major"])
+    return list(plan["layout"]["cfengine_packages"]) + (
+        ["postgresql-%d" % plan["pg_major"]] if plan["pg_major"] else [])
 
 
-def check_database(plan, active, info, host, report):
+def aside(postgres: Facts) -> str:
+    """The remedy where a database of facts["postgres"] is in the way."""
+    return ("if it is not needed, stop it and move %s aside: nothing here overwrites a database" % postgres["data_dir"])
+
+
+def check_system(info: Facts, wanted: Optional[str], host: str, report: Report) -> bool:
+    """The database, if there is one, belongs to the pair's system *wanted*; False when it is another one's."""
+    mine = info["postgres"]
+    identifier = pg_facts.system_identifier(mine)
+    if not identifier or not wanted or identifier == wanted:
+        return True
+    report.fail(host, "the third hub has a database of its own (%s, system %s; the pair's is %s)"
+                % (mine["state"], identifier, wanted), aside(mine), "OTHER_SYSTEM")
+    return False
+
+
+def check_database(plan: Plan, active: Facts, info: Facts, host: str, report: Report) -> None:
     """No database but a copy of the pair's is ever touched."""
     mine, theirs = info["postgres"], active["postgres"]
     state, wanted = mine["state"], plan["system_identifier"]
-    identifier = pg_facts.system_identifier(mine)
-    aside = "if it is not needed, stop it and move %s aside: nothing here overwrites a database" % mine["data_dir"]
-    if state == "primary" and identifier == wanted:
+    if state == "primary" and pg_facts.system_identifier(mine) == wanted:
         report.fail(host, "the third hub is active: its PostgreSQL takes writes (timeline %s)"
                     % (mine["control"].get("timeline") or "?"),
-                    "if it was promoted in a disaster, the way back is %s" % RETURN)
-    elif state in ("primary", "standby", "stopped") and identifier and wanted and identifier != wanted:
-        report.fail(host, "the third hub has a database of its own (%s, system %s; the pair's is %s)"
-                    % (state, identifier, wanted), aside)
+                    "if it was promoted in a disaster, the way back is %s" % RETURN, "THIRD_ACTIVE")
+    elif state in ("primary", "standby", "stopped") and not check_system(info, wanted, host, report):
+        pass  # it is told there
     elif state == "unreachable":
         report.fail(host, "a PostgreSQL runs here (pid %s) and does not answer: %s" % (mine["pid"], mine["error"]),
-                    aside)
+                    aside(mine), "POSTGRES_SILENT")
     elif state == "foreign":
         report.fail(host, "%s holds files that are no database" % mine["data_dir"],
-                    "move them away; the clone goes there")
-    elif state == "stopped" and not mine.get("will_follow"):
+                    "move them away; the clone goes there", "DATA_DIR_FOREIGN")
+    elif state == "stopped":
         found = pg_facts.relation(mine, theirs, host, plan["active"])
         # One that the pair has left behind makes way for a new clone, see diverged(), unless it has rows of its own.
         if not found.follows and not (found.forked and pg_facts.side(mine).was_primary is False):
@@ -234,29 +271,30 @@ def check_database(plan, active, info, host, report):
                         "save it, then move %s aside" % mine["data_dir"],
                         "DATA_FORKED" if found.forked else "DATA_UNPROVEN")
     elif state == "absent" and 5432 in info["ports"]:
-        report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432")
+        report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432",
+                    "PORT_TAKEN")
     size = (theirs["server"] or {}).get("size_bytes")
     check_space(info, size if state == "absent" else None, host, report)
 
 
-def check_space(info, size, host, report):
+def check_space(info: Facts, size: Optional[int], host: str, report: Report) -> None:
     """Room for a copy of *size* bytes (None: no copy is made)."""
     need = int(size * 1.1) + (64 << 20) if size else 0
     if info["space"]["free_bytes"] < need:
         report.fail(host, "%s free in %s, the copy needs %s"
                     % (human(info["space"]["free_bytes"]), info["space"]["path"], human(need)),
-                    "make room or mount a larger file system there")
+                    "make room or mount a larger file system there", "DISK_SPACE")
 
 
-def diverged(mine, primary):
+def diverged(mine: Facts, primary: Facts) -> bool:
     """True when the database of a standby is proven to have gone another way than the primary's: it can never follow.
 
     mine, primary: facts["postgres"] of the two.
     """
-    return mine["state"] in ("standby", "stopped") and pg_facts.relation(mine, primary).forked
+    return mine["state"] in ("standby", "stopped") and bool(pg_facts.relation(mine, primary).forked)
 
 
-def describe(plan, info, host, address):
+def describe(plan: Plan, info: Facts, host: str, address: str) -> Dict[str, Any]:
     """plan["third"] of a third hub that answers."""
     own = [item["address"] for item in info["addresses"]]
     replication = plan["replication"] or {}
@@ -266,7 +304,7 @@ def describe(plan, info, host, address):
         "host": host, "name": info["uname"].lower(), "reachable": True, "address": address,
         "addresses": own + ([] if address in own else [address]),
         # How it reaches the pair's hubs, and how they reach it.
-        "sources": dict((hub, (replication if near else plan["client"])["addresses"][hub]) for hub in plan["hubs"]),
+        "sources": {hub: (replication if near else plan["client"])["addresses"][hub] for hub in plan["hubs"]},
         "replication_address": near[0] if near else address,
         "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
         "certificate": info["postgres"].get("certificate"),
@@ -276,7 +314,7 @@ def describe(plan, info, host, address):
     }
 
 
-def unreachable(host, address, entry, infos, plan):
+def unreachable(host: str, address: str, entry: Facts, infos: Infos, plan: Plan) -> Dict[str, Any]:
     """plan["third"] of one that does not answer, from what the active hub knows: nothing of it is taken away."""
     own = [info["postgres"].get("certificate") for info in infos.values()]
     trusted = PEM.findall(infos[plan["active"]]["postgres"].get("trusted") or "")
@@ -287,7 +325,7 @@ def unreachable(host, address, entry, infos, plan):
             "slot": pair.slot_name("hub_ha", entry["name"]), "packages": []}
 
 
-def enter(plan):
+def enter(plan: Plan) -> None:
     """What the pair's own files must say of the third hub."""
     third = plan["third"]
     plan["slots"][third["host"]] = third["slot"]
@@ -304,10 +342,10 @@ def enter(plan):
         "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
         "port": str(plan["pg_port"]),
         # Whose an address is that gives a sign of life, for promote_stops().
-        "pair": dict((host, [net["addresses"][host] for net in plan["networks"]]) for host in plan["hubs"])}
+        "pair": {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}}
 
 
-def widen(plan):
+def widen(plan: Plan) -> Plan:
     """The plan as the roles need it to work on all three hubs: the third one takes the passive hub's place."""
     third, wide = plan["third"], copy.deepcopy(plan)
     host = third["host"]
@@ -319,30 +357,33 @@ def widen(plan):
     # Mission Portal's certificate on the third hub stays the package's; its secrets are in the replicated database.
     wide["portal"]["certificates"][host] = None
     wide["portal"]["secrets"]["carry"] = plan["edition"] == "enterprise"
-    wide["packages"] = dict((name, []) for name in plan["hubs"])
+    wide["packages"] = {name: [] for name in plan["hubs"]}
     wide["packages"][host] = third["packages"]
     return wide
 
 
-def ready(plan, infos):
-    """What keeps a third hub from being added, beside the plan's own failures: sentences.
+def ready(plan: Plan, infos: Infos) -> List[Problem]:
+    """What keeps a third hub from being added, beside the plan's own failures.
 
     infos: {host: facts} of the pair's hubs.
     """
     found = []
     if not plan["third"] or not plan["third"]["reachable"]:
-        found.append("the third hub cannot be reached: check address, network and SSH key with: "
-                     "ansible -m ping third_hub")
+        found.append(Problem("HUB_UNREACHABLE", plan["third"]["host"] if plan["third"] else "third_hub",
+                             "the third hub cannot be reached",
+                             "check address, network and SSH key with: ansible -m ping third_hub"))
     if not plan["adopted"] or plan["restart"] or plan["maintenance_ours"]:
-        found.append("the hubs are no pair yet, or wait for a restart: run %s first" % UPGRADE)
-    for host, state in ((plan["active"], "primary"), (plan["passive"], "standby")):
+        found.append(Problem("PAIR_UNFINISHED", "all", "the hubs are no pair yet, or wait for a restart",
+                             "run %s first" % UPGRADE))
+    for host, state, code in ((plan["active"], "primary", "NO_PRIMARY"), (plan["passive"], "standby", "REPL_STOPPED")):
         if infos[host]["postgres"]["state"] != state:
-            found.append("PostgreSQL on %s is %s, not %s: make the pair healthy first, with %s"
-                         % (host, infos[host]["postgres"]["state"], state, UPGRADE))
+            found.append(Problem(code, host, "PostgreSQL on %s is %s, not %s"
+                                 % (host, infos[host]["postgres"]["state"], state),
+                                 "make the pair healthy first, with %s" % UPGRADE))
     return found
 
 
-def conninfo(plan, host, sslmode, user, sources=None):
+def conninfo(plan: Plan, host: str, sslmode: str, user: str, sources: Optional[Sequence[str]] = None) -> str:
     """primary_conninfo of a standby outside of pacemaker's hands. Only who takes writes is followed, whoever that is.
 
     sources: addresses, the pair's as the third hub reaches them when not given. No password: the passfile has it.
@@ -356,10 +397,10 @@ def conninfo(plan, host, sslmode, user, sources=None):
              ("target_session_attrs", primary_only(plan["pg_major"] or 0)),
              # The walreceiver heeds no connect_timeout: a silent host is given up by the kernel after this many ms.
              ("tcp_user_timeout", 5000), ("keepalives_idle", 5), ("keepalives_interval", 3), ("keepalives_count", 3)]
-    return " ".join("%s=%s" % pair_ for pair_ in names)
+    return " ".join("%s=%s" % item for item in names)
 
 
-def guard(plan, sslmode, user):
+def guard(plan: Plan, sslmode: str, user: str) -> str:
     """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes.
 
     No connect_timeout: the agent limits the whole question, and tells a timeout from a no.
@@ -371,27 +412,27 @@ def guard(plan, sslmode, user):
                 plan["layout"]["ha_dir"]))
 
 
-def promote_signs(facts, reached, hubs, off=()):
+def promote_signs(facts: Facts, reached: Iterable[Sign], hubs: Mapping[str, str], off: Iterable[str] = ()) -> List[Sign]:
     """Of what reach has found that which counts: every sign of life, and what could not be tried.
 
     facts: hub_info's of the third hub. hubs: {inventory name: address for SSH}. off: names of hubs that the
-    operator has switched off: for those, and where an address is nobody's for all of them, he answers for what could not be tried. A
-    real sign of life always counts.
+    operator has switched off: for those, and where an address is nobody's for all of them, he answers for what could
+    not be tried. A real sign of life always counts.
     """
     pair_addresses = ((facts["cfengine"].get("hub_list") or {}).get("third") or {}).get("pair") or {}
-    own = dict((name, {name, address, *pair_addresses.get(name, [])}) for name, address in hubs.items())
+    own = {name: {name, address, *pair_addresses.get(name, [])} for name, address in hubs.items()}
     return [item for item in reached if item["how"] != reach.UNTRIED or not set(off).issuperset(
         [name for name in hubs if item["address"] in own[name]] or list(hubs) or [""])]
 
 
-def promote_verdict(facts, reached, confirmed):
+def promote_verdict(facts: Facts, reached: Sequence[Sign], confirmed: bool) -> Dict[str, Any]:
     """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures"}.
 
     facts: hub_info's of the third hub. reached: promote_signs', [{"address", "port", "how", "from"}] of every sign of
     life of a hub of the pair; what could not be tried counts as one. confirmed: the operator takes it on himself; hubs
     that live are stopped first then.
     """
-    report = pair.Report()
+    report = Report()
     host, postgres = facts["uname"], facts["postgres"]
     known = (facts["cfengine"].get("hub_list") or {}).get("hubs", {})
     mine = [entry for entry in known.values() if entry.get("in_cluster") is False
@@ -400,13 +441,14 @@ def promote_verdict(facts, reached, confirmed):
         return {"do": "nothing", "failures": []}
     if not mine:
         report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
-                    "%s makes it one, while the pair lives" % ADD)
+                    "%s makes it one, while the pair lives" % ADD, "THIRD_UNKNOWN")
     elif postgres["state"] == "stopped" and postgres["standby_signal"]:
         pass  # it is started first; also after a way back that stopped it and could not go on
     elif postgres["state"] != "standby":
         report.fail(host, "PostgreSQL is no standby here (%s)" % postgres["state"],
                     "without a copy of the pair's database there is nothing to promote. If a way back has just stopped "
-                    "it, and no hub of the pair takes writes: systemctl start %s" % facts["layout"]["db_unit"])
+                    "it, and no hub of the pair takes writes: systemctl start %s" % facts["layout"]["db_unit"],
+                    "THIRD_NO_STANDBY")
     alive = places([item for item in reached if item["how"] != reach.UNTRIED])
     untried = places([item for item in reached if item["how"] == reach.UNTRIED])
     if alive and not confirmed:
@@ -422,20 +464,20 @@ def promote_verdict(facts, reached, confirmed):
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
-def places(signs):
+def places(signs: Sequence[Sign]) -> List[str]:
     """Signs of life for people: ["ADDRESS (port 22 accepts; seen from HOST)"]."""
     found = []
-    for address in sorted(set(item["address"] for item in signs)):
+    for address in sorted({item["address"] for item in signs}):
         here = [item for item in signs if item["address"] == address]
-        ports = sorted(set((item["port"], item["how"], item.get("reason", "")) for item in here))
+        ports = sorted({(item["port"], item["how"], item.get("reason", "")) for item in here})
         found.append("%s (%s; %s from %s)" % (
             address, ", ".join("port %s %s%s" % (port, how, ": " + why if why else "") for port, how, why in ports),
             "seen" if here[0]["how"] != reach.UNTRIED else "asked",
-            " and ".join(sorted(set(item["from"] for item in here)))))
+            " and ".join(sorted({item["from"] for item in here}))))
     return found
 
 
-def promote_stops(verdict, facts, signs, hubs):
+def promote_stops(verdict: Facts, facts: Facts, signs: Sequence[Sign], hubs: Mapping[str, str]) -> List[str]:
     """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives,
     or that could not be asked.
 
@@ -444,29 +486,30 @@ def promote_stops(verdict, facts, signs, hubs):
     """
     known = facts["cfengine"].get("hub_list") or {}
     pair_addresses = (known.get("third") or {}).get("pair") or {}
-    own = dict((name, set([address] + pair_addresses.get(name, []))) for name, address in hubs.items())
-    alive = set(item["address"] for item in signs) if verdict["do"] == "promote" else set()
+    own = {name: {address, *pair_addresses.get(name, [])} for name, address in hubs.items()}
+    alive = {item["address"] for item in signs if verdict["do"] == "promote"}
     found = [name for name in hubs if own[name] & alive]
     # Whose is it? A shared address is one of those that are stopped anyhow; for any other all hubs have to answer.
     strangers = alive.difference(*own.values()) - set(known.get("shared", []) if found else [])
     return list(hubs) if strangers else found
 
 
-def promote_unproved(stops, proved):
-    """What keeps the third hub from being promoted after the stop: a sentence, or "".
+def promote_unproved(stops: Sequence[str], proved: Sequence[str]) -> Optional[Problem]:
+    """What keeps the third hub from being promoted after the stop; None when nothing does.
 
     stops: promote_stops'. proved: names of the hubs that have said at the end of their stop that nothing serves there
     any more; anything else (left out of the run, unreachable, failed, never asked) is no proof.
     """
     lacking = [name for name in stops if name not in proved]
-    return "" if not lacking else (
+    return None if not lacking else Problem(
+        "STOP_UNPROVEN", lacking[0] if len(lacking) == 1 else "all",
         "The third hub was not promoted: %s gives signs of life, or could not be asked, and has not proved that it is "
-        "stopped, see above. Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it "
-        "is off already and only could not be asked: -e hub_ha_promote_off=%s" % (
-            " and ".join(lacking), ",".join(lacking)))
+        "stopped, see above" % " and ".join(lacking),
+        "Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it is off already and "
+        "only could not be asked: -e hub_ha_promote_off=%s" % ",".join(lacking))
 
 
-def shared_here(ip_json, known):
+def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
     """[{"interface", "address" (with its prefix)}] of the pair's shared addresses that a host has.
 
     ip_json: output of `ip -j addr`. known: the list of hubs.
@@ -475,13 +518,13 @@ def shared_here(ip_json, known):
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
-def failures_text(failures):
+def failures_text(failures: Iterable[Mapping[str, str]]) -> str:
     """For people, as preflight's report."""
-    return "\n".join("%2d. %s: %s\n      -> %s" % (number, item["host"], item["problem"], item["remedy"])
+    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (number, item["host"], item["problem"], item["remedy"], item["code"])
                      for number, item in enumerate(failures, 1))
 
 
-def return_plan(results, settings, third, wanted=None):
+def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:
     """The way back from a third hub that was promoted: the pair as it will be, and how far it is.
 
     results, settings, third: as for make_plan. wanted: the hub that is to be active, the first one when not given.
@@ -489,43 +532,45 @@ def return_plan(results, settings, third, wanted=None):
     streams from the third one, or has all of it), "done" (a hub of the pair takes writes again).
     "active" is the chosen hub.
     """
-    infos = dict((host, copy.deepcopy(result["hub"])) for host, result in results.items() if "hub" in result)
+    infos: Dict[str, Facts] = {host: result["hub"] for host, result in results.items() if "hub" in result}
     info = (third.get("result") or {}).get("hub")
     missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])
-    if missing or len(infos) != 2:
-        report = pair.Report()
+    if info is None or missing or len(infos) != 2:
+        report = Report()
         nobody = info and info["postgres"]["state"] != "primary"
         for host in missing:
             report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: "
-                        "ansible -m ping %s%s" % (host, ". If nobody takes writes now: " + PROMOTE if nobody else ""))
+                        "ansible -m ping %s%s" % (host, ". If nobody takes writes now: " + PROMOTE if nobody else ""),
+                        "HUB_UNREACHABLE")
         if not missing:
-            report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair")
+            report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair", "GROUP_SIZE")
         return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
-    states = dict((host, item["postgres"]["state"]) for host, item in infos.items())
+    states = {host: item["postgres"]["state"] for host, item in infos.items()}
     primaries = [host for host, state in states.items() if state == "primary"]
     ours = pg_facts.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
     copies = [host for host, item in infos.items() if item["postgres"].get("outside")
               and is_copy(item, info["postgres"])
               and pg_facts.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
-    target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
+    target = next(iter(primaries + copies), wanted if wanted in infos else next(iter(infos)))
     third_state = info["postgres"]["state"]
     stage = "done" if primaries else "switch" if copies else "clone"
-    problems = pair.Report()
+    problems = Report()
     if wanted and wanted not in infos:
         problems.fail("all", "hub_ha_return_to names %s, which is no hub of the pair" % wanted,
-                      "name one of %s, or leave it out" % " and ".join(infos))
+                      "name one of %s, or leave it out" % " and ".join(infos), "HUB_UNKNOWN")
     if primaries and third_state == "primary":
         problems.fail(primaries[0], "PostgreSQL takes writes on %s and on %s: both are active"
                       % (" and ".join(primaries), third["hosts"][0]),
                       "decide which writes you can do without, and stop pacemaker on the pair's hub if they are its "
-                      "own: systemctl stop pacemaker corosync; its data is kept aside then")
+                      "own: systemctl stop pacemaker corosync; its data is kept aside then", "TWO_PRIMARIES")
     elif not primaries and third_state != "primary" and not (
             stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
         problems.fail(third["hosts"][0],
                       "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
                       "start it where it was active last; the way back begins at a third hub that is active. If an "
-                      "earlier run stopped the third one and could not go on: %s, and run this again" % PROMOTE)
+                      "earlier run stopped the third one and could not go on: %s, and run this again" % PROMOTE,
+                      "NO_PRIMARY")
     if stage == "clone" and third_state == "primary":
         check_same(infos, info, third["hosts"][0], problems)
     for host, item in infos.items():
@@ -534,79 +579,75 @@ def return_plan(results, settings, third, wanted=None):
         if stage == "clone" and item["cluster"]["maintenance"] and not item.get("maintenance_marker") \
                 and not any(other.get("maintenance_marker") for other in infos.values()):
             problems.fail(host, "the cluster is in maintenance mode, and no run of this collection has put it there",
-                          "end it first: crm_attribute --type crm_config --name maintenance-mode --delete")
-    for host, item in infos.items() if stage == "clone" else ():
-        check_space(item, (info["postgres"]["server"] or {}).get("size_bytes"), host, problems)
+                          "end it first: crm_attribute --type crm_config --name maintenance-mode --delete",
+                          "CLUSTER_MAINTENANCE")
+    if stage == "clone":
+        for host, item in infos.items():
+            check_space(item, (info["postgres"]["server"] or {}).get("size_bytes"), host, problems)
     if stage != "done":
-        pretend(infos, info, target)
-    plan = make_plan(dict((host, {"hub": item}) for host, item in infos.items()), settings, None,
-                     dict(third, result={"hub": as_follower(info, stage)}))
+        infos = {host: as_active(item, info["postgres"]) if host == target else without_database(item)
+                 for host, item in infos.items()}
+    # After the switch a third hub that stopped as a standby is looked at as any other one.
+    follows = stage != "done" or third_state == "primary" or not info["postgres"]["standby_signal"]
+    plan = make_plan({host: {"hub": item} for host, item in infos.items()}, settings, None, third, follows)
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
     plan["former"] = pg_facts.system_identifier(info["postgres"])
     return plan
 
 
-def pretend(infos, third, target):
-    """The pair's facts as they will be: the chosen hub has the third hub's database, the other one none yet."""
-    for host, info in infos.items():
-        mine = info["postgres"]
-        if host == target:
-            info["postgres"] = dict(copy.deepcopy(third["postgres"]), data_dir=mine["data_dir"], state="primary",
-                                    certificate=mine.get("certificate"), trusted=mine.get("trusted"))
-            if not info["postgres"]["server"]:
-                info["postgres"]["server"] = copy.deepcopy(mine["server"])
-        else:
-            info["postgres"] = dict(mine, state="absent", server=None, control={}, pid=None, lock=False)
-            info["ports"] = [port for port in info["ports"] if port != 5432]
+def as_active(info: Facts, third: Facts) -> Dict[str, Any]:
+    """The facts of the chosen hub as they will be: it has the third hub's database. third: facts["postgres"] of that one."""
+    mine = info["postgres"]
+    return dict(info, postgres=dict(third, data_dir=mine["data_dir"], state="primary", server=third["server"] or mine["server"],
+                                    certificate=mine.get("certificate"), trusted=mine.get("trusted")))
 
 
-def is_copy(info, third):
+def without_database(info: Facts) -> Dict[str, Any]:
+    """The facts of the other hub as they will be: its database has made way, and it is cloned later."""
+    return dict(info, postgres=dict(info["postgres"], state="absent", server=None, control={}, pid=None, lock=False),
+                ports=[port for port in info["ports"] if port != 5432])
+
+
+def is_copy(info: Facts, third: Facts) -> bool:
     """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down.
 
     third: facts["postgres"] of the third hub.
     """
     postgres = info["postgres"]
-    return postgres["state"] == "standby" or (
+    return bool(postgres["state"] == "standby" or (
         postgres["state"] == "stopped" and third["state"] == "primary" and info["cluster"]["maintenance"]
         and postgres["control"].get("state") == "shut down in recovery"
-        and pg_facts.relation(postgres, third).follows)
+        and pg_facts.relation(postgres, third).follows))
 
 
-def left_behind(info, third):
+def left_behind(info: Facts, third: Facts) -> bool:
     """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
     server, name = third["server"] or {}, info["uname"].lower()
     slot = pair.slot_name("hub_ha", name)
     kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
-    return third["state"] == "primary" and not kept and name not in (server.get("streaming") or [])
+    return bool(third["state"] == "primary" and not kept and name not in (server.get("streaming") or []))
 
 
-def check_same(infos, info, host, report):
+def check_same(infos: Infos, info: Facts, host: str, report: Report) -> None:
     """What makes way is replaced by a copy of the third hub's database: that must be one of the pair's."""
     postgres, known = info["postgres"], (info["cfengine"].get("hub_list") or {}).get("hubs", {})
     ours = pg_facts.system_identifier(postgres)
     if not any(entry.get("in_cluster") is False and entry["key"] == info["cfengine"]["key_digest"]
                for entry in known.values()):
         report.fail(host, "this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it",
-                    "there is nothing to return from it; %s makes it one, while the pair lives" % ADD)
+                    "there is nothing to return from it; %s makes it one, while the pair lives" % ADD, "THIRD_UNKNOWN")
     for name, item in infos.items():
         theirs = pg_facts.system_identifier(item["postgres"])
         if theirs and theirs != ours:
             report.fail(name, "the third hub's database is no copy of this hub's (system %s on %s, %s here)"
                         % (ours, host, theirs),
                         "find out which one has your data. If it is the third hub's, and this hub was installed anew, "
-                        "stop PostgreSQL here, move %s aside, and run this again" % item["postgres"]["data_dir"])
+                        "stop PostgreSQL here, move %s aside, and run this again" % item["postgres"]["data_dir"],
+                        "OTHER_SYSTEM")
 
 
-def as_follower(info, stage):
-    """The third hub's facts as they will be, so that the plan takes it for what it is to be again."""
-    changed = copy.deepcopy(info)
-    if stage != "done" or changed["postgres"]["state"] == "primary" or not changed["postgres"]["standby_signal"]:
-        changed["postgres"].update(state="stopped", will_follow=True)
-    return changed
-
-
-def lead_plan(plan):
+def lead_plan(plan: Plan) -> Plan:
     """Of return_plan's plan the one for the time before the switch: the third hub leads, the chosen one follows it."""
     lead, third = copy.deepcopy(plan), plan["third"]
     lead["hubs"] = [third["host"]] + plan["hubs"]

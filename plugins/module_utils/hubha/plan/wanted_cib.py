@@ -8,10 +8,15 @@ Resource ids are CFEngine's interface (its HA guide and ha.cfg): cfpgsql, mscfpg
 from __future__ import annotations
 
 import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import FENCING_DIR
 from ..cluster.values import microseconds
 from ..pg import agent_sql
+
+Plan = Mapping[str, Any]
+Facts = Mapping[str, Any]
+Item = Dict[str, Any]  # an object of the CIB, as module cib takes it
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
 # agent looks whether its data may follow). As rsc_defaults, which CFEngine's guide sets, these would hold for every other
@@ -29,26 +34,26 @@ CLIENTS_SCORE = "10000"
 # How often pacemaker runs the monitors (ms): each looks whether the postmaster is there at all, which costs a few
 # milliseconds, and a failover of a killed one begins seconds earlier. The database itself is asked at the operator's
 # interval, by the same operation. Two different ones: pacemaker tells operations apart by name and interval.
-LOOKS = {"Promoted": 1001, None: 2003}
+LOOKS: Dict[Optional[str], int] = {"Promoted": 1001, None: 2003}
 AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 # Node attributes of hub-ha; what each means stands in docs/how-it-works.md.
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 
 
-def wanted_cib(plan, settings, known):
+def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[str, Any]:
     """Arguments for module cib.
 
     plan: see plan.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
     "operation_timeout", "start_timeout"} of the operator. known: hub_info's "cluster" of the active hub.
     """
-    fencing = settings["fencing"] if isinstance(settings["fencing"], list) else []
+    fencing: List[Item] = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
     # The agent does not care for the order, but each change of a parameter is a restart.
     if sorted(known.get("cib_node_list") or []) == sorted(nodes):
         nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
-    properties = {"stonith-enabled": "true" if fencing else "false", "cluster-recheck-interval": RECHECK}
+    properties: Dict[str, Optional[str]] = {"stonith-enabled": "true" if fencing else "false", "cluster-recheck-interval": RECHECK}
     if plan["maintenance_ours"]:
         properties["maintenance-mode"] = None  # an earlier run set it and was cut off
     return {
@@ -78,24 +83,24 @@ def wanted_cib(plan, settings, known):
     }
 
 
-def kept(plan, known):
+def kept(plan: Plan, known: Facts) -> List[str]:
     """Ids of the resources that no change may interrupt without leave: the database, and each shared address that stays.
 
-    known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one that
-    is only to be under another id must go on.
+    known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one
+    that is only to be under another id must go on.
     """
     wanted = [item["ip"] for item in plan["virtual_ips"]]
     return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + [
         name for name, address in sorted(known["cib_ips"].items()) if address in wanted]
 
 
-def without_parameters(wanted):
+def without_parameters(wanted: Mapping[str, Any]) -> Dict[str, Any]:
     """The wanted objects without parameters of the database, which change while pacemaker looks away (role resources)."""
-    return dict(wanted, primitives=[dict((key, value) for key, value in item.items() if key != "params")
+    return dict(wanted, primitives=[{key: value for key, value in item.items() if key != "params"}
                                     if item["id"] == "cfpgsql" else item for item in wanted["primitives"]])
 
 
-def gone(wanted, known):
+def gone(wanted: Sequence[Item], known: Facts) -> List[str]:
     """Ids of addresses and fencing devices (with their constraints) that an earlier run made and nobody wants now."""
     names = [item["id"] for item in wanted]
     addresses = [name for name, agent in known["cib_resources"].items()
@@ -104,7 +109,7 @@ def gone(wanted, known):
     return sorted(name for name in addresses if name not in names) + devices
 
 
-def address(item):
+def address(item: Mapping[str, Any]) -> Item:
     """The primitive of one shared address."""
     return {"id": item["id"], "agent": "ocf:heartbeat:IPaddr2",
             "params": {"ip": item["ip"], "cidr_netmask": str(item["prefix"])}, "meta": dict(ADDRESS_META),
@@ -113,7 +118,7 @@ def address(item):
                            {"name": "monitor", "interval": "10s", "timeout": "20s"}]}
 
 
-def database(plan, settings, nodes):
+def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> Item:
     """The primitive of the database; the agent's parameters are those of heartbeat/pgsql.
 
     How the hubs' databases reach each other (master_ip, repuser, primary_conninfo_opt) is not here: a changed parameter
@@ -131,7 +136,7 @@ def database(plan, settings, nodes):
     socket_dir = agent_sql.agent_socket(plan["pg_socket"])
     if socket_dir:
         params["socketdir"] = socket_dir
-    operations = [{"name": "start", "interval": "0s", "timeout": settings["start_timeout"]}]
+    operations: List[Item] = [{"name": "start", "interval": "0s", "timeout": settings["start_timeout"]}]
     operations += [{"name": name, "interval": "0s", "timeout": settings["operation_timeout"]}
                    for name in ("stop", "promote", "demote")]
     operations.append({"name": "notify", "interval": "0s", "timeout": "90s"})
@@ -141,17 +146,18 @@ def database(plan, settings, nodes):
             "operations": operations}
 
 
-def monitor(role, asked):
+def monitor(role: Optional[str], asked: str) -> Item:
     """The monitor operation of a role; asked: how often the database itself is asked (a duration)."""
     query = microseconds(asked) // 1000
-    operation = {"name": "monitor", "interval": "%dms" % min(LOOKS[role], query), "timeout": "30s", "on_fail": "restart",
-                 "attributes": {"query_interval": "%dms" % query}}
+    operation: Item = {
+        "name": "monitor", "interval": "%dms" % min(LOOKS[role], query), "timeout": "30s", "on_fail": "restart",
+        "attributes": {"query_interval": "%dms" % query}}
     if role:
         operation["role"] = role
     return operation
 
 
-def device(item, node):
+def device(item: Mapping[str, Any], node: str) -> Item:
     """The primitive of one fencing device; its password comes from a root-only script, not from the CIB.
 
     node: the hub that it switches off, and no other.
