@@ -105,8 +105,8 @@ def tried(params, wanted):
 
 def present(params, wanted, check_mode):
     """The result of state=present."""
-    for problem, remedy in install.source_problems(wanted.source, wanted.checksum):
-        raise HubError("%s: %s" % (problem, remedy))
+    for wrong in install.source_problems(wanted.source, wanted.checksum):
+        raise HubError("%s: %s" % (wrong.problem, wrong.remedy), code=wrong.code)
     kept = package_source.keep(local_runner, opened, wanted, params["directory"], check_mode)
     return {"changed": kept.changed, "path": kept.path, "file": kept.file}
 
@@ -133,13 +133,7 @@ def main():
         if params["state"] == "tried":
             result = tried(params, wanted)
         else:
-<<<<<<< HEAD
             result = present(params, wanted, module.check_mode)
-=======
-            for wrong in install.source_problems(params["source"], params["checksum"]):
-                raise HubError("%s: %s" % (wrong.problem, wrong.remedy), code=wrong.code)
-            result = present(local_runner, params, module.check_mode)
->>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
     except HubError as error:
         fail(module, error)
     except OSError as error:

@@ -18,12 +18,8 @@ from ..core.problem import Problem, Report
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
-<<<<<<< HEAD
 from ..facts.full_backup_job import space_for
-from ..pair.copies import copy_problems
-=======
 from ..pair.copies import Copy, copy_problems
->>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 from ..pg import clone as basebackup_model
 from . import upgrade as plan
 
@@ -38,45 +34,6 @@ RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes a
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 
 
-<<<<<<< HEAD
-=======
-# --- what is saved --------------------------------------------------------------------------------------------------
-
-def own_paths(layout: Layout, further: Iterable[Any] = ()) -> List[str]:
-    """Files and directories (with a slash at the end) of a hub that a restore puts back.
-
-    further: what both hubs share beside that, and the operator's TLS files.
-    """
-    work = layout["work_dir"]
-    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/", layout["ha_dir"] + "/", work + "/httpd/secrets.ini",
-            work + "/httpd/ssl/", work + "/licenses/"] + (
-        # the vendor's policy copies them from hub to hub, whoever names them
-        ["/opt/cfengine/notification_scripts/"] if layout["name"] == "enterprise" else []) + [
-        str(path) for path in further]
-
-
-def other_paths(layout: Layout) -> List[str]:
-    """What is saved beside that, to look something up: a restore makes it anew or leaves it to the packages."""
-    unit = "/etc/systemd/system/%s.service" % layout["db_unit"]
-    return [layout["ha_cfg"], layout["policy_server"], "/etc/corosync/", FENCING_DIR + "/", unit, unit + ".d/",
-            "/etc/postgresql-common/createcluster.conf"] \
-        + [layout["data_dir"] + name for name in ("/postgresql.conf", "/pg_hba.conf", "/hub_ha.conf")]
-
-
-def left_out(path: str, layout: Layout) -> bool:
-    """True for files below own_paths that belong to a moment: progress, markers, the agent's own notes."""
-    folder, name = os.path.split(path)
-    if folder == layout["ha_dir"]:
-        return bool(name.endswith(".progress") or name == "maintenance" or path == layout["restored"])
-    return bool(folder == layout["masterfiles"] and name in words.POLICY_STAMPS)
-
-
-def exact_paths(layout: Layout) -> List[str]:
-    """Directories in which nothing else stays: a key that the package made anew is nobody's any more."""
-    return [layout["ppkeys"] + "/", layout["masterfiles"] + "/"]
-
-
->>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 # --- places ---------------------------------------------------------------------------------------------------------
 
 def place_problems(look: Facts, layout: Optional[Layout], host: Optional[str]) -> List[Problem]:
@@ -114,14 +71,6 @@ def served(layout: Layout) -> List[str]:
     return [layout["pg_dir"], layout["masterfiles"], layout["inputs"], layout["ppkeys"]]
 
 
-<<<<<<< HEAD
-=======
-def space_for(size: int) -> int:
-    """Bytes that a backup of a database of *size* bytes needs while it is made: a copy, and the archive of it."""
-    return int(basebackup_model.space_needed(size)) + size
-
-
->>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
 # --- making one -----------------------------------------------------------------------------------------------------
 
 def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, report: Report) -> Dict[str, Facts]:
@@ -288,23 +237,7 @@ def foreign(cluster: Facts) -> List[str]:
                   and not re.match(r"cfvirtip_\d+$", name))
 
 
-<<<<<<< HEAD
-def made_text(the_plan, path, where, database, sealed, gone):
-=======
-def expired(backups: Iterable[Facts], keep: int, system_identifier: str) -> List[str]:
-    """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
-
-    backups: as module backup_look lists them. Only complete ones that stay there count, and only such go: one that was
-    cut short, or is on its way to a controller, may be another run's that is still under way. See cut_off().
-    """
-    mine = sorted((item for item in backups if item["complete"] and not item["fetched"]
-                   and item["manifest"]["postgres"]["system_identifier"] == system_identifier),
-                  key=lambda item: (item["manifest"]["time"], item["name"]), reverse=True)
-    return [item["path"] for item in mine[keep:]] if keep > 0 else []
-
-
 def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: Facts, gone: Iterable[str]) -> str:
->>>>>>> 93c4f78516ceea425e8ef40a0f043f00c8831e69
     """What the operator reads at the end."""
     lines = ["backup %s on %s" % (path, where),
              "database %s (%s packed), timeline %s, copied from %s: %s" % (
