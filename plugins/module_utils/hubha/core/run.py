@@ -12,11 +12,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections import namedtuple
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence
 
-Completed = namedtuple("Completed", "argv rc out err")
-Completed.__doc__ = "Result of one command: argv (list), rc (int), out and err (str)."
+
+class Completed(NamedTuple):
+    """Result of one command."""
+
+    argv: List[str]
+    rc: int
+    out: str
+    err: str
+
+
+Runner = Callable[..., Completed]
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -58,7 +66,7 @@ class CommandMissing(HubError):
 class CommandTimeout(HubError):
     """The command did not end within its time limit (seconds)."""
 
-    def __init__(self, argv: Sequence[str], timeout: float) -> None:
+    def __init__(self, argv: Sequence[str], timeout: Optional[float]) -> None:
         super().__init__("%s did not end within %s s" % (" ".join(argv), timeout), cmd=list(argv))
 
 
@@ -97,6 +105,5 @@ def local_runner(argv: List[str], stdin: Optional[str] = None, env: Optional[Map
 
 def fail(module: Any, error: HubError) -> None:
     """End *module* with the operator's text of a HubError and its details."""
-    details = dict((key, value) for key, value in error.details.items()
-                   if key not in ("msg", "failed", "changed"))
+    details = {key: value for key, value in error.details.items() if key not in ("msg", "failed", "changed")}
     module.fail_json(msg=error.message, **details)

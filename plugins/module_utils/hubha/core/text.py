@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Optional, Union
+from typing import Mapping, Optional, Union
 
 
 def human(count: Optional[Union[int, float]]) -> str:
@@ -21,23 +21,24 @@ def human(count: Optional[Union[int, float]]) -> str:
     return "%.1f TB" % size
 
 
-def first_version(text):
+def first_version(text: str) -> Optional[str]:
     """First dotted version number in *text*, or None."""
     match = re.search(r"\d+\.\d+(?:\.\d+)*", text)
     return match.group(0) if match else None
 
 
-def sha256_digest(text):
+def sha256_digest(text: object) -> Optional[str]:
     """The 64 digits out of "sha256:..." or the digits alone, in lower case; None when it is something else."""
     match = re.fullmatch(r"(?:sha256:)?([0-9a-fA-F]{64})", str(text).strip())
     return match.group(1).lower() if match else None
 
 
-def tree_digest(tree):
+def tree_digest(tree: Mapping[str, str]) -> str:
     """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
     text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def is_url(source):
+def is_url(source: object) -> bool:
+    """Whether *source* is a URL of the web (http, https), not a path or a word."""
     return str(source).lower().startswith(("http://", "https://"))
