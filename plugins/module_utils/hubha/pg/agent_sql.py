@@ -12,7 +12,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Optional
 
-from ..core.run import HubError
+from ..core.run import HubError, Runner
 
 SQL = "select pg_is_in_recovery()"  # heartbeat/pgsql, CHECK_MS_SQL
 # As roles/resources/files/psql, which the agent is given.
@@ -44,7 +44,7 @@ def agent_socket(setting: Dict[str, Any]) -> Optional[str]:
     return str(setting["setting"]).split(",", maxsplit=1)[0].strip()
 
 
-def ask(run: Callable[..., Any], argv: List[str]) -> Dict[str, str]:
+def ask(run: Runner, argv: List[str]) -> Dict[str, str]:
     """{"answer": the words that the agent would get, "command": for a person to repeat}. run: a runner.
 
     What psql says on its standard error is put into the answer where there is no other.

@@ -18,7 +18,7 @@ import time
 from typing import IO, Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from ..core.become import become_prefix, clean_environment, without_libpq_environment
-from ..core.run import CommandMissing, Completed, HubError, local_runner, which
+from ..core.run import CommandMissing, Completed, HubError, Runner, local_runner, which
 from .control import parse_controldata
 from .server import is_zombie, numeric_entries
 
@@ -42,7 +42,7 @@ class Postgres:
     the user's own) that owns the database (needed for as_owner and what uses it).
     """
 
-    def __init__(self, run: Callable[..., Completed] = local_runner, bin_dir: str = "", owner: Optional[str] = None,
+    def __init__(self, run: Runner = local_runner, bin_dir: str = "", owner: Optional[str] = None,
                  group: Optional[str] = None) -> None:
         self.run = run
         self.bin_dir = bin_dir

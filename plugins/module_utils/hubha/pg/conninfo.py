@@ -8,10 +8,10 @@ moves while the standby is still to be sent the end of the WAL, and it lies on t
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Any, List, Mapping, Sequence
 
 
-def ordered(networks: Sequence[Dict], first: str, host: str) -> List[str]:
+def ordered(networks: Sequence[Mapping[str, Any]], first: str, host: str) -> List[str]:
     """Own addresses of *host* on the networks that both hubs have, that on network *first* first.
 
     networks: [{"network": CIDR, "addresses": {host: address}}].

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
 # "Database cluster state" of a directory that was, or is, replaying somebody else's WAL.
 RECOVERY_STATES = ("in archive recovery", "shut down in recovery")
 EMPTY = {"system_identifier": "", "state": "", "timeline": None, "checkpoint_lsn": None}
 
 
-def parse_controldata(text: str) -> Dict:
+def parse_controldata(text: str) -> Dict[str, Any]:
     """What pg_controldata prints, as a dict.
 
     Keys: system_identifier (str), state (str), timeline (int or None: of the latest checkpoint), checkpoint_lsn,
@@ -47,7 +47,7 @@ def parse_controldata(text: str) -> Dict:
     }
 
 
-def summary(text: str) -> Dict:
+def summary(text: str) -> Dict[str, Any]:
     """parse_controldata() without "raw"; of text that it makes no sense of: EMPTY."""
     try:
         found = parse_controldata(text)
@@ -67,7 +67,7 @@ def full_xid(text: Optional[str]) -> Optional[int]:
     return (int(match.group(1)) << 32) + int(match.group(2)) if match else None
 
 
-def parse_backup_label(text: str) -> Dict:
+def parse_backup_label(text: str) -> Dict[str, Any]:
     """start_lsn (str or None) and timeline (int or None) from the text of a ``backup_label`` file."""
     start = re.search(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)", text, re.M)
     timeline = re.search(r"^START TIMELINE: (\d+)", text, re.M)

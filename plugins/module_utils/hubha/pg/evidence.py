@@ -114,12 +114,12 @@ class Side:
         """Whether timeline and history are known; only timeline 1 has no history."""
         return self.timeline is not None and (self.timeline == 1 or bool(self.history))
 
-    def to_dict(self) -> Dict:
+    def to_dict(self) -> Dict[str, Any]:
         """A dict of plain values, for facts; from_dict() makes the side of it again."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: Mapping) -> "Side":
+    def from_dict(cls, data: Mapping[str, Any]) -> Side:
         """The side in what to_dict() made, lists instead of tuples allowed; unknown keys are left out."""
         names = {item.name for item in fields(cls)}
         values = {key: value for key, value in data.items() if key in names}
@@ -128,7 +128,7 @@ class Side:
         return cls(**values)
 
 
-def stopped_side(control: Mapping, history: History = (), **more: Any) -> Side:
+def stopped_side(control: Mapping[str, Any], history: History = (), **more: Any) -> Side:
     """The side of a stopped server from control data (see control.parse_controldata) and the history of its timeline.
 
     more: further fields of Side. The timeline is the newer one of the checkpoint's and the minimum recovery point's,
@@ -136,7 +136,7 @@ def stopped_side(control: Mapping, history: History = (), **more: Any) -> Side:
     """
     minimum = control.get("min_recovery_timeline")
     timeline = max([item for item in (control.get("timeline"), minimum) if item], default=None)
-    values = {
+    values: Dict[str, Any] = {
         "system_identifier": control.get("system_identifier") or None, "state": control.get("state") or None,
         "timeline": timeline, "history": histories.before(history, timeline) if timeline else history,
         "min_recovery": lsn_to_int(control.get("min_recovery_lsn")), "min_recovery_timeline": minimum,
@@ -183,24 +183,24 @@ def relation(mine: Side, primary: Side) -> Relation:
     if mine.system_identifier != primary.system_identifier:
         return Relation(Kind.OTHER_SYSTEM, ("%s belongs to database system %s, %s has %s" % (
             me, mine.system_identifier, other, primary.system_identifier),))
-    for who, side in ((me, mine), (other, primary)):
-        if not side.line_known:
-            what = "timeline" if side.timeline is None else "history of timeline %d" % side.timeline
-            return Relation(Kind.UNKNOWN, ("the %s of %s is not known%s" % (what, who, because(side)),))
-    fork = histories.fork(mine.history, mine.timeline, primary.history, primary.timeline)
-    if mine.timeline == primary.timeline and mine.history == primary.history:
-        return same_timeline(mine, primary, me, other)
-    switch = histories.left_at(primary.history, mine.timeline)
-    if switch is not None and mine.history == histories.before(primary.history, mine.timeline):
-        return older_timeline(mine, primary, other, switch)
-    if histories.left_at(mine.history, primary.timeline) is not None \
-            and primary.history == histories.before(mine.history, primary.timeline):
+    my_timeline, its_timeline = mine.timeline, primary.timeline
+    if my_timeline is None or its_timeline is None or not (mine.line_known and primary.line_known):
+        who, side = (other, primary) if mine.line_known else (me, mine)
+        what = "timeline" if side.timeline is None else "history of timeline %d" % side.timeline
+        return Relation(Kind.UNKNOWN, ("the %s of %s is not known%s" % (what, who, because(side)),))
+    fork = histories.fork(mine.history, my_timeline, primary.history, its_timeline)
+    if my_timeline == its_timeline and mine.history == primary.history:
+        return same_timeline(mine, primary, me, other, my_timeline)
+    switch = histories.left_at(primary.history, my_timeline)
+    if switch is not None and mine.history == histories.before(primary.history, my_timeline):
+        return older_timeline(mine, primary, other, my_timeline, switch)
+    left = histories.left_at(mine.history, its_timeline)
+    if left is not None and primary.history == histories.before(mine.history, its_timeline):
         return Relation(Kind.AHEAD_OF_FORK, (
             "%s was promoted to timeline %d, which left timeline %d of %s at %s" % (
-                me, mine.timeline, primary.timeline, other,
-                text_of(histories.left_at(mine.history, primary.timeline))),), fork)
+                me, my_timeline, its_timeline, other, text_of(left)),), fork)
     return Relation(Kind.OTHER_PAST, ("%s is on timeline %d (%s), %s on timeline %d (%s): %s" % (
-        me, mine.timeline, text_of_history(mine.history), other, primary.timeline, text_of_history(primary.history),
+        me, my_timeline, text_of_history(mine.history), other, its_timeline, text_of_history(primary.history),
         "they part on timeline %d at %s" % (fork[0], text_of(fork[1])) if fork else "they have no past in common"),),
         fork)
 
@@ -220,16 +220,16 @@ def text_of_history(history: History) -> str:
     return ", ".join("left %d at %s" % (timeline, text_of(switch)) for timeline, switch in history) or "no history"
 
 
-def same_timeline(mine: Side, primary: Side, me: str, other: str) -> Relation:
+def same_timeline(mine: Side, primary: Side, me: str, other: str, timeline: int) -> Relation:
     """relation() of two sides on one timeline: one of them has written it, the other has it from there."""
-    where = "both are on timeline %d" % mine.timeline
+    where = "both are on timeline %d" % timeline
     if mine.was_primary is None or primary.was_primary is None:
         who, side = (me, mine) if mine.was_primary is None else (other, primary)
         return Relation(Kind.UNKNOWN, ("%s, and whether %s wrote it is not known%s" % (where, who, because(side)),))
     if mine.was_primary and primary.was_primary:
         # Same number, same start: promoted apart at the same place, or started without a promotion.
         return Relation(Kind.UNKNOWN, ("%s, and both have written records of their own" % where,))
-    place = (mine.timeline, primary.end if primary.end is not None else -1)
+    place = (timeline, primary.end if primary.end is not None else -1)
     if not mine.was_primary and primary.was_primary:
         # It can have got nothing that the writer had not written first.
         if primary.position is None:
@@ -251,26 +251,26 @@ def same_timeline(mine: Side, primary: Side, me: str, other: str) -> Relation:
             return Relation(Kind.SAME_LINE_BEHIND, ("%s: %s ends at %s, %s has reached %s" % (
                 where, me, text_of(mine.end), other, text_of(primary.at_least)),))
         return Relation(Kind.UNKNOWN, ("%s, and where %s ends is not known%s" % (where, other, because(primary)),))
-    verdict, told = past(mine, mine.timeline, primary.end)
+    verdict, told = past(mine, timeline, primary.end)
     return judged(verdict, mine, primary.end, (
         "%s: %s, %s is at %s" % (where, told, other, text_of(primary.end)),), place)
 
 
-def older_timeline(mine: Side, primary: Side, other: str, switch: int) -> Relation:
-    """relation() of a side on a timeline that the primary's line has left at *switch*."""
-    fork = (mine.timeline, switch)
-    turned = "%s left timeline %d at %s" % (other, mine.timeline, text_of(switch))
-    verdict, told = past(mine, mine.timeline, switch)
+def older_timeline(mine: Side, primary: Side, other: str, older: int, switch: int) -> Relation:
+    """relation() of a side on timeline *older*, which the primary's line has left at *switch*."""
+    fork = (older, switch)
+    turned = "%s left timeline %d at %s" % (other, older, text_of(switch))
+    verdict, told = past(mine, older, switch)
     result = judged(verdict, mine, switch, ("%s, %s" % (turned, told),), fork)
     if result.kind != Kind.SAME_LINE_BEHIND or mine.running:
         return result
     # A standby that crashed goes on along newer timelines whose WAL it has received.
     for timeline, place in primary.history:
-        if timeline > mine.timeline and (timeline, place, True) in mine.beyond:
+        if timeline > older and (timeline, place, True) in mine.beyond:
             return Relation(Kind.AHEAD_OF_FORK, result.evidence + (
                 "%s left timeline %d at %s, and there are records behind it here" % (other, timeline, text_of(place)),),
                 (timeline, place))
-        if timeline > mine.timeline and (timeline, place, None) in mine.beyond:
+        if timeline > older and (timeline, place, None) in mine.beyond:
             return Relation(Kind.UNKNOWN, result.evidence + (
                 "whether there are records of timeline %d behind %s here is not known%s" % (
                     timeline, text_of(place), because(mine)),), (timeline, place))
@@ -339,7 +339,7 @@ def winner(one: Side, two: Side) -> Winner:
     if one.next_xid is not None and one.next_xid != two.next_xid:
         first, second = (one, two) if one.next_xid > (two.next_xid or 0) else (two, one)
         return Winner(first.name, second.name, "%s has assigned %d transactions more than %s since they parted" % (
-            first.name, first.next_xid - second.next_xid, second.name))
+            first.name, (first.next_xid or 0) - (second.next_xid or 0), second.name))
     equal = "both have assigned the same number of transactions" if one.next_xid is not None \
         else "of neither it is known what it has taken"
     if (one.timeline or 0) != (two.timeline or 0):

@@ -9,7 +9,7 @@ Timeline 1 has none, which is the empty tuple. Form of the file: PostgreSQL, src
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .lsn import int_to_lsn, lsn_to_int
 
@@ -33,12 +33,12 @@ def parse(text: Optional[str]) -> History:
     return tuple((int(timeline), lsn_to_int(lsn) or 0) for timeline, lsn in LINE.findall(text or ""))
 
 
-def from_entries(entries: Optional[Iterable[Mapping]]) -> History:
+def from_entries(entries: Optional[Iterable[Mapping[str, Any]]]) -> History:
     """The history out of [{"timeline", "lsn"}], as module hub_info returns it."""
     return tuple((int(item["timeline"]), lsn_to_int(item["lsn"]) or 0) for item in entries or ())
 
 
-def to_entries(history: History) -> List[dict]:
+def to_entries(history: History) -> List[Dict[str, Any]]:
     """[{"timeline", "lsn"}] of a history."""
     return [{"timeline": timeline, "lsn": int_to_lsn(switch)} for timeline, switch in history]
 

@@ -15,11 +15,11 @@ import re
 import socket
 import time
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.become import become_prefix, without_libpq_environment
 from ..core.files import read_text
-from ..core.run import Completed, HubError, which
+from ..core.run import Completed, HubError, Runner, which
 from . import history as histories
 from .control import parse_backup_label, parse_controldata
 from .evidence import Side, stopped_side, with_probe
@@ -58,7 +58,7 @@ class NoAnswer(Side):
 class Programs:
     """PostgreSQL's programs, which run as the owner of the data. run: the runner. bin_dir: where they are."""
 
-    def __init__(self, run: Callable, bin_dir: str, owner: str):
+    def __init__(self, run: Runner, bin_dir: str, owner: str):
         self.run = run
         self.bin_dir = bin_dir
         self.owner = owner
@@ -71,9 +71,9 @@ class Programs:
 
 # -- the local side ----------------------------------------------------------------------------------------------------
 
-def local_side(run: Callable, data_dir: str, bin_dir: str, owner: str, primary: Optional[Side] = None,
+def local_side(run: Runner, data_dir: str, bin_dir: str, owner: str, primary: Optional[Side] = None,
                name: str = "", user: str = "root", port: Optional[int] = None, socket_dir: Optional[str] = None,
-               whole: bool = False, timeout: float = 5, control: Optional[Mapping] = None) -> Side:
+               whole: bool = False, timeout: float = 5, control: Optional[Mapping[str, Any]] = None) -> Side:
     """The side of the server on *data_dir*.
 
     Of a running server one query as database role *user* over the local socket, and IDENTIFY_SYSTEM of a standby. Of a
@@ -87,7 +87,7 @@ def local_side(run: Callable, data_dir: str, bin_dir: str, owner: str, primary: 
     return stopped(Programs(run, bin_dir, owner), data_dir, primary, name, whole, timeout, control)
 
 
-def running_side(run: Callable, data_dir: str, bin_dir: str, name: str, user: str, port: Optional[int],
+def running_side(run: Runner, data_dir: str, bin_dir: str, name: str, user: str, port: Optional[int],
                  socket_dir: Optional[str], timeout: float) -> Side:
     """local_side() of a server that runs."""
     known = pid_file(data_dir)
@@ -117,7 +117,7 @@ def local_conninfo(user: str, port: Optional[int], socket_dir: Optional[str], ti
     return " ".join(words + (["host=" + conninfo_value(socket_dir)] if socket_dir else []))
 
 
-def identify(run: Callable, bin_dir: str, conninfo: str, timeout: float) -> Tuple[int, Optional[int]]:
+def identify(run: Runner, bin_dir: str, conninfo: str, timeout: float) -> Tuple[int, Optional[int]]:
     """(timeline, position) that a server names by IDENTIFY_SYSTEM; raises HubError, ValueError.
 
     Of a standby the timeline that it replays, where pg_control and the functions of SQL have that of the last
@@ -132,7 +132,7 @@ def identify(run: Callable, bin_dir: str, conninfo: str, timeout: float) -> Tupl
 
 
 def stopped(programs: Programs, data_dir: str, primary: Optional[Side], name: str, whole: bool,
-            timeout: float, control: Optional[Mapping] = None) -> Side:
+            timeout: float, control: Optional[Mapping[str, Any]] = None) -> Side:
     """local_side() of a server that does not run."""
     try:
         if control is None:
@@ -261,11 +261,11 @@ class Wal:
             return (place // self.segment + 1) * self.segment, ""
         return max(start, record_end(place, length, self.segment)), ""
 
-    def records(self, timeline: int, place: int, *more: str) -> List[re.Match]:
+    def records(self, timeline: int, place: int, *more: str) -> List[re.Match[str]]:
         """The valid records from *place* on, as RECORD matches them."""
         return [item for item in map(RECORD.match, self.dump(timeline, place, *more).out.splitlines()) if item]
 
-    def tail(self, timeline: int, start: int, stop: int) -> List[re.Match]:
+    def tail(self, timeline: int, start: int, stop: int) -> List[re.Match[str]]:
         """The last records before *stop*, where the last segment ends, as far as they start behind *start*."""
         for back, more in ((BLOCK, ()), (self.segment, ("--rmgr=XLOG",)), (64 * BLOCK, ()), (self.segment, ())):
             found = self.records(timeline, max(start, stop - back), *more)
@@ -275,9 +275,9 @@ class Wal:
         return self.records(timeline, start)
 
 
-def switches(record: re.Match) -> bool:
+def switches(record: re.Match[str]) -> bool:
     """Whether a record gives up the rest of its segment (pg_switch_wal)."""
-    return record.group(1) == "XLOG" and record.group(5).startswith("SWITCH")
+    return record.group(1) == "XLOG" and str(record.group(5)).startswith("SWITCH")
 
 
 def record_end(start: int, length: int, segment: int = SEGMENT) -> int:
@@ -327,16 +327,18 @@ def probed(wal: Wal, side: Side, primary: Side) -> Side:
                 tli == timeline for tli, dummy in wal.segments()):
             answer, why = wal.beyond(side, timeline, place)
             side = with_probe(side, timeline, place, answer, why)
-    if side.timeline == primary.timeline and primary.position is not None and not primary.running:
-        answer, why = wal.beyond(side, primary.timeline, primary.position)
-        side = with_probe(side, primary.timeline, primary.position, answer, why)
+    last = primary.timeline
+    if last is not None and side.timeline == last and primary.position is not None and not primary.running:
+        answer, why = wal.beyond(side, last, primary.position)
+        side = with_probe(side, last, primary.position, answer, why)
     return side
 
 
 # -- a remote server ---------------------------------------------------------------------------------------------------
 
-def remote_side(run: Callable, bin_dir: str, owner: str, conninfo: str, name: str = "", timeout: float = 5,
-                connect: Callable = socket.create_connection, clock: Callable[[], float] = time.monotonic) -> Side:
+def remote_side(run: Runner, bin_dir: str, owner: str, conninfo: str, name: str = "", timeout: float = 5,
+                connect: Callable[..., Any] = socket.create_connection,
+                clock: Callable[[], float] = time.monotonic) -> Side:
     """The side of the server that *conninfo* leads to, over a physical replication connection as OS user *owner*.
 
     conninfo: libpq's words with host, port, user and passfile, without a password. Whether it takes writes tells
@@ -383,7 +385,7 @@ def remote_side(run: Callable, bin_dir: str, owner: str, conninfo: str, name: st
                 why="" if standby is not None else "default_transaction_read_only is on there")
 
 
-def reach(host: str, port: int, connect: Callable) -> str:
+def reach(host: str, port: int, connect: Callable[..., Any]) -> str:
     """Why *host* takes no connection on *port* within CONNECT seconds; "" when it does. A socket's directory does."""
     if host.startswith("/"):
         return ""
@@ -407,8 +409,8 @@ def hosts_of(conninfo: str) -> List[Tuple[str, int]]:
 
 # -- what a side has that the other one lacks --------------------------------------------------------------------------
 
-def forked_by(run: Callable, data_dir: str, bin_dir: str, owner: str, fork: Tuple[int, int],
-              timeline: Optional[int] = None, timeout: float = 20, most: int = 100000) -> Dict:
+def forked_by(run: Runner, data_dir: str, bin_dir: str, owner: str, fork: Tuple[int, int],
+              timeline: Optional[int] = None, timeout: float = 20, most: int = 100000) -> Dict[str, Any]:
     """What the data on *data_dir* has behind *fork*, the (timeline, position) of a relation.
 
     timeline: the data's own, when it went on to another one than the fork's. Returns {"timeline", "fork" (LSN),
@@ -417,8 +419,8 @@ def forked_by(run: Callable, data_dir: str, bin_dir: str, owner: str, fork: Tupl
     commits are counted, within *timeout* seconds.
     """
     programs = Programs(run, bin_dir, owner)
-    result: Dict = {"timeline": fork[0], "fork": int_to_lsn(fork[1]), "end": None, "bytes": None, "commits": None,
-                    "last_commit": None, "complete": False, "why": ""}
+    result: Dict[str, Any] = {"timeline": fork[0], "fork": int_to_lsn(fork[1]), "end": None, "bytes": None,
+                              "commits": None, "last_commit": None, "complete": False, "why": ""}
     deadline = time.monotonic() + timeout
     try:
         control = parse_controldata(programs("pg_controldata", "-D", data_dir).out)
@@ -447,7 +449,7 @@ def forked_by(run: Callable, data_dir: str, bin_dir: str, owner: str, fork: Tupl
 
 # -- programs ----------------------------------------------------------------------------------------------------------
 
-def psql(run: Callable, bin_dir: str, conninfo: str, commands: List[str], timeout: float, stdin: Optional[str] = None,
+def psql(run: Runner, bin_dir: str, conninfo: str, commands: List[str], timeout: float, stdin: Optional[str] = None,
          prefix: Sequence[str] = (), env: Optional[Dict[str, str]] = None) -> Completed:
     """Completed of psql with *commands* (or *stdin*), with nothing of this process's environment and no psqlrc."""
     program = os.path.join(bin_dir, "psql") if bin_dir else ""

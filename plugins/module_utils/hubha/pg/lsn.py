@@ -8,7 +8,7 @@ Text is what PostgreSQL prints (``0/16B3748``), a number is the byte position (i
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Optional, Tuple
 
 LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
 
@@ -47,7 +47,7 @@ def segment_name(timeline: int, position: int, size: int) -> str:
     return "%08X%08X%08X" % (timeline, number // per_id, number % per_id)
 
 
-def segment_parts(name: str, size: int) -> Optional[tuple]:
+def segment_parts(name: str, size: int) -> Optional[Tuple[int, int]]:
     """(timeline, first byte position) of a file in pg_wal that is a whole segment; None for any other file."""
     if not re.match(r"^[0-9A-F]{24}$", name):
         return None

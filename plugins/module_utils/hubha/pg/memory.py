@@ -29,7 +29,7 @@ class Machine:
 
 def machine(meminfo: str, overcommit: str, huge_overcommit: str = "0") -> Machine:
     """Out of /proc/meminfo, /proc/sys/vm/overcommit_memory and /proc/sys/vm/nr_overcommit_hugepages."""
-    values = dict((name, int(number)) for name, number in re.findall(r"(?m)^(\w+):\s+(\d+)", meminfo))
+    values = {name: int(number) for name, number in re.findall(r"(?m)^(\w+):\s+(\d+)", meminfo)}
     pages = values.get("HugePages_Total", 0) + _number(huge_overcommit)
     return Machine(values.get("MemTotal", 0) << 10, values.get("SwapTotal", 0) << 10, _number(overcommit),
                    values.get("CommitLimit", 0) << 10, values.get("Committed_AS", 0) << 10,

@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from ..core.files import read_text
 
 
-def parse_pid_file(text: Optional[str]) -> Dict:
+def parse_pid_file(text: Optional[str]) -> Dict[str, Any]:
     """{"pid", "port" (int), "socket_dir" (str or None)} out of postmaster.pid.
 
     Form: PostgreSQL, src/include/utils/pidfile.h. {} when there is none, when it is being written, and of a server in
@@ -23,7 +23,7 @@ def parse_pid_file(text: Optional[str]) -> Dict:
             "socket_dir": lines[4].strip() if len(lines) > 4 and lines[4].strip() else None}
 
 
-def pid_file(data_dir: str) -> Dict:
+def pid_file(data_dir: str) -> Dict[str, Any]:
     """parse_pid_file() of *data_dir*, whether its server still runs or not."""
     return parse_pid_file(read_text(os.path.join(data_dir, "postmaster.pid")))
 
@@ -48,7 +48,7 @@ def postmaster_pid(data_dir: str) -> Optional[int]:
     return pid if same else None
 
 
-def server_address(data_dir: str, port: Optional[int] = None, socket_dir: Optional[str] = None) -> Dict:
+def server_address(data_dir: str, port: Optional[int] = None, socket_dir: Optional[str] = None) -> Dict[str, Any]:
     """{"port", "socket_dir"} of the running server: what is given, else what its pid file says."""
     found = pid_file(data_dir)
     return {"port": port or found.get("port"), "socket_dir": socket_dir or found.get("socket_dir")}

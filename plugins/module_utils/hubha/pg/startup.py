@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 def running_values(pending: Optional[Sequence[Mapping[str, Any]]]) -> Dict[str, str]:
     """{name: value} of what a server had that its files would not give it again. pending: hub_info's of it, or None."""
-    return dict((str(item["name"]), str(item["old"])) for item in pending or [])
+    return {str(item["name"]): str(item["old"]) for item in pending or []}
 
 
 def words(values: Mapping[str, str]) -> List[str]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from ..core.files import read_text
-from ..core.run import HubError
+from ..core.run import Completed, HubError, Runner
 from .config import pg_major
 from .control import summary
 from .memory import MB, Machine, fits, machine
@@ -98,7 +98,7 @@ class Server:
     held: int = 0
 
 
-def look(run: Callable[..., Any], data_dir: str, bin_dir: str, owner: str, config_file: str,
+def look(run: Runner, data_dir: str, bin_dir: str, owner: str, config_file: str,
          settings: Mapping[str, Any], held: int = 0) -> Server:
     """The live server, with the rest out of its own files. run: a runner. Raises HubError."""
     segment = summary(run([bin_dir + "/pg_controldata", data_dir]).out).get("segment_bytes")
@@ -151,7 +151,7 @@ def words_of(log: str) -> str:
 class Trial:
     """One trial. run: a runner. where: this machine's memory. places: directories for the scratch database, by preference."""
 
-    def __init__(self, run: Callable[..., Any], server: Server, where: Machine, places: Sequence[str]) -> None:
+    def __init__(self, run: Runner, server: Server, where: Machine, places: Sequence[str]) -> None:
         self.run, self.server, self.where, self.places = run, server, where, places
         self.root = ""  # the owner's directory, in one of root's
 
@@ -201,11 +201,11 @@ class Trial:
         started = self.start(data, dict(quiet, **(SMALL if lowered else {})))
         return Outcome(started.rc == 0, "" if started.rc == 0 else words_of(started.out + started.err), need, lowered)
 
-    def value(self, name: str, settings: Mapping[str, str]) -> Any:
+    def value(self, name: str, settings: Mapping[str, str]) -> Completed:
         """The value of a setting as the configuration has it: the program's result."""
         return self.as_owner([self.server.bin_dir + "/postgres", "-D", self.root + "/data"] + options(settings) + ["-C", name])
 
-    def start(self, data: str, settings: Dict[str, str]) -> Any:
+    def start(self, data: str, settings: Dict[str, str]) -> Completed:
         """Starts the server, and stops it at once: status 0 when it came up."""
         if self.server.major >= 14 and "shared_buffers" in settings:
             settings["min_dynamic_shared_memory"] = "0"
@@ -219,7 +219,7 @@ class Trial:
             raise HubError("it was not ready within %d s" % LIMIT)
         return done
 
-    def as_owner(self, argv: List[str], check: bool = False, stdin: Optional[str] = None) -> Any:
+    def as_owner(self, argv: List[str], check: bool = False, stdin: Optional[str] = None) -> Completed:
         """Runs argv as the database's user, with nothing of the environment."""
         return self.run(["runuser", "-u", self.server.owner, "--"] + CLEAN + argv, stdin=stdin, timeout=LIMIT + 10,
                         check=check)
