@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Optional, Union
+from typing import Any, List, Optional, Union
 
 
 def human(count: Optional[Union[int, float]]) -> str:
@@ -21,7 +21,7 @@ def human(count: Optional[Union[int, float]]) -> str:
     return "%.1f TB" % size
 
 
-def first_version(text):
+def first_version(text: str) -> Optional[str]:
     """First dotted version number in *text*, or None."""
     match = re.search(r"\d+\.\d+(?:\.\d+)*", text)
     return match.group(0) if match else None
@@ -41,3 +41,10 @@ def tree_digest(tree):
 
 def is_url(source):
     return str(source).lower().startswith(("http://", "https://"))
+
+
+def as_list(value: Any) -> List[Any]:
+    """What an operator may give as one value or as a list, as a list; nothing is an empty one."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

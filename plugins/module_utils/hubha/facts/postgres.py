@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Mapping, Optional
 
 from ..pg import evidence
 from ..pg.evidence import Side, stopped_side
@@ -56,3 +57,12 @@ def system_identifier(facts):
     """The PostgreSQL system identifier of a hub's facts["postgres"], or None."""
     server = facts.get("server") or {}
     return server.get("system_identifier") or facts.get("control", {}).get("system_identifier") or None
+
+
+def pg_major(info: Mapping[str, Any]) -> Optional[int]:
+    """PostgreSQL's major version on a hub, by its facts: of what runs, else of the data; None without either."""
+    server = info["postgres"]["server"]
+    if server:
+        return int(server["version_num"]) // 10000
+    version = info["postgres"]["data_version"]
+    return int(version) if version.isdigit() else None

@@ -14,12 +14,15 @@ import re
 from ..cfengine import words
 from ..cfengine.layout import FENCING_DIR, LAYOUTS
 from ..cluster import corosync
-from ..core.text import first_version, human
+from ..core.problem import Report
+from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
+from ..pair import networks as pair_networks
 from ..pair.copies import copy_problems
 from ..pg import clone as basebackup_model
-from . import upgrade as plan
+from ..pg.slots import slot_name
+from .checks import systems
 
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
@@ -126,7 +129,7 @@ def against_passive(active, passive, infos, replication):
         return found + ["PostgreSQL on %s does not say how replication goes" % " and ".join(missing)]
     return found + [item.problem for item in copy_problems(replication, {
         "active": active, "passive": passive, "nodes": nodes,
-        "slots": dict((host, plan.slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
+        "slots": dict((host, slot_name("hub_ha", node)) for host, node in nodes.items())}, MAX_LAG)]
 
 
 def cut_off(look, alive):
@@ -149,7 +152,7 @@ def backup_plan(results, replication, looks, settings, alive=lambda run: None):
     the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
     alive: see cut_off().
     """
-    report = plan.Report()
+    report = Report()
     settings = dict(settings, unreachable="mend that, or save the other hub alone: --limit %(others)s. What only "
                                           "%(host)s has, its own keys, is then not in the backup")
     infos = infos_of(results, settings, report)
@@ -217,7 +220,7 @@ def check_places(source, looks, left, layout, size, report):
 def own_address(infos, host):
     """An address of the hub's own from which its pg_hba.conf admits replication; None when it has none."""
     shared = set(text for info in infos.values() for text in info["cluster"]["cib_addresses"])
-    networks = plan.shared_networks(infos, shared)
+    networks = pair_networks.shared_networks(infos, shared)
     return networks[-1]["addresses"][host] if networks else None
 
 
@@ -338,7 +341,7 @@ def restore_plan(results, looks, stages, settings):
     the directory there into which a backup comes from the controller}. settings: from, virtual_ips, accept_hub_keys,
     problems.
     """
-    report = plan.Report()
+    report = Report()
     infos = infos_of(results, dict(settings, unreachable="a pair is put back as a whole: check address, network and "
                                                          "SSH key of %(host)s"), report)
     found = {"failures": report.failures, "warnings": report.warnings, "complete": False, "restored": False,
@@ -366,7 +369,7 @@ def restore_plan(results, looks, stages, settings):
                         "a backup is put back on two blank hosts only. If nothing of that is needed any more, install "
                         "the host anew; to bring one lost hub of a living pair back see docs/operate.md")
     target = restore_target(infos, manifest, place)
-    plan.check_platforms(infos, manifest["layout"], report, "put it back on hosts of the system that the hubs had")
+    report.take(systems.problems(infos, manifest["layout"], "put it back on hosts of the system that the hubs had"))
     check_fit(infos, manifest, settings, report)
     layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
     placed = infos[target]["postgres"]["state"] != "absent"
@@ -404,7 +407,7 @@ def restore_target(infos, manifest, place):
 
 def check_fit(infos, manifest, settings, report):
     """Names, layout, edition and versions of the hosts against those of the backup."""
-    accepted = [str(name).lower() for name in plan.as_list(settings["accept_hub_keys"])]
+    accepted = [str(name).lower() for name in as_list(settings["accept_hub_keys"])]
     names = sorted(info["uname"].lower() for info in infos.values())
     listed = manifest.get("listed") or sorted(manifest["hubs"])
     for name in sorted(set(manifest["hubs"]) | set(listed)):
@@ -483,8 +486,8 @@ def wanted_packages(infos, manifest, layout):
 def client_address(infos, target, manifest, virtual_ips):
     """The target's own address on the clients' network: to itself it is bootstrapped there."""
     shared = list(virtual_ips) + list(manifest["shared"])
-    networks = plan.shared_networks(infos, set(shared))
-    chosen = [net for net in (plan.network_of(networks, text) for text in shared) if net] or networks
+    networks = pair_networks.shared_networks(infos, set(shared))
+    chosen = [net for net in (pair_networks.network_of(networks, text) for text in shared) if net] or networks
     return chosen[0]["addresses"][target] if chosen else None
 
 

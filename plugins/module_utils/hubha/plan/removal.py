@@ -13,12 +13,16 @@ import ipaddress
 import re
 
 from ..cluster import corosync
+from ..core.problem import Report
 from ..core.text import human
 from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
+from ..pair.networks import parse_ip
 from ..pg import status as replication_model
 from ..pg.evidence import relation
-from . import upgrade as plan
+from ..pg.slots import slot_name
+from ..pg.wanted import INCLUDE_FILE
+from .firewalls import firewall_clients, plan_firewall
 
 RUNS = ("active", "activating", "reloading")
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -34,7 +38,7 @@ def removal_plan(results, settings, looks=None):
     "replication_ips", "problems". looks: {"cluster": {host: result of cib_info}, "replication": {host: result of
     replication_info}}, as far as hubs could be asked. Returns a dict with "failures" and "warnings" as make_plan does.
     """
-    report = plan.Report()
+    report = Report()
     report.failures.extend(settings.get("problems") or [])
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
     found = {"hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
@@ -147,7 +151,7 @@ def check_kept(infos, keep, serving, report):
         if mine["state"] != "standby":
             report.fail(keep, "its PostgreSQL is %s, not a standby that could take over" % mine["state"],
                         "mend the pair first (playbooks/upgrade-to-ha.yml), or keep %s" % serving)
-        elif plan.pg_facts.system_identifier(mine) != plan.pg_facts.system_identifier(theirs["postgres"]):
+        elif pg_facts.system_identifier(mine) != pg_facts.system_identifier(theirs["postgres"]):
             report.fail(keep, "its database is another one than that of %s" % serving, "keep %s" % serving)
         if not theirs["cluster"]["cib_readable"] or not theirs["cluster"]["has_database"]:
             report.fail(keep, "it is passive, and pacemaker, which says who is active, does not run",
@@ -250,7 +254,7 @@ def decide(infos, keep, other, serving, settings, report):
     if (restart or not owned) and not settings["allow_restart"]:
         report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
                     "allow it for this run: -e hub_ha_allow_restart=true")
-    slots = [plan.slot_name("hub_ha", name) for name in (node, other_node)]
+    slots = [slot_name("hub_ha", name) for name in (node, other_node)]
     more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
@@ -266,7 +270,7 @@ def decide(infos, keep, other, serving, settings, report):
         "address_resources": sorted(mine["cluster"]["cib_ips"]),
         "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
         "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
-        "system_identifier": plan.pg_facts.system_identifier(mine["postgres"]),
+        "system_identifier": pg_facts.system_identifier(mine["postgres"]),
         "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
         "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
         "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
@@ -289,14 +293,14 @@ def firewalls(infos, keep, shared, settings, report):
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]
     rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
-                                          plan.firewall_clients(settings))
-    return dict((host, plan.plan_firewall(host, info, rules if host == keep else [], settings, report))
+                                          firewall_clients(settings))
+    return dict((host, plan_firewall(host, info, rules if host == keep else [], settings, report))
                 for host, info in infos.items())
 
 
 def ours(setting):
     """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
-    return (setting.get("sourcefile") or "").endswith("/" + plan.INCLUDE_FILE)
+    return (setting.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
 
 
 def other_name(infos, keep, known):
@@ -318,8 +322,8 @@ def shared_addresses(infos, known, settings):
             found.setdefault(text, name)
         for item in info.get("kept_addresses") or []:
             found.setdefault(item["ip"], "cfvirtip")
-    for text in (known or {}).get("shared", []) + [str(plan.parse_ip(text)) for text in settings["virtual_ips"]
-                                                   if plan.parse_ip(text)]:
+    for text in (known or {}).get("shared", []) + [str(parse_ip(text)) for text in settings["virtual_ips"]
+                                                   if parse_ip(text)]:
         found.setdefault(text, "cfvirtip")
     for text in settings.get("replication_ips") or []:
         found[text] = "cfvirtip_repl"
@@ -330,7 +334,7 @@ def kept_addresses(info, wanted, keep, report):
     """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
     found = []
     for text in wanted:
-        address = plan.parse_ip(text)
+        address = parse_ip(text)
         prefixes = [item["prefix"] for item in info["addresses"]
                     if address in ipaddress.ip_network(item["network"]) and item["address"] != text]
         if prefixes:

@@ -13,12 +13,16 @@ import ipaddress
 import json
 import re
 
-from ..core.text import first_version, human
+from ..core.problem import Report
+from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..host import reach, system
 from ..host.firewall import model as firewall_model
+from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
-from . import upgrade as pair
+from ..pg.slots import slot_name
+from . import upgrade
+from .firewalls import firewall_clients, plan_firewall
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 ADD = "playbooks/third-hub.yml"
@@ -37,9 +41,9 @@ def make_plan(results, settings, probes=None, third=None):
     hosts = (third or {}).get("hosts") or []
     if hosts:
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
-        accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
+        accepted = [str(name).lower() for name in as_list(settings.get("accept_hub_keys"))]
         settings = dict(settings, accept_third=accepted, accept_hub_keys=accepted + [third_name(third)] + list(hosts))
-    plan = pair.make_plan(results, dict(settings, outsiders=outsiders(results, third) if hosts else []), probes)
+    plan = upgrade.make_plan(results, dict(settings, outsiders=outsiders(results, third) if hosts else []), probes)
     plan["third"] = None
     report = Kept(plan)
     if third and third.get("both"):
@@ -56,7 +60,7 @@ def make_plan(results, settings, probes=None, third=None):
     return plan
 
 
-class Kept(pair.Report):
+class Kept(Report):
     """A report whose failures and warnings stand in a plan."""
 
     def __init__(self, plan):
@@ -122,8 +126,8 @@ def join(plan, infos, settings, third, report):
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
     hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
-    plan["firewalls"][host] = pair.plan_firewall(host, info, firewall_model.wanted_outside(
-        sorted(set(item["interface"] for item in info["addresses"])), hubs, plan, pair.firewall_clients(settings)),
+    plan["firewalls"][host] = plan_firewall(host, info, firewall_model.wanted_outside(
+        sorted(set(item["interface"] for item in info["addresses"])), hubs, plan, firewall_clients(settings)),
         settings, report)
 
 
@@ -137,7 +141,7 @@ def networks(plan, info):
 def choose_address(plan, info, third):
     """The address under which clients and hubs reach the third hub; None when it cannot be known."""
     if third.get("address"):
-        return str(pair.parse_ip(third["address"]) or "") or None
+        return str(parse_ip(third["address"]) or "") or None
     own = [item["address"] for item in info["addresses"]]
     on_client_net = [item["address"] for item in info["addresses"]
                      if plan["client"] and item["network"] == plan["client"]["network"]]
@@ -165,7 +169,7 @@ def check(plan, infos, info, where, host, settings, entry, report):
     check_database(plan, active, info, host, report)
     if not active["cfengine"].get("sets_acl"):
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
-        if pair.parse_ip(where) not in inside:
+        if parse_ip(where) not in inside:
             report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name "
                               "the clients' networks in vars.acl of def.json, or the third hub refuses them")
 
@@ -270,7 +274,7 @@ def describe(plan, info, host, address):
         "replication_address": near[0] if near else address,
         "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
         "certificate": info["postgres"].get("certificate"),
-        "slot": pair.slot_name("hub_ha", info["uname"].lower()),
+        "slot": slot_name("hub_ha", info["uname"].lower()),
         "packages": [name for name in needed(plan) if info["packages"] is not None
                      and not states.get(name, {}).get("installed")],
     }
@@ -284,7 +288,7 @@ def unreachable(host, address, entry, infos, plan):
             "addresses": entry.get("addresses") or [address], "sources": {}, "replication_address": address,
             "key": entry["key"], "public": entry["public"],
             "certificate": "".join(text for text in trusted if text not in own) or None,
-            "slot": pair.slot_name("hub_ha", entry["name"]), "packages": []}
+            "slot": slot_name("hub_ha", entry["name"]), "packages": []}
 
 
 def enter(plan):
@@ -391,7 +395,7 @@ def promote_verdict(facts, reached, confirmed):
     life of a hub of the pair; what could not be tried counts as one. confirmed: the operator takes it on himself; hubs
     that live are stopped first then.
     """
-    report = pair.Report()
+    report = Report()
     host, postgres = facts["uname"], facts["postgres"]
     known = (facts["cfengine"].get("hub_list") or {}).get("hubs", {})
     mine = [entry for entry in known.values() if entry.get("in_cluster") is False
@@ -493,7 +497,7 @@ def return_plan(results, settings, third, wanted=None):
     info = (third.get("result") or {}).get("hub")
     missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])
     if missing or len(infos) != 2:
-        report = pair.Report()
+        report = Report()
         nobody = info and info["postgres"]["state"] != "primary"
         for host in missing:
             report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: "
@@ -511,7 +515,7 @@ def return_plan(results, settings, third, wanted=None):
     target = (primaries + copies + [wanted if wanted in infos else list(infos)[0]])[0]
     third_state = info["postgres"]["state"]
     stage = "done" if primaries else "switch" if copies else "clone"
-    problems = pair.Report()
+    problems = Report()
     if wanted and wanted not in infos:
         problems.fail("all", "hub_ha_return_to names %s, which is no hub of the pair" % wanted,
                       "name one of %s, or leave it out" % " and ".join(infos))
@@ -576,7 +580,7 @@ def is_copy(info, third):
 def left_behind(info, third):
     """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
     server, name = third["server"] or {}, info["uname"].lower()
-    slot = pair.slot_name("hub_ha", name)
+    slot = slot_name("hub_ha", name)
     kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
     return third["state"] == "primary" and not kept and name not in (server.get("streaming") or [])
 
