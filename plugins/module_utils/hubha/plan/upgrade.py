@@ -59,7 +59,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     if len(infos) != 2:
         if len(results) != 2:
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
-                        "exactly two hubs make a pair", "HUB_COUNT")
+                        "exactly two hubs make a pair", "GROUP_SIZE")
         return plan
     if settings.get("install"):
         infos = install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report)

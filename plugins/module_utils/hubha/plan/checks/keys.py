@@ -23,7 +23,7 @@ def hub_list(context: Context) -> Iterator[Finding]:
         if name in accepted:
             continue
         if name not in names:
-            yield Problem("HUB_LIST_STRANGER", context.active,
+            yield Problem("HUB_LIST_DIFFERS", context.active,
                           "the list of hubs names %s (%s), which the inventory does not" % (name, address),
                           "correct the inventory; if that hub is gone for good: -e hub_ha_accept_hub_keys=%s" % name)
             continue

@@ -77,6 +77,6 @@ def database(context: Context) -> Iterator[Problem]:
                       "PostgreSQL %s here and %d on %s" % (", ".join(found), major, active),
                       "install the same version of the hub package on both hubs")
     if theirs["layout_found"] and theirs["layout_found"] != mine["layout_found"]:
-        yield Problem("LAYOUTS_DIFFER", passive, "the hubs differ in layout: %s here, %s on %s"
+        yield Problem("LAYOUT_DIFFERS", passive, "the hubs differ in layout: %s here, %s on %s"
                       % (theirs["layout_found"], mine["layout_found"], active),
                       "both hubs must run the same edition from the same kind of package")
