@@ -28,7 +28,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import 
 
 
 def make_plan(infos, settings, probes=None, third_hub=None):
-    """See module_utils/hubha/plan/third.py, make_plan, and module_utils/hubha/plan/upgrade.py."""
+    """See module_utils/hubha/plan/third.py and upgrade.py, make_plan."""
     return third.make_plan(infos, settings, probes, third_hub)
 
 

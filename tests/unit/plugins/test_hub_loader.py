@@ -24,7 +24,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import
     probe as hub_loader,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import packages, system
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.wanted import wanted_settings
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.checks import clocks
 from ansible_collections.cfengine.hub_ha.plugins.modules import hub_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.keys import cfkeys
@@ -232,7 +233,7 @@ def test_pid_of_nobody(hub):
 
 def test_query_reads_every_setting_that_the_plan_looks_at():
     asked = set(hub_loader.SETTINGS)
-    wanted = plan.wanted_settings(None, {"wal_keep_size": 1, "max_slot_wal_keep_size": 1}, "/x")["include"]
+    wanted = wanted_settings(None, {"wal_keep_size": 1, "max_slot_wal_keep_size": 1}, "/x")["include"]
     assert set(wanted) | {"data_checksums", "synchronous_standby_names", "unix_socket_directories"} <= asked
     assert set(pair.stock_settings("/x")) == asked, "the fixture is what the query returns"
 
@@ -510,7 +511,7 @@ def action(result, clock=None, date=None):
 
 
 def bounds(clock):
-    return plan.clock_bounds(action({"changed": False, "hub": {}}, clock)["hub"])
+    return clocks.clock_bounds(action({"changed": False, "hub": {}}, clock)["hub"])
 
 
 @pytest.mark.parametrize("looks, left, width", [
@@ -526,9 +527,7 @@ def test_action_reads_the_clock_as_closely_as_it_must(looks, left, width):
 def test_clocks_that_are_little_more_than_a_second_apart_are_told():
     infos = dict((host, action({"hub": pair.live_hub(host)}, Time(ahead, 2.0, [0.06]))["hub"])
                  for host, ahead in (("hub1", 0.0), ("hub2", 1.1)))
-    report = plan.Report()
-    plan.check_clocks(infos, report)
-    assert [item["problem"] for item in report.failures] == [
+    assert [item.problem for item in clocks.problems(infos)] == [
         "the clocks of hub1 and hub2 are at least 1.04 s apart"]
 
 
@@ -537,7 +536,7 @@ def test_action_keeps_the_modules_look_where_there_is_no_gnu_date():
         return {"rc": 0, "stdout": "1000.%N\n"}
 
     found = action({"hub": {}}, Time(5.0, 2.0, []), date)["hub"]
-    assert plan.clock_bounds(found) == (5.0, pytest.approx(6.8))
+    assert clocks.clock_bounds(found) == (5.0, pytest.approx(6.8))
 
 
 def test_action_passes_a_failure_on():

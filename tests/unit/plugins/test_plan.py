@@ -10,9 +10,19 @@ import json
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.hub_list import ha_info
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Note
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import networks as pair_networks
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.roles import find_roles
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.slots import slot_name
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.wanted import wanted_settings
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.checks import (
+    networks as network_checks,
+    primary,
+)
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 DATA = "/var/lib/cfengine3/state/pg/data"
@@ -153,10 +163,9 @@ def roles(first, second, promoted=(None, None)):
         if state not in ("primary", "standby"):
             info["postgres"]["server"] = None
         info["cluster"]["promoted"] = name
-    report = plan.Report()
-    active, passive = plan.find_active(infos, report)
-    assert {active, passive} == {"hub1", "hub2"}
-    return active, report.failures
+    found = find_roles(infos)
+    assert {found.active, found.passive} == {"hub1", "hub2"}
+    return found.active, [item.to_dict() for item in primary.problems(infos, found)]
 
 
 STATES = ("primary", "standby", "unreachable", "stopped", "absent", "foreign")
@@ -966,13 +975,13 @@ def test_shared_networks():
                                     address("y", "10.0.0.100", 24, "10.0.0.0/24"),
                                     address("y", "10.0.0.2", 24, "10.0.0.0/24"),
                                     address("z", "10.1.0.2", 16, "10.1.0.0/16")]}}
-    found = plan.shared_networks(infos, {"10.0.0.100"})
+    found = pair_networks.shared_networks(infos, {"10.0.0.100"})
     assert found == [
         {"network": "10.0.0.0/24", "prefix": 24, "addresses": {"hub1": "10.0.0.1", "hub2": "10.0.0.2"},
          "interfaces": {"hub1": "a", "hub2": "y"}},
         {"network": "fd00::/64", "prefix": 64, "addresses": {"hub1": "fd00::1", "hub2": "fd00::2"},
          "interfaces": {"hub1": "e", "hub2": "x"}}]
-    assert plan.shared_networks({}, set()) == []
+    assert pair_networks.shared_networks({}, set()) == []
 
 
 @pytest.mark.parametrize("interface, text, network", [
@@ -991,7 +1000,7 @@ def test_a_bridge_that_each_hub_has_for_itself_is_no_network_between_them(interf
 def test_an_address_that_both_hubs_have_does_not_hide_their_own():
     infos = dict((host, {"addresses": [address("a", text, 24, "10.0.0.0/24") for text in ("10.0.0.1", own)]})
                  for host, own in (("hub1", "10.0.0.7"), ("hub2", "10.0.0.8")))
-    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [
+    assert [net["addresses"] for net in pair_networks.shared_networks(infos, set())] == [
         {"hub1": "10.0.0.7", "hub2": "10.0.0.8"}]
 
 
@@ -1004,28 +1013,28 @@ def test_addresses_that_end_by_themselves_are_nobodys():
             for text, mark in (("aa", "temporary"), ("dead:", "deprecated"), ("", "mngtmpaddr"))]}])
 
     infos = {"hub1": {"addresses": seen(10)}, "hub2": {"addresses": seen(11)}}
-    assert [net["addresses"] for net in plan.shared_networks(infos, set())] == [
+    assert [net["addresses"] for net in pair_networks.shared_networks(infos, set())] == [
         {"hub1": "2001:db8::10", "hub2": "2001:db8::11"}]
     assert len(seen(10)) == 3, "they are the hub's all the same: names may resolve to them"
 
 
 def test_network_of():
     networks = [{"network": "10.0.0.0/24"}, {"network": "fd00::/64"}]
-    assert plan.network_of(networks, "10.0.0.9") is networks[0]
-    assert plan.network_of(networks, "10.0.0.0/24") is networks[0]
-    assert plan.network_of(networks, "fd00::99") is networks[1]
-    assert plan.network_of(networks, "10.0.1.9") is None
-    assert plan.network_of(networks, "nonsense") is None
+    assert pair_networks.network_of(networks, "10.0.0.9") is networks[0]
+    assert pair_networks.network_of(networks, "10.0.0.0/24") is networks[0]
+    assert pair_networks.network_of(networks, "fd00::99") is networks[1]
+    assert pair_networks.network_of(networks, "10.0.1.9") is None
+    assert pair_networks.network_of(networks, "nonsense") is None
 
 
 def choose(virtual_ips, replication_ip=None, **settings):
     infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
-    report = plan.Report()
-    networks = plan.shared_networks(infos, set())
-    found = plan.choose_networks(networks, settings, virtual_ips, replication_ip, infos, report)
-    assert report.failures == []
-    return [net["network"].split(".")[2] for net in found["links"]], \
-        found["client"]["network"].split(".")[2], found["replication"]["network"].split(".")[2]
+    wanted = pair.settings(virtual_ip=virtual_ips, replication_virtual_ip=replication_ip, **settings)
+    context = plan.make_context(infos, wanted, {}, None)
+    assert list(network_checks.check(context)) == []
+    found = context.chosen
+    return [net["network"].split(".")[2] for net in found.links], \
+        found.client["network"].split(".")[2], found.replication["network"].split(".")[2]
 
 
 def test_choose_networks():
@@ -1039,19 +1048,22 @@ def test_choose_networks():
 
 def test_one_network_serves_everything():
     infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
-    report = plan.Report()
-    networks = plan.shared_networks(infos, set())[:1]
-    found = plan.choose_networks(networks, {}, ["192.168.100.9"], None, infos, report)
-    assert found == {"links": networks, "client": networks[0], "replication": networks[0]}
-    assert len(report.warnings) == 1 and report.failures == []
+    infos["hub2"]["addresses"] = [item for item in infos["hub2"]["addresses"]
+                                  if item["network"] in ("192.168.100.0/24", "127.0.0.0/8")]
+    context = plan.make_context(infos, pair.settings(virtual_ip="192.168.100.9"), {}, None)
+    networks = context.networks
+    assert [net["network"] for net in networks] == ["192.168.100.0/24"]
+    assert context.chosen == pair_networks.Choice(networks, networks[0], networks[0])
+    found = list(network_checks.check(context))
+    assert len(found) == 1 and isinstance(found[0], Note)
 
 
 def test_no_more_links_than_knet_has():
     infos = {"hub%d" % host: {"addresses": [address("e%d" % net, "10.%d.0.%d" % (net, host), 24, "10.%d.0.0/24" % net)
                                             for net in range(10)],
                               "cluster": {"cib_resources": {}}} for host in (1, 2)}
-    found = plan.choose_networks(plan.shared_networks(infos, set()), {}, ["10.0.0.9"], None, infos, plan.Report())
-    assert len(found["links"]) == 8
+    found = pair_networks.choose_networks(pair_networks.shared_networks(infos, set()), {}, ["10.0.0.9"], None)
+    assert len(found.links) == 8
 
 
 def test_a_database_that_does_not_answer_the_agent_is_refused():
@@ -1245,7 +1257,7 @@ INCLUDE = {"listen_addresses": "*", "wal_log_hints": "on", "wal_keep_size": "512
 
 
 def wanted(settings, **database):
-    return plan.wanted_settings({"settings": settings}, dict(DATABASE, **database), HA_DIR)
+    return wanted_settings({"settings": settings}, dict(DATABASE, **database), HA_DIR)
 
 
 def after(include, before):
@@ -1339,25 +1351,25 @@ def test_blocked_settings():
 
 
 def test_no_server_no_restart():
-    assert plan.wanted_settings(None, DATABASE, HA_DIR)["restart"] == []
+    assert wanted_settings(None, DATABASE, HA_DIR)["restart"] == []
 
 
 # --- small things -------------------------------------------------------------------------------------------------
 
 def test_slot_name():
-    assert plan.slot_name("hub_ha", "Hub-1.example.com") == "hub_ha_hub_1_example_com"
+    assert slot_name("hub_ha", "Hub-1.example.com") == "hub_ha_hub_1_example_com"
 
 
 def test_ha_info_leaves_out_a_hub_without_key():
     infos = {"hub1": pair.live_hub(), "hub2": pair.blank_hub()}
     client = {"addresses": {"hub1": "10.0.0.1", "hub2": "10.0.0.2"}}
-    assert plan.ha_info(infos, client) == {"10.0.0.1": {"sha": "a1" * 32, "internal_ip": "10.0.0.1"}}
-    assert plan.ha_info(infos, None) == {}
+    assert ha_info(infos, client) == {"10.0.0.1": {"sha": "a1" * 32, "internal_ip": "10.0.0.1"}}
+    assert ha_info(infos, None) == {}
 
 
 def test_ha_info_of_a_pair_stays_below_4_kb():
     infos = dict((host, result["hub"]) for host, result in pair.running_pair().items())
-    found = plan.ha_info(infos, {"addresses": {"hub1": "fd00:1:2:3:4:5:6:7", "hub2": "fd00:1:2:3:4:5:6:8"}})
+    found = ha_info(infos, {"addresses": {"hub1": "fd00:1:2:3:4:5:6:7", "hub2": "fd00:1:2:3:4:5:6:8"}})
     assert len(found) == 2 and len(json.dumps(found, indent=2)) < 4096
 
 

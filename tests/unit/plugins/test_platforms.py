@@ -11,6 +11,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine imp
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system as host_system
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.packages import SAME_VERSION
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 RELEASES = Path(__file__).parents[1] / "fixtures" / "os-release"
@@ -80,7 +81,7 @@ def test_supported(name):
     assert found["name"] == name
     assert (found["packager"], found["repository"], found["postgresql"]) == (packager, repository, postgresql)
     assert platforms.fence_package(found, "fence_ipmilan") == fencing
-    assert set(found["components"]) == set(plan.SAME_VERSION)
+    assert set(found["components"]) == set(SAME_VERSION)
     assert set(found["components"].values()) <= set(found["cluster_packages"])
     if packager == "apt":
         agents = ["resource-agents-base", "resource-agents-extra"] if "ubuntu" in name else ["resource-agents"]

@@ -8,7 +8,7 @@ import copy
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import portal
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SHARED = ["192.168.100.100"]
@@ -146,7 +146,7 @@ def checked(mine, theirs):
     results = pair.results()
     infos = {"hub1": results["hub1"]["hub"], "hub2": results["hub2"]["hub"]}
     infos["hub1"]["portal"], infos["hub2"]["portal"] = copy.deepcopy(mine), copy.deepcopy(theirs)
-    report = plan.Report()
+    report = Report()
     portal.check(infos, "hub1", "hub2", report)
     assert report.failures == []
     return ["%s: %s" % (item["host"], item["problem"]) for item in report.warnings]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, Iterable, List, Union
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,17 @@ class Problem:
 
     def __str__(self) -> str:
         return "%s: %s -> %s (%s)" % (self.host, self.problem, self.remedy, self.code)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that the operator should know, and that stops nothing."""
+
+    host: str
+    text: str
+
+
+Finding = Union[Problem, Note]
 
 
 class Report:
@@ -51,3 +62,11 @@ class Report:
     def warn(self, host: str, text: str) -> None:
         """Note something that the operator should know."""
         self.warnings.append({"host": host, "problem": text})
+
+    def take(self, findings: Iterable[Finding]) -> None:
+        """Note all that a check has found."""
+        for item in findings:
+            if isinstance(item, Note):
+                self.warn(item.host, item.text)
+            else:
+                self.add(item)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Mapping, Optional, Union
+from typing import Any, List, Optional, Union
 
 
 def human(count: Optional[Union[int, float]]) -> str:
@@ -27,18 +27,24 @@ def first_version(text: str) -> Optional[str]:
     return match.group(0) if match else None
 
 
-def sha256_digest(text: object) -> Optional[str]:
+def sha256_digest(text):
     """The 64 digits out of "sha256:..." or the digits alone, in lower case; None when it is something else."""
     match = re.fullmatch(r"(?:sha256:)?([0-9a-fA-F]{64})", str(text).strip())
     return match.group(1).lower() if match else None
 
 
-def tree_digest(tree: Mapping[str, str]) -> str:
+def tree_digest(tree):
     """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
     text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def is_url(source: object) -> bool:
-    """Whether *source* is a URL of the web (http, https), not a path or a word."""
+def is_url(source):
     return str(source).lower().startswith(("http://", "https://"))
+
+
+def as_list(value: Any) -> List[Any]:
+    """What an operator may give as one value or as a list, as a list; nothing is an empty one."""
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

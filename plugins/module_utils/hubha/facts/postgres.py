@@ -58,3 +58,12 @@ def system_identifier(facts: Mapping[str, Any]) -> Optional[str]:
     server = facts.get("server") or {}
     found = server.get("system_identifier") or facts.get("control", {}).get("system_identifier")
     return str(found) if found else None
+
+
+def pg_major(info: Mapping[str, Any]) -> Optional[int]:
+    """PostgreSQL's major version on a hub, by its facts: of what runs, else of the data; None without either."""
+    server = info["postgres"]["server"]
+    if server:
+        return int(server["version_num"]) // 10000
+    version = info["postgres"]["data_version"]
+    return int(version) if version.isdigit() else None

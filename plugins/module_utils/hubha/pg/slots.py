@@ -21,6 +21,11 @@ LIST = ("SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active',
 Slot = Mapping[str, Any]  # {"name", "active", "restart_lsn", "wal_status"} of pg_replication_slots
 
 
+def slot_name(prefix: str, node: str) -> str:
+    """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
+    return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What slots there are to be.

@@ -15,13 +15,15 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from ..cfengine.layout import LAYOUTS
 from ..cluster import corosync
 from ..core.problem import Problem, Report
-from ..core.text import first_version, human
+from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..facts.backup_format import CIB, member
 from ..facts.full_backup_job import space_for
+from ..pair import networks as pair_networks
 from ..pair.copies import Copy, copy_problems
 from ..pg import clone as basebackup_model
-from . import upgrade as plan
+from ..pg.slots import slot_name
+from .checks import systems
 
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
@@ -107,7 +109,7 @@ def against_passive(active: str, passive: Optional[str], infos: Infos, replicati
         return found + [Problem("REPL_UNKNOWN", missing[0] if len(missing) == 1 else "all",
                                 "PostgreSQL on %s does not say how replication goes" % " and ".join(missing),
                                 "there, as root: psql -X -d postgres -c 'SELECT * FROM pg_stat_replication'")]
-    return found + copy_problems(replication, Copy(active, passive, node, plan.slot_name("hub_ha", node)), MAX_LAG)
+    return found + copy_problems(replication, Copy(active, passive, node, slot_name("hub_ha", node)), MAX_LAG)
 
 
 def cut_off(look: Facts, alive: Alive) -> List[Dict[str, Any]]:
@@ -207,7 +209,7 @@ def check_places(source: str, looks: Mapping[str, Facts], left: Mapping[str, Lis
 def own_address(infos: Infos, host: str) -> Optional[str]:
     """An address of the hub's own from which its pg_hba.conf admits replication; None when it has none."""
     shared = {text for info in infos.values() for text in info["cluster"]["cib_addresses"]}
-    networks = plan.shared_networks(infos, shared)
+    networks = pair_networks.shared_networks(infos, shared)
     return networks[-1]["addresses"][host] if networks else None
 
 
@@ -347,7 +349,7 @@ def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stage
                         "the host anew; to bring one lost hub of a living pair back see docs/operate.md",
                         "HOST_NOT_BLANK")
     target = restore_target(infos, manifest, place)
-    plan.check_platforms(infos, manifest["layout"], report, "put it back on hosts of the system that the hubs had")
+    report.take(systems.problems(infos, manifest["layout"], "put it back on hosts of the system that the hubs had"))
     check_fit(infos, manifest, settings, report)
     layout = infos[target]["layout"] if infos[target]["layout_found"] else LAYOUTS[manifest["layout"]]
     placed = infos[target]["postgres"]["state"] != "absent"
@@ -386,7 +388,7 @@ def restore_target(infos: Infos, manifest: Facts, place: str) -> str:
 
 def check_fit(infos: Infos, manifest: Facts, settings: Facts, report: Report) -> None:
     """Names, layout, edition and versions of the hosts against those of the backup."""
-    accepted = [str(name).lower() for name in plan.as_list(settings["accept_hub_keys"])]
+    accepted = [str(name).lower() for name in as_list(settings["accept_hub_keys"])]
     names = sorted(info["uname"].lower() for info in infos.values())
     listed = manifest.get("listed") or sorted(manifest["hubs"])
     for name in sorted(set(manifest["hubs"]) | set(listed)):
@@ -468,8 +470,8 @@ def wanted_packages(infos: Infos, manifest: Facts, layout: Layout) -> Dict[str, 
 def client_address(infos: Infos, target: str, manifest: Facts, virtual_ips: Sequence[str]) -> Optional[str]:
     """The target's own address on the clients' network: to itself it is bootstrapped there."""
     shared = list(virtual_ips) + list(manifest["shared"])
-    networks = plan.shared_networks(infos, set(shared))
-    chosen = [net for net in (plan.network_of(networks, text) for text in shared) if net] or networks
+    networks = pair_networks.shared_networks(infos, set(shared))
+    chosen = [net for net in (pair_networks.network_of(networks, text) for text in shared) if net] or networks
     return chosen[0]["addresses"][target] if chosen else None
 
 

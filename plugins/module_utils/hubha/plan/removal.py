@@ -20,9 +20,12 @@ from ..core.problem import Problem, Report
 from ..core.text import human
 from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
+from ..pair.networks import parse_ip
 from ..pg import status as replication_model
 from ..pg.evidence import Kind, relation
-from . import upgrade as plan
+from ..pg.slots import slot_name
+from ..pg.wanted import INCLUDE_FILE
+from .firewalls import firewall_clients, plan_firewall
 
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
@@ -274,7 +277,7 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
     if (restart or not owned) and not settings["allow_restart"]:
         report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
                     "allow it for this run: -e hub_ha_allow_restart=true", "RESTART_NOT_ALLOWED")
-    slots = [plan.slot_name("hub_ha", name) for name in (node, other_node)]
+    slots = [slot_name("hub_ha", name) for name in (node, other_node)]
     more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
@@ -314,14 +317,14 @@ def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], sett
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]
     rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
-                                          plan.firewall_clients(settings))
-    return {host: plan.plan_firewall(host, info, rules if host == keep else [], settings, report)
+                                          firewall_clients(settings))
+    return {host: plan_firewall(host, info, rules if host == keep else [], settings, report)
             for host, info in infos.items()}
 
 
 def ours(setting: Facts) -> bool:
     """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
-    return str(setting.get("sourcefile") or "").endswith("/" + plan.INCLUDE_FILE)
+    return str(setting.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
 
 
 def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]:
@@ -343,8 +346,8 @@ def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> L
             found.setdefault(text, name)
         for item in info.get("kept_addresses") or []:
             found.setdefault(item["ip"], "cfvirtip")
-    for text in (known or {}).get("shared", []) + [str(plan.parse_ip(text)) for text in settings["virtual_ips"]
-                                                   if plan.parse_ip(text)]:
+    for text in (known or {}).get("shared", []) + [str(parse_ip(text)) for text in settings["virtual_ips"]
+                                                   if parse_ip(text)]:
         found.setdefault(text, "cfvirtip")
     for text in settings.get("replication_ips") or []:
         found[text] = "cfvirtip_repl"
@@ -355,7 +358,7 @@ def kept_addresses(info: Facts, wanted: Sequence[str], keep: str, report: Report
     """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
     found = []
     for text in wanted:
-        address = plan.parse_ip(text)
+        address = parse_ip(text)
         prefixes = [item["prefix"] for item in info["addresses"]
                     if address in ipaddress.ip_network(item["network"]) and item["address"] != text]
         if prefixes:

@@ -15,12 +15,15 @@ import re
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.problem import Problem, Report
-from ..core.text import first_version, human
+from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..host import reach, system
 from ..host.firewall import model as firewall_model
+from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
-from . import upgrade as pair
+from ..pg.slots import slot_name
+from . import upgrade
+from .firewalls import firewall_clients, plan_firewall
 
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
@@ -45,12 +48,12 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
     """
     third = third or {}
     hosts = third.get("hosts") or []
-    accepted = [str(name).lower() for name in pair.as_list(settings.get("accept_hub_keys"))]
+    accepted = [str(name).lower() for name in as_list(settings.get("accept_hub_keys"))]
     ours = dict(settings, outsiders=outsiders(results, third) if hosts else [])
     if hosts:
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
         ours["accept_hub_keys"] = accepted + [third_name(third)] + list(hosts)
-    plan: Plan = pair.make_plan(results, ours, probes)
+    plan: Plan = upgrade.make_plan(results, ours, probes)
     plan["third"] = None
     report = Report()
     if third.get("both"):
@@ -138,8 +141,8 @@ def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequ
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
     hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
-    plan["firewalls"][host] = pair.plan_firewall(host, info, firewall_model.wanted_outside(
-        sorted({item["interface"] for item in info["addresses"]}), hubs, plan, pair.firewall_clients(settings)),
+    plan["firewalls"][host] = plan_firewall(host, info, firewall_model.wanted_outside(
+        sorted({item["interface"] for item in info["addresses"]}), hubs, plan, firewall_clients(settings)),
         settings, report)
 
 
@@ -152,7 +155,7 @@ def lasting_addresses(plan: Plan, info: Facts) -> List[Facts]:
 def choose_address(plan: Plan, info: Facts, third: Facts) -> Optional[str]:
     """The address under which clients and hubs reach the third hub; None when it cannot be known."""
     if third.get("address"):
-        return str(pair.parse_ip(third["address"]) or "") or None
+        return str(parse_ip(third["address"]) or "") or None
     own = [str(item["address"]) for item in info["addresses"]]
     on_client_net = [str(item["address"]) for item in info["addresses"]
                      if plan["client"] and item["network"] == plan["client"]["network"]]
@@ -185,7 +188,7 @@ def check_acl(plan: Plan, active: Facts, where: str, host: str, report: Report) 
     """Clients are let in on the third hub's network too."""
     if not active["cfengine"].get("sets_acl"):
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
-        if pair.parse_ip(where) not in inside:
+        if parse_ip(where) not in inside:
             report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name "
                               "the clients' networks in vars.acl of def.json, or the third hub refuses them")
 
@@ -308,7 +311,7 @@ def describe(plan: Plan, info: Facts, host: str, address: str) -> Dict[str, Any]
         "replication_address": near[0] if near else address,
         "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
         "certificate": info["postgres"].get("certificate"),
-        "slot": pair.slot_name("hub_ha", info["uname"].lower()),
+        "slot": slot_name("hub_ha", info["uname"].lower()),
         "packages": [name for name in needed(plan) if info["packages"] is not None
                      and not states.get(name, {}).get("installed")],
     }
@@ -322,7 +325,7 @@ def unreachable(host: str, address: str, entry: Facts, infos: Infos, plan: Plan)
             "addresses": entry.get("addresses") or [address], "sources": {}, "replication_address": address,
             "key": entry["key"], "public": entry["public"],
             "certificate": "".join(text for text in trusted if text not in own) or None,
-            "slot": pair.slot_name("hub_ha", entry["name"]), "packages": []}
+            "slot": slot_name("hub_ha", entry["name"]), "packages": []}
 
 
 def enter(plan: Plan) -> None:
@@ -624,7 +627,7 @@ def is_copy(info: Facts, third: Facts) -> bool:
 def left_behind(info: Facts, third: Facts) -> bool:
     """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
     server, name = third["server"] or {}, info["uname"].lower()
-    slot = pair.slot_name("hub_ha", name)
+    slot = slot_name("hub_ha", name)
     kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
     return bool(third["state"] == "primary" and not kept and name not in (server.get("streaming") or []))
 

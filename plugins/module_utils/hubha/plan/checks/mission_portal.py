@@ -1,0 +1,19 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What Mission Portal lacks on a pair."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ...cfengine import portal
+from ...core.problem import Finding, Note, Report
+from .context import Context
+
+
+def check(context: Context) -> Iterator[Finding]:
+    """Secrets and licence."""
+    report = Report()
+    portal.check(context.infos, context.active, context.passive, report)
+    for item in report.warnings:
+        yield Note(item["host"], item["problem"])

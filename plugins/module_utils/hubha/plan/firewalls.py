@@ -1,0 +1,67 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the hubs' firewalls are to let in, and what of it is opened. Pure functions on plain data."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ..core.problem import Problem, Report
+from ..core.text import as_list
+from ..host.firewall import model as firewall_model
+
+Info = Mapping[str, Any]
+Settings = Mapping[str, Any]
+Rules = Sequence[Dict[str, Any]]
+
+
+def plan_firewalls(infos: Mapping[str, Info], networks: Mapping[str, Any], settings: Settings) -> Dict[
+        str, Dict[str, Any]]:
+    """{host: {"kind", "rules": what is to be let in, "open": [lines that will be added]}}; see firewall_model.
+
+    networks: {"links", "networks", "virtual_ips", "pg_port", "layout"} of the plan. Only with hub_ha_firewall: manage
+    is anything opened; otherwise what is closed is said.
+    """
+    return {host: firewall_change(info, firewall_model.wanted(
+        host, networks, firewall_clients(settings), settings.get("outsiders") or []), settings)
+        for host, info in infos.items()}
+
+
+def firewall_clients(settings: Settings) -> List[str]:
+    """The operator's networks in the spelling that firewalls list; single addresses without a prefix."""
+    found = [ipaddress.ip_network(str(text), strict=False) for text in as_list(settings.get("firewall_clients"))
+             if valid_network(text)]
+    return [str(net.network_address if net.num_addresses == 1 else net) for net in found]
+
+
+def valid_network(text: object) -> bool:
+    """Is it a network, or a single address?"""
+    try:
+        return bool(ipaddress.ip_network(str(text), strict=False))
+    except ValueError:
+        return False
+
+
+def firewall_change(info: Info, rules: Rules, settings: Settings) -> Dict[str, Any]:
+    """What plan_firewalls says of one host. rules: see firewall_model."""
+    state, manage = info["firewall"], settings.get("firewall") == "manage"
+    change: Mapping[str, List[str]] = {"before": [], "after": []}
+    if manage and not firewall_model.problems(state, rules):
+        change = firewall_model.changes(state, rules)
+    return {"kind": state["kind"], "rules": list(rules) if manage else [],
+            "open": [line for line in change["after"] if line not in change["before"]]}
+
+
+def firewall_problems(host: str, info: Info, rules: Rules, settings: Settings) -> List[Problem]:
+    """Why what is to be let in cannot be opened on a host; nothing unless it is to be."""
+    if settings.get("firewall") != "manage":
+        return []
+    return [Problem("FIREWALL_UNMANAGEABLE", host, problem, remedy)
+            for problem, remedy in firewall_model.problems(info["firewall"], rules)]
+
+
+def plan_firewall(host: str, info: Info, rules: Rules, settings: Settings, report: Report) -> Dict[str, Any]:
+    """firewall_change of one host, and what stands against it into the report."""
+    report.take(firewall_problems(host, info, rules, settings))
+    return firewall_change(info, rules, settings)
