@@ -37,7 +37,7 @@ from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
 from ..pg.client import PASSING
 from ..pg.server import pid_file, postmaster_pid
-from . import postgres as pg_facts
+from . import layouts as pg_layouts, postgres as pg_facts
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)
@@ -589,5 +589,6 @@ def collect(run, names=(), package_names=(), layout_name=None, packager_wait=300
                     "ssh_keys": sorted((read_text(path) or "").split(None, 2)[1] for path in glob.glob(SSH_KEYS)
                                        if len((read_text(path) or "").split(None, 2)) > 1)},
     }
+    info["layouts"] = pg_layouts.look(run, layout, info["postgres"], info["db_user"].get("uid"))
     info["clock"] = {"begin": began, "end": clock()}
     return info

@@ -21,6 +21,7 @@ from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
 from ..pg import agent_sql, conninfo, role
 from . import install, wanted_cib
+from .checks import layouts
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -1234,4 +1235,5 @@ def make_plan(results, settings, probes=None):
         "kept_addresses": [host for host, info in infos.items() if info.get("kept_addresses")],
         "new": bool(new), "complete": True,
     })
+    layouts.check(infos, active, passive, wanted, list(plan["slots"].values()), settings["database"]["max_slot_wal_keep_size"], report, bool(new))
     return plan
