@@ -7,13 +7,16 @@ from __future__ import annotations
 import copy
 import json
 import os
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import layouts as facts
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+from jinja2.nativetypes import NativeEnvironment
 
 DATA = "/var/lib/cfengine3/state/pg/data"
 
@@ -260,3 +263,27 @@ def test_the_facts_of_a_hub(tmp_path):
     assert found["wal_space"]["total_bytes"] > 0 and not found["python_apt"] and len(answers) == 1
     still = facts.look(run, layout, dict(postgres, server=None, bin_dir=None), os.getuid(), str(tmp_path / "mounts"))
     assert still["libraries"] is None and still["lost_found"] is None and still["slots_used"] is None and len(answers) == 1
+
+
+# --- what the roles do with them ---------------------------------------------------------------------------------
+
+ROLES = Path(__file__).parents[3] / "roles"
+
+
+def rendered(text, **variables):
+    return NativeEnvironment().from_string(text).render(**variables)
+
+
+@pytest.mark.parametrize("socket, words", [("/run/elsewhere", ["-h", "/run/elsewhere"]), ("", [])])
+def test_psql_goes_to_the_servers_own_socket_and_port(socket, words):
+    own = yaml.safe_load((ROLES / "database/vars/main.yml").read_text(encoding="utf-8"))
+    assert rendered(own["database_psql"], hub_ha={"pg_bin": "/pg", "pg_port": 5433}, database_socket=socket) == [
+        "/pg/psql", "-XAtq", "-p", "5433"] + words + ["-d", "postgres", "-c"]
+    tasks = "".join(path.read_text(encoding="utf-8") for path in (ROLES / "database/tasks").glob("*.yml"))
+    assert "/psql" not in tasks and tasks.count("socket_dir: \"{{ database_socket") == tasks.count("hub_ha.replication_role:")
+
+
+def test_the_ports_that_are_tried_are_those_that_are_used():
+    task = yaml.safe_load((ROLES / "preflight/tasks/links.yml").read_text(encoding="utf-8"))[0]
+    assert rendered(task["cfengine.hub_ha.link_check"]["tcp_ports"],
+                    hub_ha={"pg_port": 5433, "probe": {"ports": ["tcp"]}}) == [5308, 5433]
