@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import Completed
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import layouts as facts
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandTimeout, Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import layouts as facts, probe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 from jinja2.nativetypes import NativeEnvironment
@@ -263,6 +263,51 @@ def test_the_facts_of_a_hub(tmp_path):
     assert found["wal_space"]["total_bytes"] > 0 and not found["python_apt"] and len(answers) == 1
     still = facts.look(run, layout, dict(postgres, server=None, bin_dir=None), os.getuid(), str(tmp_path / "mounts"))
     assert still["libraries"] is None and still["lost_found"] is None and still["slots_used"] is None and len(answers) == 1
+
+
+# --- who said nothing --------------------------------------------------------------------------------------------
+
+UNREAD = [
+    ("no route", {"unreachable": True, "msg": "ssh:\n connect timed out"}, "HUB_UNREACHABLE",
+     "cannot be reached: ssh: connect timed out", "-m ping hub2"),
+    ("nothing at all", {}, "HUB_UNREACHABLE", "cannot be reached: no answer", "-m ping hub2"),
+    ("no sudo password", {"failed": True, "msg": "Task failed: Missing sudo password"}, "NOT_ROOT",
+     "may not become root: Task failed: Missing sudo password", "--ask-become-pass"),
+    ("a wrong one", {"failed": True, "msg": "Incorrect sudo password"}, "NOT_ROOT", "may not become root", "--ask-become-pass"),
+    ("sudo itself", {"unreachable": True, "msg": "Premature end of stream waiting for become success.\nsudo: a password is required"},
+     "NOT_ROOT", "may not become root", "--ask-become-pass"),
+    ("no become", {"failed": True, "msg": "root is needed on hub2: connect as root or set ansible_become"}, "NOT_ROOT",
+     "may not become root", "ansible -i INVENTORY -b -m ping hub2"),
+    ("it failed there", {"failed": True, "msg": "ip did not end within 60 s"}, "HUB_UNREADABLE",
+     "it answers, and could not be read: ip did not end within 60 s", "cfengine.hub_ha.hub_info hub2"),
+]
+
+
+@pytest.mark.parametrize("result, code, problem, remedy", [pytest.param(*case[1:], id=case[0]) for case in UNREAD])
+def test_why_a_hub_could_not_be_read(result, code, problem, remedy):
+    found = plan.make_plan(dict(pair.results(), hub2=result), pair.settings())["failures"]
+    assert [(item["host"], item["code"]) for item in found] == [("hub2", code)]
+    assert problem in found[0]["problem"] and remedy in found[0]["remedy"]
+
+
+def test_a_policy_that_takes_long_to_read_is_no_hub_that_cannot_be_reached(tmp_path):
+    (tmp_path / "promises.cf").write_text("body", encoding="ascii")
+
+    def run(argv, **_more):
+        raise CommandTimeout(["cf-promises"], 60)
+    assert probe.acl_in_policy(run, {"masterfiles": str(tmp_path), "bin_dir": "/bin"}) == (
+        None, "cf-promises did not end within 60 s")
+    found = made(change=of("hub1", "cfengine", acl_in_policy=None, acl_unknown="cf-promises did not end within 60 s"))
+    assert found["failures"] == [] and "(POLICY_SLOW)" in found["warnings"][0]["problem"]
+
+
+def test_a_hub_that_was_bootstrapped_to_a_name(monkeypatch):
+    """The framework's own list names its address, which is no list of the operator's."""
+    monkeypatch.setattr(probe, "resolve", lambda names: {name: ["192.168.100.10"] for name in names})
+    assert probe.named(["192.168.100.10/16"], "hub1.example.com") == ["hub1.example.com/16"]
+    assert probe.named(["10.0.0.0/8"], "hub1.example.com") == ["10.0.0.0/8"] and probe.named(None, "hub1.example.com") is None
+    found = made(change=of("hub1", "cfengine", policy_server="hub1.example.com", acl_in_policy=["hub1.example.com/16"]))
+    assert found["failures"] == [] and found["warnings"] == []
 
 
 # --- what the roles do with them ---------------------------------------------------------------------------------

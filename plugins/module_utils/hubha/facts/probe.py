@@ -30,7 +30,7 @@ from ..cluster import corosync
 from ..cluster.summary import cib_summary
 from ..core.become import without_libpq_environment
 from ..core.files import read_json, read_text, sha256
-from ..core.run import CommandMissing, HubError, which
+from ..core.run import CommandMissing, CommandTimeout, HubError, which
 from ..core.text import first_version, tree_digest
 from ..host import rpm as rpm_loader, system as host_system, tls as tls_files
 from ..host.firewall import system as firewall_loader
@@ -430,7 +430,8 @@ def cfengine(run, layout, installed):
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
-    result["acl_in_policy"] = None if result["sets_acl"] else acl_in_policy(run, layout)
+    result["acl_in_policy"], result["acl_unknown"] = (None, None) if result["sets_acl"] else acl_in_policy(run, layout)
+    result["acl_in_policy"] = named(result["acl_in_policy"], result["policy_server"])
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
     served = [layout[name][len(layout["masterfiles"]) + 1:] for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
     read = dict((name, "%s/%s" % (layout["inputs"], name)) for name in served)
@@ -468,12 +469,24 @@ def augments_facts(path):
 
 
 def acl_in_policy(run, layout):
-    """The list def.acl as the hub's policy sets it itself; None when that cannot be known."""
+    """(the list def.acl as the hub's policy sets it itself, None when that cannot be known; why it is not known or None).
+
+    A large policy may take long to read, and is no reason not to know the rest of the hub.
+    """
     policy = layout["masterfiles"] + "/promises.cf"
     if not os.path.exists(policy):
-        return None
-    done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
-    return words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
+        return None, None
+    try:
+        done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
+    except CommandTimeout as error:
+        return None, error.message
+    return (words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None), None
+
+
+def named(acl, server):
+    """The list def.acl; the policy framework's own names an address, and as such the name that the hub was bootstrapped to."""
+    own = resolve([server])[server] if server and acl and len(acl) == 1 else []
+    return ["%s/16" % server] if acl and acl[0] in ["%s/16" % address for address in own] else acl
 
 
 def tree(root, follow=False):

@@ -21,7 +21,7 @@ from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
 from ..pg import agent_sql, conninfo, role
 from . import install, wanted_cib
-from .checks import layouts
+from .checks import inventory, layouts
 
 SUPPORTED_POSTGRES = range(13, 19)
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
@@ -1126,8 +1126,7 @@ def make_plan(results, settings, probes=None):
     report = Report()
     for host, result in results.items():
         if "hub" not in result:
-            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        "check address, network and SSH key with: ansible -i INVENTORY -m ping %s" % host)
+            report.add(inventory.unread(host, result))
     infos = dict((host, result["hub"]) for host, result in results.items() if "hub" in result)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])

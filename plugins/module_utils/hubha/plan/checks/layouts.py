@@ -254,6 +254,9 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
         found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it with the same "
                              "archive_command, which names %s" % (passive, ", ".join(facts["archive_paths"])),
                              "see that it works there too, or WAL is kept until the disk is full"))
+    if info["cfengine"].get("acl_unknown"):
+        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: %s" % info["cfengine"]["acl_unknown"],
+                             "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there takes its place"))
     messages = facts.get("settings", {}).get("lc_messages") or "C"
     if not messages.startswith(("C", "POSIX", "en")):
         found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is %s)" % messages,
