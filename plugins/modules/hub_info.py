@@ -121,6 +121,11 @@ hub:
         State (primary, standby, stopped, absent, unreachable, foreign), paths, settings, system identifier,
         size, roles and slots of the hub's PostgreSQL.
       type: dict
+    layouts:
+      description: >-
+        Where PostgreSQL is laid out otherwise than the packages do it: file systems of its own, configuration outside of the
+        data directory, what a restore has left, libraries, and how many slots and senders are taken.
+      type: dict
     cfengine:
       description: Version, edition, key digest and public key, policy server and digests of the policy and key trees.
       type: dict

@@ -178,3 +178,11 @@ def test_inventory_without_hubs(playbook, tmp_path):
     assert done.returncode != 0, done.stdout
     assert "The inventory has no group named hubs" in " ".join(done.stdout.split()), done.stdout
     assert "client1" not in done.stdout, "nobody is asked for anything"
+
+
+@pytest.mark.parametrize("playbook", ["upgrade-to-ha.yml", "clients.yml", "backup.yml"])
+def test_a_limit_in_an_inventory_without_hubs(playbook, tmp_path):
+    """--limit leaves localhost out, and with it the first look at the groups."""
+    inventory = tmp_path / "hosts.ini"
+    inventory.write_text("[hub]\nhub1\nhub2\n", encoding="ascii")
+    refused(run(playbook, inventory, "--limit", "hub"), "The inventory has no group named hubs")

@@ -54,6 +54,7 @@ def hubs(first, second=None, **changes):
 def enterprise(results):
     for result in results.values():
         result["hub"].update(layout=dict(LAYOUTS["enterprise"]))
+        result["hub"]["cfengine"]["edition"] = "enterprise"
         result["hub"]["packages"] = dict((name, {"installed": "3.1.8-1", "candidate": "3.1.8-1"}) for name in (
             "corosync", "perl-interpreter", "procps-ng", "openssl"))
         for name, version in (("pacemaker", "2.1.7-5"), ("pacemaker-cli", "2.1.7-5"), ("resource-agents", "4.10.0-71"),

@@ -28,7 +28,7 @@ from ..cluster import corosync
 from ..cluster.summary import cib_summary
 from ..core.become import without_libpq_environment
 from ..core.files import nearest_existing, read_json, read_text, sha256
-from ..core.run import Completed, HubError, Runner, which
+from ..core.run import CommandTimeout, Completed, HubError, Runner, which
 from ..core.text import first_version, tree_digest
 from ..core.tree import file_state, tree
 from ..host import (
@@ -44,7 +44,7 @@ from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
 from ..pg.client import PASSING
 from ..pg.server import pid_file, postmaster_pid
-from . import postgres as pg_facts
+from . import layouts as pg_layouts, postgres as pg_facts
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)
@@ -351,7 +351,8 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     for name in ("ha_info", "ha_cfg"):
         result[name] = read_text(layout[name])
     result.update(augments_facts(layout["def_json"]))
-    result["acl_in_policy"] = None if result["sets_acl"] else acl_in_policy(run, layout)
+    result["acl_in_policy"], result["acl_unknown"] = (None, None) if result["sets_acl"] else acl_in_policy(run, layout)
+    result["acl_in_policy"] = named(result["acl_in_policy"], result["policy_server"])
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
     served = [layout[name][len(layout["masterfiles"]) + 1:] for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
     read = {name: "%s/%s" % (layout["inputs"], name) for name in served}
@@ -388,13 +389,25 @@ def augments_facts(path: str) -> Facts:
             "manages_units": words.on_hubs(data.get("classes", {}), UNITS_CLASS)}
 
 
-def acl_in_policy(run: Runner, layout: Layout) -> Optional[List[str]]:
-    """The list def.acl as the hub's policy sets it itself; None when that cannot be known."""
+def acl_in_policy(run: Runner, layout: Layout) -> Tuple[Optional[List[str]], Optional[str]]:
+    """(the list def.acl as the hub's policy sets it itself, None when that cannot be known; why it is not known or None).
+
+    A large policy may take long to read, and is no reason not to know the rest of the hub.
+    """
     policy = layout["masterfiles"] + "/promises.cf"
     if not os.path.exists(policy):
-        return None
-    done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
-    return words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None
+        return None, None
+    try:
+        done = run([layout["bin_dir"] + "/cf-promises", "--show-vars=default:def\\.acl$", "--file", policy], check=False)
+    except CommandTimeout as error:
+        return None, error.message
+    return (words.policy_list(done.out, "default:def.acl") if done.rc == 0 else None), None
+
+
+def named(acl: Optional[List[str]], server: Optional[str]) -> Optional[List[str]]:
+    """The list def.acl; the policy framework's own names an address, and as such the name that the hub was bootstrapped to."""
+    own = resolve([server])[server] if server and acl and len(acl) == 1 else []
+    return ["%s/16" % server] if acl and acl[0] in ["%s/16" % address for address in own] else acl
 
 
 def client_keys(ppkeys: str) -> Set[str]:
@@ -503,5 +516,6 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
         "machine": {"id": (read_text("/etc/machine-id") or "").strip(),
                     "ssh_keys": host_keys()},
     }
+    info["layouts"] = pg_layouts.look(run, layout, info["postgres"], info["db_user"].get("uid"))
     info["clock"] = {"begin": began, "end": clock()}
     return info

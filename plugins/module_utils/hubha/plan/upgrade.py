@@ -24,6 +24,7 @@ from ..pair.roles import find_roles
 from ..pg import wanted as pg_wanted
 from ..pg.slots import slot_name
 from . import install, wanted_cib
+from .checks import inventory, layouts
 from .checks.all_checks import CHECKS, SETTINGS_CHECKS
 from .checks.cluster import stock_clusters
 from .checks.context import Context
@@ -48,9 +49,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     report = Report()
     for host, result in results.items():
         if "hub" not in result:
-            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        "check address, network and SSH key with: ansible -i INVENTORY -m ping %s" % host,
-                        "HUB_UNREACHABLE")
+            report.add(inventory.unread(host, result))
     infos: Dict[str, Info] = {host: result["hub"] for host, result in results.items() if "hub" in result}
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])
@@ -73,7 +72,10 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     context = make_context(infos, settings, probes or {}, running)
     for check in CHECKS:
         report.take(check(context))
-    plan.update(hubs=list(infos), complete=True, **who(context, node_ids), **network_parts(context, running),
+    parts = who(context, node_ids)
+    layouts.check(infos, context.active, context.passive, context.wanted, list(parts["slots"].values()),
+                  settings["database"]["max_slot_wal_keep_size"], report, bool(settings.get("install")))
+    plan.update(hubs=list(infos), complete=True, **parts, **network_parts(context, running),
                 **database_parts(context), **cfengine_parts(context, report))
     return plan
 

@@ -1,0 +1,207 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where this hub's PostgreSQL is laid out otherwise than the packages do it: part of probe.collect().
+
+Nothing here is a secret: of settings that may hold one only the name, the file and the line are told.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import stat
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from ..core.become import without_libpq_environment
+from ..core.files import read_text
+from ..core.run import HubError, which
+
+# They make a standby of a server, end its recovery early, or take WAL from somewhere: a restore leaves them behind.
+RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command", "archive_cleanup_command",
+            "recovery_min_apply_delay", "recovery_target", "recovery_target_action", "recovery_target_inclusive",
+            "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_timeline",
+            "recovery_target_xid", "promote_trigger_file")
+SETTINGS = ("hba_file", "ident_file", "config_file", "data_directory", "shared_preload_libraries", "lc_messages",
+            "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file")
+INCLUDE = "hub_ha.conf"
+MOUNTS = "/proc/self/mountinfo"
+# apt's own module refuses check mode without it; Debian's Python finds it there, whatever Python runs this.
+PYTHON_APT = "/usr/lib/python3/dist-packages/apt/__init__.py"
+
+SQL = """
+SELECT json_build_object(
+ 'settings', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name IN (%s)),
+ 'set', (SELECT json_agg(json_build_object('name', name, 'file', sourcefile, 'line', sourceline) ORDER BY seqno)
+         FROM pg_file_settings WHERE name IS NOT NULL AND sourcefile IS NOT NULL),
+ 'archive', (SELECT setting FROM pg_settings WHERE name = 'archive_command'),
+ 'slots_used', (SELECT count(*) FROM pg_replication_slots),
+ 'senders_used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
+ 'pkglibdir', (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'));
+""" % ", ".join("'%s'" % name for name in SETTINGS)
+
+
+def mounts_in(mountinfo: str, path: str) -> List[str]:
+    """Mount points out of /proc/self/mountinfo that are *path* or lie below it, sorted."""
+    found = set()
+    for line in mountinfo.splitlines():
+        fields = line.split(" ")
+        if len(fields) > 4:
+            place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), fields[4])
+            if place == path or place.startswith(path.rstrip("/") + "/"):
+                found.add(place)
+    return sorted(found)
+
+
+def auto_conf(text: str) -> List[str]:
+    """Names of RECOVERY that a postgresql.auto.conf sets to something, in its order."""
+    found = re.findall(r"(?mi)^\s*([a-z_]+)\s*=\s*'(.*)'\s*$", text)
+    return list(dict.fromkeys(name.lower() for name, value in found if name.lower() in RECOVERY and value))
+
+
+def below_include(text: str) -> Optional[Dict[str, Any]]:
+    """What stands below the line of a postgresql.conf that includes our file: {"line": its number, "includes": [paths as
+    they are written]}. None when there is no such line. The resource agent's own include is none of the operator's.
+    """
+    found: Optional[Dict[str, Any]] = None
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r"\s*include(?:_if_exists|_dir)?\s*=?\s*'([^']*)'", line)
+        if match and match.group(1) == INCLUDE:
+            found = {"line": number, "includes": []}
+        elif match and found and "added by pgsql RA" not in line:
+            found["includes"].append(match.group(1))
+    return found
+
+
+def overriding(text: str, items: Sequence[Mapping[str, Any]], config_file: str) -> Dict[str, str]:
+    """{name: "FILE line N"} of settings that stand below our include and so count more than it.
+
+    text: of postgresql.conf. items: "set" of SQL. config_file: its path.
+    """
+    below = below_include(text)
+    if below is None:
+        return {}
+    folder = os.path.dirname(config_file)
+    places = [os.path.join(folder, path) for path in below["includes"]]
+    return dict((item["name"], "%s line %s" % (item["file"], item["line"])) for item in items
+                if item["file"] == config_file and item["line"] > below["line"]
+                or item["file"] in places or os.path.dirname(item["file"]) in [path.rstrip("/") for path in places])
+
+
+def library_names(setting: str) -> List[str]:
+    """Names out of shared_preload_libraries, without quotes."""
+    return [name for name in (part.strip().strip('"') for part in (setting or "").split(",")) if name]
+
+
+def library_path(name: str, folder: str) -> str:
+    """The file that PostgreSQL loads for a name; folder: its PKGLIBDIR."""
+    path = name.replace("$libdir", folder) if "/" in name else os.path.join(folder, name)
+    return path if path.endswith(".so") else path + ".so"
+
+
+def package_of(run: Callable[..., Any], path: str) -> str:
+    """Name of the package that brings the file, or ""."""
+    if which("dpkg-query"):
+        done = run(["dpkg-query", "--search", os.path.realpath(path)], check=False)
+        return str(done.out.split(":")[0]) if done.rc == 0 else ""
+    if which("rpm"):
+        done = run(["rpm", "-qf", "--queryformat", "%{NAME}", os.path.realpath(path)], check=False)
+        return str(done.out.strip()) if done.rc == 0 else ""
+    return ""
+
+
+def libraries(bin_dir: Optional[str]) -> Optional[List[str]]:
+    """Names of the libraries that a PostgreSQL with its programs there can load; None when there are no programs."""
+    if not bin_dir:
+        return None
+    home = os.path.dirname(os.path.realpath(bin_dir))
+    found = [path for folder in ("lib", "lib64", "lib/postgresql", "lib64/postgresql", "lib/pgsql", "lib64/pgsql")
+             for path in glob.glob("%s/%s/*.so" % (home, folder))]
+    return sorted(set(os.path.basename(path)[:-len(".so")] for path in found))
+
+
+def absolute_paths(command: str) -> List[str]:
+    """Absolute paths in a shell command such as archive_command, in its order; nothing else of it."""
+    return list(dict.fromkeys(path.rstrip("/") for path in re.findall(r"(?<![\w./%:@=-])/[\w./-]*\w", command or "")))
+
+
+def space(path: str) -> Dict[str, Any]:
+    """{"path", "free_bytes", "total_bytes"} of the file system that holds *path*, or its nearest parent that exists."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    found = os.statvfs(path)
+    return {"path": path, "free_bytes": found.f_bavail * found.f_frsize, "total_bytes": found.f_blocks * found.f_frsize}
+
+
+def lost_and_found(data_dir: str, uid: Optional[int]) -> Optional[str]:
+    """The lost+found in the data directory that the database's user (uid) cannot read, or None: a copy fails at it.
+
+    That of pg_wal is none of it, since pg_basebackup does not look into that directory.
+    """
+    path = data_dir + "/lost+found"
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    readable = found.st_mode & (stat.S_IRUSR if found.st_uid == uid else stat.S_IROTH)
+    return None if readable else path
+
+
+def ask(run: Callable[..., Any], postgres: Mapping[str, Any]) -> Dict[str, Any]:
+    """What SQL says, or {} when there is no server that answers."""
+    if not postgres.get("server"):
+        return {}
+    argv = [postgres["bin_dir"] + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(postgres["port"]),
+            "-d", "dbname=postgres connect_timeout=5"]
+    if postgres.get("socket_dir"):
+        argv += ["-h", postgres["socket_dir"]]
+    try:
+        done = run(without_libpq_environment(argv), stdin=SQL, check=False)
+        found = json.loads(done.out) if done.rc == 0 else {}
+    except (HubError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def outside(paths: Sequence[str], folders: Sequence[str]) -> List[str]:
+    """Those paths that lie in none of the folders, links followed: a copy of a data directory has no links in it."""
+    real = [os.path.realpath(folder) + "/" for folder in folders]
+    return list(dict.fromkeys(path for path in paths if not os.path.realpath(path).startswith(tuple(real))))
+
+
+def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[str, Any], uid: Optional[int] = None,
+         mountinfo: str = MOUNTS, python_apt: str = PYTHON_APT) -> Dict[str, Any]:
+    """Facts about the layout. postgres: probe.postgres() of this hub. uid: of the database's user, None without one.
+
+    Returns {"mounts": [mount points at or below the data directory], "lost_found": path or None, "wal_space": see
+    space(), "auto_conf": [names], "libraries": [names] or None, "python_apt": bool, "settings": {name: value},
+    "misplaced": {"config_file" or "hba_file": path that is not the one in the data directory}, "outside": [further
+    configuration files that are not in it], "recovery": [{"name", "file", "line"}], "overriding": {name: place},
+    "preload": [{"name", "path", "package"}], "archive_paths": [paths], "slots_used", "senders_used": int or None}.
+    """
+    data_dir = os.path.realpath(postgres["data_dir"])
+    wal = os.path.realpath(data_dir + "/pg_wal")
+    told = ask(run, postgres)
+    settings, items = told.get("settings") or {}, told.get("set") or []
+    config_file = settings.get("config_file") or data_dir + "/postgresql.conf"
+    misplaced = dict((name, settings[name]) for name, file in (("config_file", "postgresql.conf"), ("hba_file", "pg_hba.conf"))
+                     if settings.get(name) and os.path.realpath(settings[name]) != "%s/%s" % (data_dir, file))
+    further = [item["file"] for item in items] + [settings[name] for name in ("ident_file", "ssl_dh_params_file", "ssl_crl_file")
+                                                  if os.path.isabs(settings.get(name) or "")]
+    preload = []
+    for name in library_names(settings.get("shared_preload_libraries") or ""):
+        path = library_path(name, told.get("pkglibdir") or "")
+        preload.append({"name": name, "path": path, "package": package_of(run, path)})
+    return {
+        "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),
+        "wal_space": space(wal), "auto_conf": auto_conf(read_text(data_dir + "/postgresql.auto.conf") or ""),
+        "libraries": libraries(postgres.get("bin_dir")), "python_apt": os.path.exists(python_apt),
+        "settings": settings, "recovery": [item for item in items if item["name"] in RECOVERY],
+        "misplaced": misplaced,
+        "outside": outside([path for path in further if path not in misplaced.values()],
+                           [data_dir, layout["tmp_dir"], layout["ha_dir"]]),
+        "overriding": overriding(read_text(config_file) or "", items, config_file), "preload": preload,
+        "archive_paths": absolute_paths(told.get("archive") or "") if settings.get("archive_mode") in ("on", "always") else [],
+        "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
+    }

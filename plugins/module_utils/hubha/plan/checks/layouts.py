@@ -1,0 +1,287 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Layouts of PostgreSQL that people have, and with which a run would end red after its first change.
+
+Each function: facts of module hub_info in, list of Problems out. "layouts" in them is what facts/layouts.py has read; a
+hub of which it is not known has no problem.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ...core.problem import Problem, Report
+from ...core.text import human
+
+Info = Mapping[str, Any]
+Infos = Mapping[str, Info]
+
+OUR_SLOTS = 1  # of the passive hub
+OUR_SENDERS = 2  # a clone takes two, a standby one
+NO_LOGIN = ("nologin", "false")
+
+
+def known(info: Info) -> Dict[str, Any]:
+    """Facts of facts/layouts.py, {} where there are none (a host that is to become a hub in this run)."""
+    return dict(info.get("layouts") or {})
+
+
+def in_use(info: Info) -> bool:
+    """Whether there is a database here that a clone would have to take the place of, or that goes on."""
+    return info["postgres"]["state"] in ("primary", "standby", "stopped", "unreachable")
+
+
+def mount_problems(infos: Infos, passive: str) -> List[Problem]:
+    """A clone is put in place by a rename, which no mount point allows; one below would come back over the new data."""
+    info = infos[passive]
+    mounts, data_dir = known(info).get("mounts") or [], info["postgres"]["data_dir"]
+    if not mounts or in_use(info):
+        return []
+    parent = os.path.dirname(data_dir)
+    what = "is a file system of its own" if data_dir in mounts else "has file systems of its own within it"
+    return [Problem(
+        "DATA_DIR_MOUNTED", passive, "%s %s (%s), and the copy of the database is put in its place by a rename"
+        % (data_dir, what, ", ".join(mounts)),
+        "mount that file system one directory higher, on %s, which takes all of the database, WAL too: umount %s; correct "
+        "/etc/fstab; mount %s" % (parent, " ".join(reversed(mounts)), parent))]
+
+
+def lost_found_problems(infos: Infos, active: str) -> List[Problem]:
+    """A file system's lost+found belongs to root, and a copy of the database stops at what its user cannot read."""
+    path = known(infos[active]).get("lost_found")
+    if not path:
+        return []
+    return [Problem(
+        "DATA_DIR_LOST_FOUND", active, "%s cannot be read by the database's user, and PostgreSQL copies no data directory with "
+        "something in it that it cannot read" % path,
+        "it is empty unless a file system check has put something there; take it away: rmdir %s (fsck makes it anew when it "
+        "needs it)" % path)]
+
+
+def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """What a restore or an earlier replication has left: it counts more than what makes the standby here."""
+    found = []
+    for host in (active, passive):
+        facts, layout = known(infos[host]), infos[host]["layout"]
+        auto = infos[host]["postgres"]["data_dir"] + "/postgresql.auto.conf"
+        if facts.get("auto_conf"):
+            names = facts["auto_conf"]
+            found.append(Problem(
+                "RECOVERY_LEFT_OVER", host, "%s sets %s, which counts more than what is set for the standby here"
+                % (auto, ", ".join(names)),
+                "; ".join("ALTER SYSTEM RESET %s" % name for name in names) + "; then: SELECT pg_reload_conf()"
+                if infos[host]["postgres"]["server"] else "take these lines out of that file"))
+        ours = (layout["tmp_dir"] + "/", layout["ha_dir"] + "/")
+        places = ["%s (%s line %s)" % (item["name"], item["file"], item["line"]) for item in facts.get("recovery") or []
+                  if os.path.basename(item["file"]) != os.path.basename(auto) and not item["file"].startswith(ours)]
+        if host == active and places and not infos[host]["cluster"]["has_database"]:
+            found.append(Problem(
+                "RECOVERY_LEFT_OVER", host, "the configuration has settings of a recovery, which the copy on %s would obey: %s"
+                % (passive, ", ".join(places)), "take them out: a primary has no use for them"))
+    return found
+
+
+def outside_problems(infos: Infos, active: str) -> List[Problem]:
+    """Configuration outside of the data directory: this collection writes into those within, and a clone has no other."""
+    info = infos[active]
+    facts, data_dir = known(info), info["postgres"]["data_dir"]
+    files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}
+    found = [Problem(
+        "CONFIG_OUTSIDE", active, "PostgreSQL reads %s, not %s/%s: what replication needs is written to the latter"
+        % (path, data_dir, files[name]),
+        "move it to %s/%s (a file, no link) and take %s out of the configuration and the unit's start command; then restart "
+        "PostgreSQL" % (data_dir, files[name], name)) for name, path in sorted((facts.get("misplaced") or {}).items())]
+    if facts.get("outside") and not info["cluster"]["has_database"]:
+        found.append(Problem(
+            "CONFIG_OUTSIDE", active, "PostgreSQL reads files outside of %s, which the other hub does not get with the copy: %s"
+            % (data_dir, ", ".join(facts["outside"])),
+            "move them into the data directory, and name them there without a path"))
+    return found
+
+
+def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -> List[Problem]:
+    """A line below our include wins: what is written never holds, and every run would restart PostgreSQL for it.
+
+    include: {name: value} of what this collection sets.
+    """
+    places = known(infos[active]).get("overriding") or {}
+    wrong = ["%s (%s)" % (name, places[name]) for name in sorted(places) if name in include]
+    if not wrong:
+        return []
+    return [Problem(
+        "SETTINGS_OVERRIDDEN", active, "set below the line that includes hub_ha.conf, and so counting more: %s" % ", ".join(wrong),
+        "take these lines out, or move them above that line")]
+
+
+def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Libraries that PostgreSQL loads at its start, and the other hub has not: its copy would never start."""
+    mine, theirs = known(infos[active]), infos[passive]
+    there, lacking = known(theirs).get("libraries"), []
+    major = infos[active]["postgres"]["data_version"]
+    for item in mine.get("preload") or []:
+        name = os.path.basename(item["path"])[:-len(".so")]
+        comes = item["package"] in packages_of(infos[active], major)
+        if there is not None and major in theirs["postgres"]["bins"]:
+            if name not in there and not comes:
+                lacking.append(item)
+        elif "layouts" in theirs and not comes:
+            lacking.append(item)
+    if not lacking:
+        return []
+    packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
+    return [Problem(
+        "LIBRARY_LACKS", passive, "shared_preload_libraries of %s names %s, which is not here and comes with no package of the hub: "
+        "without it the copy of the database does not start" % (active, ", ".join(item["name"] for item in lacking)),
+        "install here what %s has it from: %s. Or take it out of shared_preload_libraries there" % (
+            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking)))]
+
+
+def packages_of(info: Info, major: str) -> Sequence[str]:
+    """Packages that this collection installs on the other hub by itself."""
+    return list(info["layout"]["cfengine_packages"]) + ["postgresql-%s" % major]
+
+
+def unit_problems(infos: Infos, active: str, restart: Sequence[str]) -> List[Problem]:
+    """A server that somebody started by hand is none of its unit's, which then cannot restart it."""
+    info = infos[active]
+    unit, own = info["postgres"].get("unit"), info["layout"]["db_unit"] + ".service"
+    if not restart or not unit or unit == own or info["cluster"]["has_database"]:
+        return []
+    return [Problem(
+        "OUTSIDE_ITS_UNIT", active, "PostgreSQL was not started by %s but in %s, and has to be restarted once (for %s), which the "
+        "unit could not do" % (own, unit, ", ".join(restart)),
+        "stop it and start it by its unit: runuser -u %s -- %s/pg_ctl -D %s -m fast stop && systemctl start %s" % (
+            info["layout"]["db_user"], info["postgres"]["bin_dir"], info["postgres"]["data_dir"], own))]
+
+
+def taken_problems(infos: Infos, active: str, include: Mapping[str, str], slots: Sequence[str]) -> List[Problem]:
+    """Slots or WAL senders that others have already, so that none is left for the other hub.
+
+    include: {name: value} of what this collection sets. slots: names of our slots.
+    """
+    server, facts = infos[active]["postgres"]["server"] or {}, known(infos[active])
+    found = []
+    ours = len(set(server.get("slots") or []) & set(slots))
+    streams = 1 if set(server.get("streaming") or []) & set(info["uname"].lower() for info in infos.values()) else 0
+    for name, used, need, what in (
+            ("max_replication_slots", facts.get("slots_used"), 0 if ours else OUR_SLOTS, "replication slots"),
+            ("max_wal_senders", facts.get("senders_used"), OUR_SENDERS - 2 * streams, "WAL senders")):
+        text = include.get(name) or facts.get("settings", {}).get(name) or ""
+        if used is None or not text.isdigit() or used + need <= int(text):
+            continue
+        found.append(Problem(
+            "SLOTS_TAKEN" if name == "max_replication_slots" else "SENDERS_TAKEN", active,
+            "%d of %s %s are taken, and the other hub needs %d" % (used, text, what, need),
+            "raise %s to %d or more and restart PostgreSQL, or end what nobody needs: SELECT * FROM %s" % (
+                name, used + need, "pg_replication_slots" if what == "replication slots" else "pg_stat_replication")))
+    return found
+
+
+def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
+    """A disk on which the WAL that the passive hub's slot may hold back does not fit: the primary would stop on it.
+
+    limit_mb: hub_ha_max_slot_wal_keep_size.
+    """
+    found = []
+    for host, info in infos.items():
+        room = known(info).get("wal_space")
+        if room and limit_mb << 20 > room["total_bytes"]:
+            found.append(Problem(
+                "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and hub_ha_max_slot_wal_keep_size "
+                "lets an absent hub's slot hold back %s: a full disk stops the primary"
+                % (room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
+                "make hub_ha_max_slot_wal_keep_size (MB) smaller, here at most %d, or the file system larger"
+                % (room["total_bytes"] * 2 // 5 >> 20)))
+    return found
+
+
+def port_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """The active hub's port, when it is not the usual one, must be free on the other."""
+    port = infos[active]["postgres"]["port"]
+    if port == 5432 or infos[passive]["postgres"]["state"] != "absent" or port not in infos[passive]["ports"]:
+        return []
+    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has on %s" % (port, active),
+                    "stop and disable it: ss -ltnp sport = :%d" % port)]
+
+
+def shell_problems(infos: Infos) -> List[Problem]:
+    """The resource agent and CFEngine's unit run the database's programs through the shell of its user."""
+    return [Problem(
+        "DB_USER_NO_SHELL", host, "the shell of the database's user %s is %s: pacemaker's agent runs PostgreSQL's programs through it"
+        % (info["layout"]["db_user"], info["db_user"]["shell"]), "usermod --shell /bin/sh %s" % info["layout"]["db_user"])
+        for host, info in infos.items() if info["db_user"].get("shell")
+        and os.path.basename(info["db_user"]["shell"]) in NO_LOGIN and in_use(info)]
+
+
+def edition_problems(infos: Infos, active: str) -> List[Problem]:
+    """The vendor's Community package has no hub in it: no PostgreSQL, no reports, nothing that could be replicated."""
+    info = infos[active]
+    if info.get("layout_found") != "enterprise" or info["cfengine"]["edition"] == "enterprise":
+        return []
+    return [Problem(
+        "VENDOR_COMMUNITY", active, "this is the vendor's Community package (no %s/cf-hub): it brings no PostgreSQL, so there is no "
+        "database to replicate, and no package of it that makes a hub" % info["layout"]["bin_dir"],
+        "a Community hub that keeps data in PostgreSQL is made from Debian's packages (cfengine3), by playbooks/install-ha.yml on "
+        "two hosts without CFEngine. With the vendor's packages a pair needs the hub package, cfengine-nova-hub, on both")]
+
+
+def no_database_problems(infos: Infos) -> List[Problem]:
+    """Two hosts without any database are no crashed pair."""
+    if any(info["postgres"]["state"] != "absent" or info["cluster"]["has_database"] for info in infos.values()):
+        return []
+    return [Problem(
+        "NO_DATABASE", "all", "neither host has a PostgreSQL database in %s: there is nothing to make a pair of"
+        % " or ".join(sorted(set(info["postgres"]["data_dir"] for info in infos.values()))),
+        "a pair from nothing, also from a CFEngine hub that has no database yet, is made by playbooks/install-ha.yml")]
+
+
+def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Problem]:
+    """What the operator should know and that stops nothing; the remedy is part of what is said."""
+    info, found = infos[active], []
+    facts = known(info)
+    for host, other in infos.items():
+        mounts = known(other).get("mounts") or []
+        if mounts and in_use(other):
+            found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory (%s)" % ", ".join(mounts),
+                                 "it can serve so, and cannot be cloned anew: mount them one directory higher when you can"))
+    room = facts.get("wal_space")
+    if room and room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
+        found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's slot may hold back %s"
+                             % (human(room["free_bytes"]), room["path"], human(limit_mb << 20)),
+                             "make room, or hub_ha_max_slot_wal_keep_size smaller"))
+    if facts.get("archive_paths") and not info["cluster"]["has_database"]:
+        found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it with the same "
+                             "archive_command, which names %s" % (passive, ", ".join(facts["archive_paths"])),
+                             "see that it works there too, or WAL is kept until the disk is full"))
+    if info["cfengine"].get("acl_unknown"):
+        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: %s" % info["cfengine"]["acl_unknown"],
+                             "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there takes its place"))
+    messages = facts.get("settings", {}).get("lc_messages") or "C"
+    if not messages.startswith(("C", "POSIX", "en")):
+        found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is %s)" % messages,
+                             "what it says is shown as it is, and known errors are not explained; with lc_messages = 'C' they are"))
+    return found
+
+
+def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], slots: Sequence[str], limit_mb: int,
+          report: Report, new: bool = False) -> None:
+    """All of the above into the report.
+
+    wanted: {"include": {name: value}, "restart": [names]} of what this collection sets. slots: names of the hubs' slots.
+    new: whether the pair is made from nothing in this run.
+    """
+    include, restart = wanted["include"], wanted["restart"]
+    found = (mount_problems(infos, passive) + lost_found_problems(infos, active) + recovery_problems(infos, active, passive)
+             + outside_problems(infos, active) + overridden_problems(infos, active, include)
+             + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
+             + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
+             + port_problems(infos, active, passive) + shell_problems(infos) + edition_problems(infos, active))
+    nothing = [] if new else no_database_problems(infos)
+    if nothing:  # it says better what find_active can only say of a pair
+        report.failures[:] = [item for item in report.failures if item["code"] != "NO_PRIMARY"]
+    # A package without a hub in it says why there is no database.
+    for problem in found + (nothing if not edition_problems(infos, active) else []):
+        report.add(problem)
+    for problem in notes(infos, active, passive, limit_mb):
+        report.warn(problem.host, "%s: %s (%s)" % (problem.problem, problem.remedy, problem.code))
