@@ -46,7 +46,7 @@ def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
         return 2
     module = importlib.import_module(COMMANDS[name][0], __package__)
     try:
-        return getattr(module, COMMANDS[name][1])(arguments[1:], version)
+        return int(getattr(module, COMMANDS[name][1])(arguments[1:], version))
     except HubError as error:
         say.err("hub-ha %s: %s" % (name, error.message))
         return 1

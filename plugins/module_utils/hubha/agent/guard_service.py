@@ -73,7 +73,7 @@ def lock_memory() -> bool:
     """What is in memory stays there, so that no page has to come from a disk that hangs. mlockall(2)."""
     current, future, on_fault = 1, 2, 4
     try:
-        return ctypes.CDLL(None, use_errno=True).mlockall(current | future | on_fault) == 0
+        return bool(ctypes.CDLL(None, use_errno=True).mlockall(current | future | on_fault) == 0)
     except (OSError, AttributeError):
         return False
 
@@ -529,7 +529,8 @@ class Service:
 
     def watch_link(self) -> None:
         """A thread: can clients reach this hub? The other hub is told at once, and asked before the value falls."""
-        damper, names, looked = tell.Damper(), [], 0.0
+        damper, looked = tell.Damper(), 0.0
+        names: List[str] = []
         while True:
             now = time.monotonic()
             if now - looked >= 30.0 or not looked:

@@ -56,7 +56,7 @@ class Peer:
         return self.side is not None and self.side.in_recovery is False
 
 
-def taking(addresses: Sequence[str], port: int, connect: Callable = socket.create_connection) -> List[str]:
+def taking(addresses: Sequence[str], port: int, connect: Callable[..., socket.socket] = socket.create_connection) -> List[str]:
     """Those of the addresses that take a connection, in their order; all are tried at once."""
     def one(address: str) -> bool:
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any, List, Optional, Union
+from typing import Any, List, Mapping, Optional, Union
 
 
 def human(count: Optional[Union[int, float]]) -> str:
@@ -27,19 +27,20 @@ def first_version(text: str) -> Optional[str]:
     return match.group(0) if match else None
 
 
-def sha256_digest(text):
+def sha256_digest(text: object) -> Optional[str]:
     """The 64 digits out of "sha256:..." or the digits alone, in lower case; None when it is something else."""
     match = re.fullmatch(r"(?:sha256:)?([0-9a-fA-F]{64})", str(text).strip())
     return match.group(1).lower() if match else None
 
 
-def tree_digest(tree):
+def tree_digest(tree: Mapping[str, Any]) -> str:
     """One digest of {relative path: digest}; equal trees have equal digests, whatever their order."""
     text = "".join("%s\0%s\n" % item for item in sorted(tree.items()))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def is_url(source):
+def is_url(source: object) -> bool:
+    """Whether a package comes from a web server."""
     return str(source).lower().startswith(("http://", "https://"))
 
 

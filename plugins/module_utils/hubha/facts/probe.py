@@ -487,7 +487,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
     system = dict(host_system.os_release(read_text("/etc/os-release") or ""), machine=platform.machine())
     kind = platforms.resolve(system, repository)
     wanted = list(dict.fromkeys(list(package_names) + (kind["cluster_packages"] if kind and package_names else [])))
-    info = {
+    info: Dict[str, Any] = {
         "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected, "layout": layout,
         "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
         "selinux": {"mode": selinux.mode(), "booleans": selinux.booleans(platforms.SELINUX_BOOLEANS)},

@@ -13,7 +13,7 @@ from ..host.firewall import model as firewall_model
 
 Info = Mapping[str, Any]
 Settings = Mapping[str, Any]
-Rules = Sequence[Dict[str, Any]]
+Rules = Sequence[firewall_model.Rule]
 
 
 def plan_firewalls(infos: Mapping[str, Info], networks: Mapping[str, Any], settings: Settings) -> Dict[

@@ -65,7 +65,10 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
         return verdict
     why = obstacles(plan["active"], plan["passive"], old, now, managed, adopted)
     if not managed:
-        verdict.update({"why": [item.to_dict() for item in why]} if why else {"do": "start"})
+        if why:
+            verdict["why"] = [item.to_dict() for item in why]
+        else:
+            verdict["do"] = "start"
         return verdict
     hub = now.get(plan["active"])
     held = hub is not None and hub["cluster"]["maintenance"]

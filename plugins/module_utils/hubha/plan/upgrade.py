@@ -62,7 +62,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
                         "exactly two hubs make a pair", "GROUP_SIZE")
         return plan
     if settings.get("install"):
-        infos = install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report)
+        infos = dict(install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report))
     # A pair's order is that of its node numbers, whatever the inventory's is: node_list, certificates and all else
     # follow.
     names = [info["uname"].lower() for info in infos.values()]

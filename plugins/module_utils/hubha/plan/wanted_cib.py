@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import FENCING_DIR
 from ..cluster.values import microseconds
+from ..core.run import HubError
 from ..pg import agent_sql
 
 Plan = Mapping[str, Any]
@@ -148,7 +149,10 @@ def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> I
 
 def monitor(role: Optional[str], asked: str) -> Item:
     """The monitor operation of a role; asked: how often the database itself is asked (a duration)."""
-    query = microseconds(asked) // 1000
+    asked_us = microseconds(asked)
+    if asked_us is None:
+        raise HubError("%r is no duration that pacemaker knows: write 10s or 500ms" % asked)
+    query = asked_us // 1000
     operation: Item = {
         "name": "monitor", "interval": "%dms" % min(LOOKS[role], query), "timeout": "30s", "on_fail": "restart",
         "attributes": {"query_interval": "%dms" % query}}
