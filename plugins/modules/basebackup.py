@@ -264,12 +264,13 @@ ARGUMENTS = {
 
 def clone_run(params, run, check_mode=False, warn=lambda text: None, statvfs=os.statvfs):
     """The run that the module's arguments describe."""
-    source = Source(params["primary_host"], params["user"], params["slot"], params["primary_port"], params["passfile"],
-                    params["sslmode"], params["sslrootcert"], params["application_name"], params["system_identifier"])
-    options = Options(params["checkpoint"], params["max_rate"], params["wait_lock"], params["timeout"],
-                      params["expected_database_bytes"], params["keep_old"], params["force_aside"], params["verify"])
+    source = Source(host=params["primary_host"], port=params["primary_port"], **{key: params[key] for key in (
+        "user", "slot", "passfile", "sslmode", "sslrootcert", "application_name", "system_identifier")})
+    options = Options(expected_bytes=params["expected_database_bytes"], **{key: params[key] for key in (
+        "checkpoint", "max_rate", "wait_lock", "timeout", "keep_old", "force_aside", "verify")})
     postgres = Postgres(run, params["bin_dir"], params["owner"], params["group"])
-    return CloneRun(postgres, params["data_dir"], source, options, check_mode, warn, params["progress_file"], statvfs)
+    return CloneRun(postgres, params["data_dir"], source, options, dry_run=check_mode, warn=warn,
+                    progress_file=params["progress_file"], statvfs=statvfs)
 
 
 def result_of(outcome):

@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import control, history, lsn, server
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import control, history, lsn, quote, server
 
 CONTROLDATA = """pg_control version number:            1700
 Catalog version number:               202406281
@@ -82,3 +85,21 @@ def test_names_of_history_files():
     ((((2, 5),), 3), ((), 1), None)])
 def test_fork(mine, theirs, fork):
     assert history.fork(*mine, *theirs) == fork == history.fork(*theirs, *mine)
+
+
+def test_quoted():
+    assert quote.literal("it's") == "'it''s'" and quote.literal("a\\b'") == r" E'a\\b'''"
+    assert quote.identifier('a"b') == '"a""b"'
+    assert quote.conninfo_value("o'b\\c") == r"'o\'b\\c'" and quote.conninfo_value(1) == "'1'"
+    assert quote.setting("o'b\\c") == r"'o''b\\c'"
+
+
+def test_needs_no_ansible_and_nothing_of_the_hub():
+    """A program on the hub has package hubha and nothing else."""
+    folder = Path(quote.__file__).parents[2]
+    names = sorted("hubha.pg." + path.stem for path in (folder / "hubha/pg").glob("*.py") if path.stem != "__init__")
+    code = "import sys; sys.path.insert(0, %r); import %s; print(*sys.modules)" % (str(folder), ", ".join(names))
+    done = subprocess.run([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    found = done.stdout.split()
+    assert set(names) < set(found) and not [name for name in found if name.startswith("ansible")]
+    assert {name.split(".")[1] for name in found if name.startswith("hubha.")} == {"core", "pg"}
