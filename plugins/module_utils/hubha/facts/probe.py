@@ -374,8 +374,8 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
 
 def augments_facts(path: str) -> Facts:
     """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged
-    with, or None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall manage
-    systemd's units. Their text stays here: operators keep secrets in it.
+    with, or None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall
+    manage systemd's units. Their text stays here: operators keep secrets in it.
     """
     try:
         text = read_text(path)

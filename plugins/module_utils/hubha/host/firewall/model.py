@@ -25,7 +25,6 @@ COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
-
 class Rule(TypedDict):
     """What to let in; see above."""
 
