@@ -142,8 +142,8 @@ hub:
       type: dict
     portal:
       description: >-
-        Mission Portal's certificate, licence files, the names of O(shared), and owner, mode and digest of its secrets; null
-        on a hub without it.
+        Mission Portal's certificate, licence files, the names of O(shared), and owner, mode and digest of its secrets;
+        null on a hub without it.
       type: dict
     space:
       description: Free and total bytes of the file system that holds the database.

@@ -198,7 +198,8 @@ def pack(module):
 def present(module):
     """The result of state=present."""
     params = module.params
-    done = trust.trust(params["path"], params["keys"] or [], params["archive"], params["digest_type"], module.check_mode)
+    done = trust.trust(params["path"], params["keys"] or [], params["archive"], params["digest_type"],
+                       module.check_mode)
     todo = done.added + done.rewritten
     return {"changed": bool(todo), "added": done.added, "rewritten": done.rewritten, "present": done.present,
             "own": done.own, "count": done.count,

@@ -148,6 +148,12 @@ def test_owner(make, folder):
     assert make()["changed"], "another owner is wanted now"
 
 
+def test_an_owner_without_a_name_is_mended(make, folder):
+    make()
+    os.chown(folder / "server.key", 54321, 54321)
+    assert make()["changed"] and (folder / "server.key").stat().st_uid == 0
+
+
 def test_check_mode_makes_nothing(make, folder):
     result = make(check=True)
     assert result["changed"] and result["certificate"] is None and os.listdir(folder) == []

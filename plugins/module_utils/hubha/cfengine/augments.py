@@ -55,7 +55,7 @@ def find(data: Dict[str, Any], name: str) -> Optional[Tuple[Dict[str, Any], str]
 
 
 def add_to_list(data: Dict[str, Any], name: str, items: Sequence[str], default: Sequence[str]) -> None:
-    """The variable's list has every item; a single text counts as a list of one. Raises ValueError for anything else."""
+    """The variable's list has every item; a single text counts as a list of one, anything else raises ValueError."""
     place = find(data, name)
     if place is None:
         data.setdefault("vars", {})[name] = list(default) + [item for item in items if item not in default]
@@ -122,7 +122,7 @@ def excerpt(text: Optional[str], wanted: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done, or would be. text: the file's now, or then. before, after: the parts that are wanted, for a diff."""
+    """What was done, or would be. text: of the file. before, after: the parts that are wanted, for a diff."""
 
     changed: bool
     text: str

@@ -93,8 +93,9 @@ def state(folder: str, name: str, wanted: Key, there: Collection[str]) -> str:
 
 
 def write(folder: str, keys: Mapping[str, Key]) -> None:
-    """Trust the keys ({file name: Key}), each in one step; a link or a file with other hard links gets a file of its own.
+    """Trust the keys ({file name: Key}), each in one step.
 
+    A link, or a file with other hard links, gets a file of its own.
     One temporary name for all of them: with thousands, making up names would take longer than writing the files.
     """
     temporary = ".hub_ha.%s" % os.urandom(8).hex()

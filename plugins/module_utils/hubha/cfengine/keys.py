@@ -313,9 +313,9 @@ def carried(keys: Mapping[str, Key]) -> str:
 
 
 def uncarried(text: str, own: Optional[Key] = None) -> Tuple[Dict[str, Wanted], int]:
-    """({file name: Wanted}, number of keys that are the host's own) out of the text. Raises KeyProblem when it is damaged.
+    """({file name: Wanted}, number of keys that are the host's own) out of carried()'s text.
 
-    own: the host's own Key or None.
+    Raises KeyProblem when it is damaged. own: the host's own Key or None.
     """
     try:
         data = base64.b64decode(text, validate=True)

@@ -70,7 +70,8 @@ LAYOUTS = {
 
 # Owner of the database's directory, owner of what only root needs to read there, and modes. The vendor's policy gives
 # everything below state/pg to the database's user and takes it from all others, at each run of the agent.
-LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cfpostgres", ha_mode="0700", public_mode="0600")
+LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cfpostgres", ha_mode="0700",
+                             public_mode="0600")
 LAYOUTS["debian"].update(pg_owner="root", pg_mode="0750", ha_owner="root", ha_mode="0750", public_mode="0644")
 
 

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Does a CFEngine host get a file from its hubs, with the keys that both ends trust? cf-agent copies one, to find out."""
+"""Does a CFEngine host get a file from its hubs, with the keys that both ends trust? cf-agent tries to copy one."""
 
 from __future__ import annotations
 

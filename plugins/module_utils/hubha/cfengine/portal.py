@@ -97,7 +97,8 @@ def by_the_package(facts: Facts, need: Mapping[str, List[str]]) -> bool:
     tls = facts["tls"]
     name = facts["full_name"]
     return (bool(tls) and tls["subject"] == tls["issuer"]
-            and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0]) and set(tls["names"]) <= set(need["names"]))
+            and tls["subject"] in ("CN=" + name, "CN=" + name.split(".")[0])
+            and set(tls["names"]) <= set(need["names"]))
 
 
 def plain(text: str) -> str:
@@ -155,8 +156,8 @@ def covered(name: str, have: Collection[str]) -> bool:
 
 
 def secrets_plan(active: Optional[Facts], passive: Optional[Facts]) -> Dict[str, bool]:
-    """{"carry": the active hub's secrets must be brought to the passive one, "loose": owner or mode is wrong on the active
-    one}. active, passive: facts of the hubs, None where Mission Portal is not (yet).
+    """{"carry": the active hub's secrets must be brought to the passive one, "loose": owner or mode is wrong on the
+    active one}. active, passive: facts of the hubs, None where Mission Portal is not (yet).
     """
     if active is None or not active["secrets"].startswith("file "):
         return {"carry": False, "loose": False}
@@ -177,9 +178,10 @@ def check(infos: Mapping[str, Any], active: str, passive: str, report: Report) -
     if mine is None:
         return
     if not mine["secrets"].startswith("file "):
-        report.warn(active, "there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its counterparts are in the "
-                            "database, so nobody but a backup has it: the hubs' secrets are left as they are")
+        report.warn(active, "there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its counterparts are in "
+                            "the database, so nobody but a backup has it: the hubs' secrets are left as they are")
     if mine["licences"] and not (theirs or {}).get("licences"):
-        report.warn(passive, "no licence here, and %s has one. It is for one hub's key, so it is never copied; without an own "
-                             "one this hub reports on 25 hosts only after a failover. Ask the vendor for one for the key %s"
-                    % (active, infos[passive]["cfengine"]["key_digest"] or "that the hub gets now (cf-key -p, see README)"))
+        key = infos[passive]["cfengine"]["key_digest"] or "that the hub gets now (cf-key -p, see README)"
+        report.warn(passive, "no licence here, and %s has one. It is for one hub's key, so it is never copied; without "
+                             "an own one this hub reports on 25 hosts only after a failover. Ask the vendor for one "
+                             "for the key %s" % (active, key))

@@ -87,8 +87,9 @@ def trust(folder: str, items: Sequence[Any], archive: Optional[str] = None, dige
 
 
 def distrust(folder: str, digests: Sequence[str], check: bool = False) -> List[str]:
-    """No key of these *digests* is trusted. Returns the names of the files that were removed: those that are named so and
-    those that hold such a key. Raises HubError, KeyProblem, OSError.
+    """No key of these *digests* is trusted. Returns the names of the files that were removed.
+
+    These are the files that are named so, and those that hold such a key. Raises HubError, KeyProblem, OSError.
     """
     unwanted = keys_model.digests(digests)
     removed = [name for name, key in sorted(key_files.held(folder).items())

@@ -20,7 +20,7 @@ def cfengine_version(text: str) -> Optional[str]:
 
 
 def policy_server(text: Optional[str]) -> Optional[str]:
-    """Address out of policy_server.dat ("ADDRESS" or "ADDRESS:PORT", C: libpromises/bootstrap.c); None when it is empty."""
+    """Address out of policy_server.dat: "ADDRESS" or "ADDRESS:PORT" (libpromises/bootstrap.c); None when empty."""
     words = (text or "").split()
     if not words:
         return None

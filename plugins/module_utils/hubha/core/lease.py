@@ -278,8 +278,8 @@ class Lease:
 class Answer:
     """What a run is told. held, why: see Verdict; also "given", and "none" when there was nothing to give.
 
-    refused: why it cannot begin, with a remedy. taken: from whom the lease was taken over. holder: who has it or had it,
-    {} for nobody; age: seconds since he was last heard of.
+    refused: why it cannot begin, with a remedy. taken: from whom the lease was taken over. holder: who has it or had
+    it, {} for nobody; age: seconds since he was last heard of.
     """
 
     held: bool = False

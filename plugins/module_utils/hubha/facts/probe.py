@@ -130,7 +130,7 @@ def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_system.Unit
 
 
 def user(name: str) -> Facts:
-    """{"exists", "uid", "group", "groups", "home", "shell"}; only the first and no "groups" of a user who is not there."""
+    """{"exists", "uid", "group", "groups", "home", "shell"}; only "exists" and "groups" when there is no such user."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
@@ -173,7 +173,7 @@ def binary(path: str) -> bool:
 
 
 def summary(path: str) -> str:
-    """"absent", "link TARGET", "directory OWNER:GROUP MODE" or "file OWNER:GROUP MODE SHA256" of what lies at *path*."""
+    """What lies at *path*: "absent", "link TARGET", "directory OWNER:GROUP MODE", "file OWNER:GROUP MODE SHA256"."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:
@@ -200,7 +200,7 @@ def newest_change(paths: Iterable[str]) -> float:
 
 def ask(run: Runner, argv: List[str], limit: float = 30, sleep: Sleep = time.sleep,
         clock: Clock = time.monotonic) -> Completed:
-    """Result of the one query; a server that is just starting or stopping is asked again, for *limit* seconds at most."""
+    """Result of the one query; a server that is starting or stopping is asked again, for *limit* seconds at most."""
     deadline = clock() + limit
     while True:
         done = run(argv, stdin=SQL, check=False)
@@ -243,8 +243,10 @@ def postgres(run: Runner, layout: Layout) -> Facts:
         "conf_includes": pg_config.include_lines(read_text(data_dir + "/postgresql.conf") or ""),
         "hba_blocks": pg_config.managed_blocks(read_text(data_dir + "/pg_hba.conf") or ""),
         "server": None, "control": {}, "error": None, "agent_sql": None,
-        # Certificates are public. "outside": settings of a standby that pacemaker does not look after, see role third_hub.
-        "certificate": read_text(layout["ha_dir"] + "/server.crt"), "trusted": read_text(layout["ha_dir"] + "/root.crt"),
+        # Certificates are public.
+        "certificate": read_text(layout["ha_dir"] + "/server.crt"),
+        "trusted": read_text(layout["ha_dir"] + "/root.crt"),
+        # Settings of a standby that pacemaker does not look after, see role third_hub.
         "outside": read_text(layout["outside_conf"]), "history": [], "side": None,
     }
     if bin_dir and version:
@@ -354,7 +356,8 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     result["acl_in_policy"], result["acl_unknown"] = (None, None) if result["sets_acl"] else acl_in_policy(run, layout)
     result["acl_in_policy"] = named(result["acl_in_policy"], result["policy_server"])
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
-    served = [layout[name][len(layout["masterfiles"]) + 1:] for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
+    served = [layout[name][len(layout["masterfiles"]) + 1:]
+              for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
     read = {name: "%s/%s" % (layout["inputs"], name) for name in served}
     result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
@@ -371,9 +374,9 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
 
 
 def augments_facts(path: str) -> Facts:
-    """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged with, or
-    None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall manage systemd's
-    units. Their text stays here: operators keep secrets in it.
+    """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged
+    with, or None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall
+    manage systemd's units. Their text stays here: operators keep secrets in it.
     """
     try:
         text = read_text(path)

@@ -14,8 +14,8 @@ from . import probe
 
 @dataclass(frozen=True)
 class Survey:
-    """hub: facts of this host, see probe.outside. addresses: what anybody may try. reached: see reach.look; the addresses
-    from which this host replicates are tried from here alone."""
+    """hub: facts of this host, see probe.outside. addresses: what anybody may try. reached: see reach.look; the
+    addresses from which this host replicates are tried from here alone."""
 
     hub: Dict[str, Any]
     addresses: List[str]

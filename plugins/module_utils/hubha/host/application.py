@@ -27,8 +27,11 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done, or would be. needed: the application itself has to be sent first. before, after: of the application;
-    program_before, program_after: texts of the program, for a diff."""
+    """What was done, or would be.
+
+    needed: the application itself has to be sent first. before, after: of the application, for a diff. program_before,
+    program_after: texts of the program.
+    """
 
     changed: bool
     needed: bool

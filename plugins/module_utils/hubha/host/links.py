@@ -118,8 +118,8 @@ def unanswered(listen: Sequence[str], peers: Sequence[str], tcp_ports: Sequence[
                timeout: float) -> List[Target]:
     """What of the peers' ports has not answered within *timeout* seconds, sorted.
 
-    listen: this host's addresses. peers: the others'. A UDP port that is taken here is not tried. Raises HubError when an
-    address cannot be listened on.
+    listen: this host's addresses. peers: the others'. A UDP port that is taken here is not tried. Raises HubError when
+    an address cannot be listened on.
     """
     tcp, udp, busy = listeners(listen, tcp_ports, udp_ports)
     waiting = {Target(address, port, "tcp") for address in peers for port in tcp_ports}
@@ -171,7 +171,7 @@ def wait_for_end(limit: float = 30, sleep: Callable[[float], object] = time.slee
 def neighbour(run: Runner, address: str) -> Optional[str]:
     """Link-layer address of whoever has *address*, or None after a second without an answer.
 
-    What the kernel remembers is forgotten first: somebody who had the address a minute ago would be taken for its owner.
+    What the kernel remembers is forgotten first: who had the address a minute ago would be taken for its owner.
     """
     run(["ip", "neigh", "flush", "to", address], check=False)
     with socket.socket(family(address), socket.SOCK_DGRAM) as sock:

@@ -30,7 +30,7 @@ def of(info: os.stat_result) -> str:
 
 
 def rewrite(path: str, text: str, mode: int) -> None:
-    """Replace a file's text in one step; its owner and mode stay, and a new file is root's with *mode*. Raises OSError."""
+    """Replace a file's text in one step; owner and mode stay, a new file is root's with *mode*. Raises OSError."""
     try:
         info = os.stat(path)
     except FileNotFoundError:

@@ -38,7 +38,7 @@ PROHIBITED = {2: ((3, 9), (3, 10), (3, 13)), 3: ((1, 1), (1, 5), (1, 6))}
 
 
 def of_pair(known: Optional[Dict[str, Any]]) -> List[str]:
-    """Addresses of a pair's hubs and those that they share. known: a list of hubs (cfengine.words.hub_list), or None."""
+    """Addresses of a pair's hubs and those that they share. known: a list of hubs (words.hub_list), or None."""
     known = known or {"hubs": {}, "shared": []}
     return [*(address for address, hub in known["hubs"].items() if hub.get("in_cluster") is not False),
             *known["shared"]]

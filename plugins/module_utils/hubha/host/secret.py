@@ -40,7 +40,7 @@ def current(path: str) -> Tuple[Optional[str], str]:
 
 def ensure(path: str, owner: str, group: str, mode: str, content: Optional[str] = None,
            random_bytes: Optional[int] = None, check: bool = False) -> Outcome:
-    """Make *path* a file with a secret: *content*, or when that is None what it has, or else *random_bytes* as hex digits.
+    """Make *path* a file with a secret: *content*, or when that is None what it has, or else *random_bytes* as hex.
 
     mode: octal digits. check: only tell what would be done; owner and directory need not be there yet. Raises HubError,
     OSError.

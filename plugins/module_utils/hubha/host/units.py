@@ -12,7 +12,7 @@ from . import system
 
 
 def states(run: Runner, names: Iterable[str]) -> system.Units:
-    """{unit: {"load", "active", "enabled"}} as systemd has it, names without ".service"; {} on a host without systemd."""
+    """{unit: {"load", "active", "enabled"}}, names without ".service"; {} on a host without systemd."""
     try:
         out = run(["systemctl", "show", "--property=Id,LoadState,ActiveState,UnitFileState"]
                   + [name + ".service" for name in names]).out

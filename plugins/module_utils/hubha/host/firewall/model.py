@@ -24,7 +24,18 @@ MANAGEABLE = ("firewalld", "ufw", "nftables")
 COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
-Rule = TypedDict("Rule", {"source": str, "to": str, "port": int, "protocol": str, "interfaces": List[str], "peer": bool})
+
+class Rule(TypedDict):
+    """What to let in; see above."""
+
+    source: str
+    to: str
+    port: int
+    protocol: str
+    interfaces: List[str]
+    peer: bool
+
+
 State = Mapping[str, Any]
 Step = Dict[str, Any]  # {"run", "stdin"}, {"write", "text", "check"} or {"remove"}, see system.carry_out
 Found = Tuple[List[Step], List[str], List[str]]  # steps, and our lines before and after
@@ -37,7 +48,8 @@ def wanted(host: str, plan: Mapping[str, Any], clients: Sequence[str] = (),
     """Rules of one hub: from the other hubs what the pair needs between them, from the clients CFEngine's port.
 
     plan: {"links", "networks", "virtual_ips", "pg_port", "layout"} of make_plan. clients: CIDRs; none means everybody:
-    CFEngine itself decides by keys and addresses whom it serves. outsiders: addresses of a third hub outside the cluster.
+    CFEngine itself decides by keys and addresses whom it serves. outsiders: addresses of a third hub outside the
+    cluster.
     """
     found: List[Rule] = []
 
@@ -209,7 +221,8 @@ def ufw_changes(state: State, rules: Sequence[Rule]) -> Found:
     # The same rule without our mark is the operator's and does what is needed: ufw would put our mark on it.
     theirs = [rest for action, rest, comment in state["added"] if comment != MARK and action == "allow"]
     need = [text for text in dict.fromkeys(ufw_rule(rule) for rule in rules) if text not in theirs]
-    steps: List[Step] = [{"run": ["ufw", "allow"] + text.split() + ["comment", MARK]} for text in need if text not in ours]
+    steps: List[Step] = [{"run": ["ufw", "allow", *text.split(), "comment", MARK]} for text in need
+                         if text not in ours]
     steps += [{"run": ["ufw", "--force", "delete", "allow"] + text.split()} for text in ours if text not in need]
     return steps, ["allow " + text for text in ours], ["allow " + text for text in need]
 

@@ -62,7 +62,10 @@ def ufw(run: Runner) -> Dict[str, Any]:
 
 
 def nftables(run: Runner, units: system.Units, shown: str) -> Optional[Dict[str, Any]]:
-    """The state of the operator's own nftables; None when no chain of the operator's own closes anything and nothing of ours is there."""
+    """The state of nftables; None when no chain of the operator's own closes anything and nothing of ours is there.
+
+    units, shown: of nftables.service, as read() has them.
+    """
     done = run(["nft", "-j", "list", "ruleset"], check=False)
     found = model.parse_ruleset(json.loads(done.out or "{}")) if done.rc == 0 else {}
     if not found or not (found["blocking"] or found["chains"] or found["jumps"]):
@@ -75,9 +78,10 @@ def nftables(run: Runner, units: system.Units, shown: str) -> Optional[Dict[str,
     for chain in found["chains"]:
         text = run(["nft", "-nn", "list", "chain"] + chain).out
         rules[" ".join(chain)] = [line.strip() for line in text.splitlines()[2:-2]]
-    state: Dict[str, Any] = {"kind": "nftables", "problem": None, "blocking": found["blocking"], "jumps": found["jumps"],
-             "chains": found["chains"], "rules": rules, "conf_path": conf_path, "conf": read_text(conf_path),
-             "file_path": file_path, "file": read_text(file_path)}
+    state: Dict[str, Any] = {
+        "kind": "nftables", "problem": None, "blocking": found["blocking"], "jumps": found["jumps"],
+        "chains": found["chains"], "rules": rules, "conf_path": conf_path, "conf": read_text(conf_path),
+        "file_path": file_path, "file": read_text(file_path)}
     if units.get("nftables", {}).get("enabled") != "enabled" or state["conf"] is None:
         state["problem"] = "packets are dropped by nftables (%s), and nftables.service does not load that from %s" % (
             ", ".join(" ".join(chain[:3]) for chain in found["blocking"]) or model.MARK, conf_path)
@@ -135,7 +139,7 @@ class Outcome:
 
 
 def ensure(run: Runner, rules: Sequence[model.Rule], check: bool = False) -> Outcome:
-    """The firewall lets in exactly *rules*, beside what the operator's own let in. check: only tell. Raises HubError."""
+    """The firewall lets in *rules* and what the operator's own let in, no more. check: only tell. Raises HubError."""
     try:
         state = read(run)
         if rules:
