@@ -66,7 +66,8 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
         return verdict
     why = obstacles(plan["active"], plan["passive"], old, now, managed, adopted)
     if not managed:
-        verdict.update({"why": [item.to_dict() for item in why]} if why else {"do": "start"})
+        verdict["why"] = [item.to_dict() for item in why]
+        verdict["do"] = "nothing" if why else "start"
         return verdict
     hub = now.get(plan["active"])
     held = hub is not None and hub["cluster"]["maintenance"]
@@ -79,8 +80,8 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
             verdict["do"] = "stop" if hub["postgres"]["state"] == "standby" else "start"
     else:
         if adopted and not held:
-            why.insert(0, Problem("CLUSTER_MANAGED", plan["active"], "pacemaker has the database in hand, so nothing was "
-                                  "started behind its back", REMEDY))
+            why.insert(0, Problem("CLUSTER_MANAGED", plan["active"], "pacemaker has the database in hand, so nothing "
+                                  "was started behind its back", REMEDY))
         elif hub is not None and not hub["cluster"]["cib_readable"]:
             why.append(Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run on %s, so it cannot be kept "
                                "from the database" % plan["active"], REMEDY))
