@@ -111,7 +111,7 @@ def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int],
 
 
 def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: Sequence[int],
-            report: Report) -> Dict[str, Dict[str, Any]]:
+            report: Report) -> Dict[str, Facts]:
     """Facts of both hubs as they will be once the first one is a single hub: {host: facts}.
 
     install: {"first": host, "source", "checksum", "tried": {host: result of module package_source}}. What of it cannot
