@@ -19,6 +19,7 @@ from ..cluster import corosync
 from ..core.problem import Problem, Report
 from ..core.text import human
 from ..facts import postgres as pg_facts
+from ..facts.units import RUNS, runs
 from ..host.firewall import model as firewall_model
 from ..pg import status as replication_model
 from ..pg.evidence import Kind, relation
@@ -27,7 +28,7 @@ from . import upgrade as plan
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
 Plan = Mapping[str, Any]
-RUNS = ("active", "activating", "reloading")
+
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 # What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
 ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
@@ -139,11 +140,6 @@ def stopped_by_us(host: str, infos: Infos) -> bool:
                 and infos[other]["postgres"]["state"] not in ("absent", "foreign")
                 and not pg_facts.relation(infos[other]["postgres"], mine, other, host).follows]
     return bool(idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower())
-
-
-def runs(info: Facts, unit: str) -> bool:
-    """True when a unit runs on the hub of these facts, or is about to."""
-    return info["units"].get(unit, {}).get("active") in RUNS
 
 
 def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:

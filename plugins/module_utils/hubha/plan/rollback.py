@@ -12,13 +12,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.problem import Problem
 from ..facts import postgres as pg_facts
+from ..facts.units import runs
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
 
 Facts = Mapping[str, Any]
 Plan = Mapping[str, Any]
 
-RUNS = ("active", "activating", "reloading")
 REMEDY = 'docs/operate.md, "When an upgrade fails"'
 
 
@@ -123,7 +123,7 @@ def leaves_alone(info: Facts) -> bool:
     """True when this hub's pacemaker does nothing with the database: it is in maintenance mode or does not run."""
     if info["cluster"]["cib_readable"]:
         return bool(info["cluster"]["maintenance"])
-    return info["units"].get("pacemaker", {}).get("active") not in RUNS
+    return not runs(info, "pacemaker")
 
 
 def obstacles(active: str, passive: str, before: Mapping[str, Facts], now: Mapping[str, Facts], managed: bool,
