@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.filter import plan as plan_filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import third
@@ -528,3 +529,28 @@ def test_firewalls_let_the_third_hub_in_and_its_own_the_pair():
         "192.168.%d.%d" % (net, last) for net in (0, 10, 100) for last in (10, 11)}
     assert {rule["port"] for rule in own} == {5432, 5308} and found["firewalls"]["hub3"]["open"]
     assert "192.168.100.0/24" in {rule["source"] for rule in own}
+
+
+# --- what the roles get -------------------------------------------------------------------------------------------
+
+def test_a_stop_that_is_not_proved_is_told_with_its_code():
+    said = plan_filters.promote_unproved(["hub1", "hub2"], {"hub1": {"third_hub_stopped": True}, "hub2": {}})
+    assert said.startswith("The third hub was not promoted: hub2 gives") and said.endswith("=hub2 (STOP_UNPROVEN)")
+    assert plan_filters.promote_unproved([], {}) == ""
+
+
+def test_what_keeps_a_third_hub_from_being_added_is_told_as_every_problem():
+    plan = dict(plan_for(standby()), adopted=False)
+    infos = {host: item["hub"] for host, item in pair.running_pair().items()}
+    assert plan_filters.third_obstacles(plan, infos) == [{
+        "code": "PAIR_UNFINISHED", "host": "all", "problem": "the hubs are no pair yet, or wait for a restart",
+        "remedy": "run playbooks/upgrade-to-ha.yml first"}]
+
+
+def test_a_third_hub_that_will_follow_may_have_any_database_of_the_pairs():
+    info = promoted()
+    info["postgres"]["state"] = "unreachable"
+    info["postgres"].update(pid=7, error="no answer")
+    assert "does not answer" in problems(plan_for(info))[0]
+    found = third.make_plan(pair.running_pair(), pair.settings(), {}, given(info), True)
+    assert not found["failures"] and info["addresses"] == promoted()["addresses"], "nothing that is given is changed"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Whether the passive hub's database is a true copy of the active one's at this moment. Pure functions.
 
-In: what module replication_info returns for each hub, and who is to copy whom. Out: a list of Problem, empty when it is.
+In: what module replication_info returns for each hub, and who is to copy whom. Out: a list of Problem, empty if it is.
 What is not known is not well.
 """
 

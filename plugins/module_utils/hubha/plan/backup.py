@@ -39,7 +39,7 @@ MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 # --- places ---------------------------------------------------------------------------------------------------------
 
 def place_problems(look: Facts, layout: Optional[Layout], host: Optional[str]) -> List[Problem]:
-    """What is wrong with a directory for backups. host: inventory name, None for the controller, which has no layout."""
+    """What is wrong with a directory for backups. host: inventory name; None for the controller, without layout."""
     path = look["path"]
     where, prefix = (host, "") if host else ("the controller", "the controller: ")
     found: List[Problem] = []
@@ -54,14 +54,16 @@ def place_problems(look: Facts, layout: Optional[Layout], host: Optional[str]) -
     inside = next((name for name in (served(layout) if layout else [])
                    if (look["real"] + "/").startswith(name + "/")), None)
     if inside:
-        add("BACKUP_DIRECTORY", "the backup directory %s lies inside %s, which is part of what is saved" % (path, inside),
+        add("BACKUP_DIRECTORY",
+            "the backup directory %s lies inside %s, which is part of what is saved" % (path, inside),
             "choose a directory outside of it, best on another file system")
     if look["kind"] == "other":
         add("BACKUP_DIRECTORY", "the backup directory %s is no directory" % path,
             "move what is there away, or choose another")
     if look["kind"] == "directory" and look["mode"] & 0o077:
-        add("BACKUP_DIRECTORY_OPEN", "others than its owner can get into the backup directory %s (mode %04o), and private "
-            "keys would lie in it" % (path, look["mode"]), "chmod 0700 %s, on %s, or choose another" % (path, where))
+        add("BACKUP_DIRECTORY_OPEN", "others than its owner can get into the backup directory %s (mode %04o), and "
+            "private keys would lie in it" % (path, look["mode"]),
+            "chmod 0700 %s, on %s, or choose another" % (path, where))
     if look["kind"] == "directory" and look["uid"] != look["own_uid"]:
         add("BACKUP_DIRECTORY_OPEN", "the backup directory %s belongs to another user (uid %d)" % (path, look["uid"]),
             "chown %d %s, on %s, or choose another" % (look["own_uid"], path, where))
@@ -94,10 +96,12 @@ def is_pair(info: Facts) -> bool:
     return "cfpgsql" in info["cluster"]["cib_resources"]
 
 
-def against_passive(active: str, passive: Optional[str], infos: Infos, replication: Mapping[str, Facts]) -> List[Problem]:
+def against_passive(active: str, passive: Optional[str], infos: Infos,
+                    replication: Mapping[str, Facts]) -> List[Problem]:
     """Why the passive hub is not the one to copy from; empty when it is."""
     if passive is None or not is_pair(infos[active]):
-        return [Problem("PASSIVE_MISSING", active, "there is no passive hub", "make the pair: playbooks/upgrade-to-ha.yml")]
+        return [Problem("PASSIVE_MISSING", active, "there is no passive hub",
+                        "make the pair: playbooks/upgrade-to-ha.yml")]
     node = infos[passive]["uname"].lower()
     state = infos[active]["cluster"]["pgsql_status"].get(node)
     found = []
@@ -138,8 +142,8 @@ def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], 
     alive: see cut_off().
     """
     report = Report()
-    infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only %(host)s "
-                     "has, its own keys, is then not in the backup", report)
+    infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only "
+                     "%(host)s has, its own keys, is then not in the backup", report)
     left = {place: cut_off(look, alive) for place, look in looks.items()}
     found: Dict[str, Any] = {
         "failures": report.failures, "warnings": report.warnings, "complete": False, "hubs": list(infos),
@@ -201,8 +205,8 @@ def check_places(source: str, looks: Mapping[str, Facts], left: Mapping[str, Lis
         need = space_for(size) if host else basebackup_model.space_needed(size)
         free = place["free_bytes"] + sum(item["bytes"] for item in left.get(key, []))
         if free < need:
-            report.fail(host or "all", "%s are free for backups in %s on %s, and up to %s are needed (the database has %s)"
-                        % (human(free), place["path"], where_is(key), human(need), human(size)),
+            report.fail(host or "all", "%s are free for backups in %s on %s, and up to %s are needed (the database has "
+                        "%s)" % (human(free), place["path"], where_is(key), human(need), human(size)),
                         "make room, or choose a directory on a larger file system", "DISK_SPACE")
 
 

@@ -30,7 +30,8 @@ def choose_list(hubs: Mapping[str, Facts], report: Report) -> Tuple[Optional[str
     return None, None
 
 
-def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: str, the_list: Facts, report: Report) -> None:
+def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: str, the_list: Facts,
+               report: Report) -> None:
     """The list and the inventory's hubs agree; only then may clients be told to trust what it names."""
     names = {hub["name"]: address for address, hub in the_list["hubs"].items()}
     known = {facts["uname"].lower(): facts for facts in hubs.values()}
@@ -51,16 +52,19 @@ def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: st
 
 def client_problems(host: str, facts: Facts, owners: Mapping[str, List[str]], ours: Set[str],
                     settings: Mapping[str, Any]) -> List[Problem]:
-    """What stands against this one client. owners: {digest: [hosts]} of hubs and clients. ours: addresses of the pair."""
+    """What stands against this one client.
+
+    owners: {digest: [hosts]} of hubs and clients. ours: addresses of the pair.
+    """
     found = []
     wanted = str(settings.get("keys", {}).get(host) or "")
     if wanted and not DIGEST.match(wanted):
         found.append(Problem("CLIENT_KEY", host, "hub_ha_client_key is %r, which is no digest of a key" % wanted,
                              "such as MD5=... or SHA=..., as cf-key -p says it of ppkeys/localhost.pub"))
     elif wanted and facts["key_digest"] and facts["key_digest"] != wanted:
-        found.append(Problem("CLIENT_KEY", host, "its key is %s, and the inventory says %s" % (facts["key_digest"], wanted),
-                             "find out which is right before anything trusts it: the host may have been installed anew, "
-                             "or be another one"))
+        found.append(Problem("CLIENT_KEY", host, "its key is %s, and the inventory says %s"
+                             % (facts["key_digest"], wanted), "find out which is right before anything trusts it: the "
+                             "host may have been installed anew, or be another one"))
     if facts["am_policy_hub"]:
         found.append(Problem("CLIENT_IS_HUB", host, "it is a policy hub itself", "take it out of the group of clients"))
     same = [name for name in owners.get(facts["key_digest"], []) if name != host]
@@ -70,7 +74,8 @@ def client_problems(host: str, facts: Facts, owners: Mapping[str, List[str]], ou
                              "brings that about)"))
     server = facts["policy_server"]
     if server and not ours & {server, *facts["policy_server_addresses"]} and not settings.get("adopt"):
-        found.append(Problem("CLIENT_OF_OTHERS", host, "it gets its policy from %s, which is no hub of this pair" % server,
+        found.append(Problem("CLIENT_OF_OTHERS", host,
+                             "it gets its policy from %s, which is no hub of this pair" % server,
                              "if it is to move to this pair: hub_ha_client_adopt: true"))
     return found
 

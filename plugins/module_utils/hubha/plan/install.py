@@ -22,7 +22,7 @@ USER = {"groups": ["postgres"], "shell": "/bin/sh"}
 
 
 def package_made(info: Facts) -> bool:
-    """Is the database here only what the vendor's package makes by itself? Its hub never got policy, so nobody reports."""
+    """Is the database here only what the vendor's package makes by itself? Its hub never got policy: nobody reports."""
     cfengine = info["cfengine"]
     return bool(info["layout_found"] == "enterprise" and info["postgres"]["state"] in ("primary", "stopped")
                 and not cfengine["am_policy_hub"] and not cfengine["policy_server"])
@@ -85,12 +85,12 @@ def database_problems(names: Sequence[Any]) -> List[Problem]:
               for name in names if not isinstance(name, str) or not 0 < len(name.encode()) < 64
               or any(ord(sign) < 32 for sign in name)]
     wrong += ["hub_ha_databases names %s twice" % name for name in sorted(set(names)) if names.count(name) > 1]
-    return [Problem("DATABASE_NAME", "all", text,
-                    "give each database of hub_ha_databases a name of its own, or leave the list out") for text in wrong]
+    remedy = "give each database of hub_ha_databases a name of its own, or leave the list out"
+    return [Problem("DATABASE_NAME", "all", text, remedy) for text in wrong]
 
 
 def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int], report: Report) -> Optional[int]:
-    """Newest major version of PostgreSQL (int) that both hubs can have; None when there is none, or on another layout."""
+    """Newest major version of PostgreSQL that both hubs can have; None when there is none, or on another layout."""
     version = infos[first]["postgres"]["data_version"]
     if infos[first]["layout"]["name"] != "debian" or version:
         return int(version) if version.isdigit() else None
@@ -102,8 +102,8 @@ def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int],
     both = [major for major in supported if all(major in majors for majors in can.values())]
     there = [major for major in both if str(major) in infos[first]["postgres"]["bins"]]
     if not both:
-        report.fail("all", "there is no version of PostgreSQL that both hubs can have (%s)"
-                    % "; ".join("%s: %s" % (host, ", ".join(map(str, majors)) or "none") for host, majors in can.items()),
+        there_is = "; ".join("%s: %s" % (host, ", ".join(map(str, majors)) or "none") for host, majors in can.items())
+        report.fail("all", "there is no version of PostgreSQL that both hubs can have (%s)" % there_is,
                     "add the same package source on both; supported are %d to %d" % (supported[0], supported[-1]),
                     "POSTGRES_VERSION")
         return None
@@ -111,7 +111,7 @@ def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int],
 
 
 def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: Sequence[int],
-            report: Report) -> Dict[str, Dict[str, Any]]:
+            report: Report) -> Dict[str, Facts]:
     """Facts of both hubs as they will be once the first one is a single hub: {host: facts}.
 
     install: {"first": host, "source", "checksum", "tried": {host: result of module package_source}}. What of it cannot
@@ -140,8 +140,9 @@ def offered(info: Facts, tried: Mapping[str, Any]) -> Dict[str, Any]:
         info["packages"] = {name: dict(state) for name, state in info["packages"].items()}
         for name, candidate in (tried.get("packages") or {}).items():
             info["packages"].setdefault(name, {"installed": ""})["candidate"] = candidate
-        if tried.get("file"):
-            info["packages"].setdefault(tried["file"]["name"], {"installed": ""})["candidate"] = tried["file"]["version"]
+        file = tried.get("file")
+        if file:
+            info["packages"].setdefault(file["name"], {"installed": ""})["candidate"] = file["version"]
     version = info["cfengine"]["version"] or coming(info, tried)
     info["cfengine"] = dict(info["cfengine"], coming=version)
     return info
@@ -164,9 +165,9 @@ def check_host(host: str, info: Facts, infos: Mapping[str, Facts], install: Mapp
                     "PACKAGE_SOURCE")
     name = (tried.get("file") or {}).get("name")
     if name and package_layout(name) is None:
-        report.fail(host, "the package of hub_ha_package_source is %s, which is no hub's" % name, "a hub needs one of: %s"
-                    % ", ".join(item for layout in LAYOUTS.values() for item in layout["cfengine_packages"]),
-                    "PACKAGE_NOT_A_HUB")
+        ours = ", ".join(item for layout in LAYOUTS.values() for item in layout["cfengine_packages"])
+        report.fail(host, "the package of hub_ha_package_source is %s, which is no hub's" % name,
+                    "a hub needs one of: %s" % ours, "PACKAGE_NOT_A_HUB")
     own = [item["address"] for facts in infos.values() for item in facts["addresses"]]
     if cfengine["policy_server"] and not cfengine["am_policy_hub"] and cfengine["policy_server"] not in own:
         report.fail(host, "this host is a client: it gets its policy from %s" % cfengine["policy_server"],
@@ -174,8 +175,8 @@ def check_host(host: str, info: Facts, infos: Mapping[str, Facts], install: Mapp
 
 
 def as_other(info: Facts) -> Dict[str, Any]:
-    """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside when
-    it was noted before that there was none.
+    """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside
+    when it was noted before that there was none.
     """
     info, cfengine = dict(info), info["cfengine"]
     brings_all = info["layout"]["name"] == "enterprise"

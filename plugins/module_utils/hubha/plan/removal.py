@@ -3,8 +3,8 @@
 """A pair becomes a single hub again: which hub stays, what goes, what forbids it. Pure functions on plain data.
 
 Input are the facts of module hub_info, and what cib_info and replication_info say of the hubs while their cluster runs.
-Output is a plan like that of upgrade.make_plan, under the same names, so that the roles of the upgrade can be used again.
-Everything is decided by what is there, so a removal that was cut off anywhere goes on.
+Output is a plan like that of upgrade.make_plan, under the same names, so that the roles of the upgrade can be used
+again. Everything is decided by what is there, so a removal that was cut off anywhere goes on.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..cluster import corosync
 from ..core.problem import Problem, Report
 from ..core.text import human
 from ..facts import postgres as pg_facts
+from ..facts.units import RUNS, runs
 from ..host.firewall import model as firewall_model
 from ..pair.networks import parse_ip
 from ..pg import status as replication_model
@@ -30,7 +31,7 @@ from .firewalls import firewall_clients, plan_firewall
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
 Plan = Mapping[str, Any]
-RUNS = ("active", "activating", "reloading")
+
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 # What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
 ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
@@ -138,14 +139,10 @@ def stopped_by_us(host: str, infos: Infos) -> bool:
         return False
     idle = cluster["maintenance"] if cluster["cib_readable"] else not runs(info, "pacemaker")
     # A hub that was lost meanwhile is given up on the operator's word; one without a database holds nothing.
-    unproven = [other for other in infos if other != host and infos[other]["postgres"]["state"] not in ("absent", "foreign")
+    unproven = [other for other in infos if other != host
+                and infos[other]["postgres"]["state"] not in ("absent", "foreign")
                 and not pg_facts.relation(infos[other]["postgres"], mine, other, host).follows]
     return bool(idle and not unproven and (cluster["promoted"] or info["uname"]).lower() == info["uname"].lower())
-
-
-def runs(info: Facts, unit: str) -> bool:
-    """True when a unit runs on the hub of these facts, or is about to."""
-    return info["units"].get(unit, {}).get("active") in RUNS
 
 
 def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
@@ -312,7 +309,8 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
 def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
               report: Report) -> Dict[str, Any]:
     """{host: {"rules"}} as of plan.make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
-    mine, addresses = infos[keep], [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
+    mine = infos[keep]
+    addresses = [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
     near = [item["interface"] for item in mine["addresses"]
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]
@@ -422,7 +420,8 @@ def switch_problems(replication: Mapping[str, Facts], keep: str, left: str) -> L
     old, new = replication[left], replication[keep]
     remedy = "keep the data of %s until you have compared" % left
     if new.get("role") != "primary":
-        return [Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s, not the primary" % (keep, new.get("role")), remedy)]
+        return [Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s, not the primary" % (keep, new.get("role")),
+                        remedy)]
     if old.get("role") != "stopped" or old.get("state") != "shut down":
         return [Problem("STOP_UNCLEAN", left, "PostgreSQL on %s was not stopped cleanly (%s)"
                         % (left, old.get("state") or old.get("role")), remedy)]
@@ -444,10 +443,12 @@ def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Proble
                              % (keep, info["postgres"]["state"]), "journalctl -u %s" % unit))
     if info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"]):
         found.append(Problem("POSTGRES_UNIT", keep, "PostgreSQL on %s does not run under %s but under %s"
-                             % (keep, unit, info["postgres"].get("unit")), "systemctl status %s; run this again" % unit))
+                             % (keep, unit, info["postgres"].get("unit")),
+                             "systemctl status %s; run this again" % unit))
     have = ["%s/%d" % (item["address"], item["prefix"]) for item in info["addresses"]]
     found += [Problem("ADDRESS_MISSING", keep, "%s does not have the address %s" % (keep, text),
-                      "systemctl restart %s" % posixpath.basename(KEPT_UNIT)) for text in the_plan["addresses"] if text not in have]
+                      "systemctl restart %s" % posixpath.basename(KEPT_UNIT))
+              for text in the_plan["addresses"] if text not in have]
     for host in the_plan["there"]:
         hub = results[host]["hub"]
         found += [Problem("CLUSTER_RUNS", host, "%s runs on %s" % (name, host), "systemctl disable --now %s" % name)

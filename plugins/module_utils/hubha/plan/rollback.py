@@ -12,13 +12,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.problem import Problem
 from ..facts import postgres as pg_facts
+from ..facts.units import runs
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
 
 Facts = Mapping[str, Any]
 Plan = Mapping[str, Any]
 
-RUNS = ("active", "activating", "reloading")
 REMEDY = 'docs/operate.md, "When an upgrade fails"'
 
 
@@ -38,13 +38,14 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
     """What is there and what may be done.
 
     plan: see plan.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results of
-    hub_info on each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had its
-    time; "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
+    hub_info on each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had
+    its time; "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
     Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",
     "hold", "stop", "start" or "release" (end the maintenance), "ask": host whose pacemaker can be asked or None,
-    "managed": whether pacemaker has the database, "adopted": whether it had it before this run, "set_maintenance": bool,
-    "maintenance": {"on": whether the cluster is in maintenance mode, "ours": whether this collection's marker is there},
-    "keep": [ids of the resources that an end of it must not interrupt], "why": [{"code", "host", "problem", "remedy"}]}.
+    "managed": whether pacemaker has the database, "adopted": whether it had it before this run, "set_maintenance":
+    bool, "maintenance": {"on": whether the cluster is in maintenance mode, "ours": whether this collection's marker is
+    there}, "keep": [ids of the resources that an end of it must not interrupt], "why": [{"code", "host", "problem",
+    "remedy"}]}.
     """
     old = {host: result["hub"] for host, result in before.items() if "hub" in result}
     now = {item["item"]: item["hub"] for item in answers if "hub" in item}
@@ -65,10 +66,8 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
         return verdict
     why = obstacles(plan["active"], plan["passive"], old, now, managed, adopted)
     if not managed:
-        if why:
-            verdict["why"] = [item.to_dict() for item in why]
-        else:
-            verdict["do"] = "start"
+        verdict["why"] = [item.to_dict() for item in why]
+        verdict["do"] = "nothing" if why else "start"
         return verdict
     hub = now.get(plan["active"])
     held = hub is not None and hub["cluster"]["maintenance"]
@@ -81,11 +80,11 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
             verdict["do"] = "stop" if hub["postgres"]["state"] == "standby" else "start"
     else:
         if adopted and not held:
-            why.insert(0, Problem("CLUSTER_MANAGED", plan["active"],
-                                  "pacemaker has the database in hand, so nothing was started behind its back", REMEDY))
+            why.insert(0, Problem("CLUSTER_MANAGED", plan["active"], "pacemaker has the database in hand, so nothing "
+                                  "was started behind its back", REMEDY))
         elif hub is not None and not hub["cluster"]["cib_readable"]:
-            why.append(Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run on %s, so it cannot be kept from the "
-                               "database" % plan["active"], REMEDY))
+            why.append(Problem("CLUSTER_DOWN", plan["active"], "pacemaker does not run on %s, so it cannot be kept "
+                               "from the database" % plan["active"], REMEDY))
         if not why:
             verdict.update({"do": "hold", "set_maintenance": not held})
     verdict["why"] = [item.to_dict() for item in why]
@@ -100,12 +99,12 @@ def maintenance(now: Mapping[str, Facts]) -> Dict[str, bool]:
 
 
 def may_release(plan: Plan, verdict: Mapping[str, Any], now: Mapping[str, Facts]) -> bool:
-    """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs, and
-    to go on.
+    """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs,
+    and to go on.
 
     Only on a pair of before, whose database is pacemaker's, and not in a removal ("serving"), which takes it from
-    pacemaker; nor after one that was cut off, which has taken the mask off a unit; nor while the other hub has no database
-    yet (on the way back from a third hub). A hub of which nothing is known may be a primary too.
+    pacemaker; nor after one that was cut off, which has taken the mask off a unit; nor while the other hub has no
+    database yet (on the way back from a third hub). A hub of which nothing is known may be a primary too.
     """
     unit = plan["layout"]["db_unit"]
     states = sorted(info["postgres"]["state"] for info in now.values())
@@ -124,7 +123,7 @@ def leaves_alone(info: Facts) -> bool:
     """True when this hub's pacemaker does nothing with the database: it is in maintenance mode or does not run."""
     if info["cluster"]["cib_readable"]:
         return bool(info["cluster"]["maintenance"])
-    return info["units"].get("pacemaker", {}).get("active") not in RUNS
+    return not runs(info, "pacemaker")
 
 
 def obstacles(active: str, passive: str, before: Mapping[str, Facts], now: Mapping[str, Facts], managed: bool,
@@ -184,8 +183,8 @@ def text(plan: Plan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str
          check_mode: bool = False) -> str:
     """The last message of a run that failed.
 
-    cause: what failed. notes: sentences about what was done since. backup: directory with what was there before, or None.
-    check_mode: whether this run has changed nothing, and saved nothing.
+    cause: what failed. notes: sentences about what was done since. backup: directory with what was there before, or
+    None. check_mode: whether this run has changed nothing, and saved nothing.
     """
     lines = [("The check found: " if check_mode else "") + cause.strip(), ""]
     if len(verdict["primaries"]) > 1:
@@ -202,22 +201,22 @@ def text(plan: Plan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str
     held = verdict.get("maintenance") or {}
     if held.get("on"):
         lines.append("The cluster is in MAINTENANCE MODE: there is no failover, and the guards do nothing. " + (
-            "A run of these playbooks began it; the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it. By "
-            "hand: docs/operate.md, \"When an upgrade fails\"." if held["ours"] else
-            "No run of these playbooks began it, so none ends it: crm_attribute --type crm_config --name maintenance-mode "
-            "--delete"))
+            "A run of these playbooks began it; the next run of this one, or of playbooks/upgrade-to-ha.yml, ends it. "
+            "By hand: %s." % REMEDY if held["ours"] else
+            "No run of these playbooks began it, so none ends it: crm_attribute --type crm_config --name "
+            "maintenance-mode --delete"))
     lines += ["- " + item for item in notes]
     if not verdict["primaries"]:
         lines += ["- %s (%s)" % (item["problem"], item["code"]) for item in verdict["why"]]
         if verdict["managed"]:
             lines.append("Look at: crm_mon -1rAf on both hubs, %s, journalctl -u pacemaker." % plan["layout"]["pg_log"])
-            lines.append("What to do then is in docs/operate.md, \"When an upgrade fails\".")
+            lines.append("What to do then is in %s." % REMEDY)
         else:
             lines.append("Look on %s at: %s, journalctl -u %s."
                          % (plan["active"], plan["layout"]["pg_log"], plan["layout"]["db_unit"]))
     if check_mode:
-        lines.append("This was a check: nothing was changed. What stands in files, and services that are stopped, the same "
-                     "command without --check puts right; mend everything else first.")
+        lines.append("This was a check: nothing was changed. What stands in files, and services that are stopped, the "
+                     "same command without --check puts right; mend everything else first.")
         return "\n".join(lines)
     if backup:
         lines.append("What was there before is saved on %s in %s." % (plan["active"], backup))

@@ -43,8 +43,8 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
 
     third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
     module hub_info there (or of an attempt that reached nobody), "address": that the operator gives or "",
-    "inventory_address": how Ansible reaches it}. follows: it will follow the pair, whatever its database is now. The plan
-    gets "third" (None without one), see describe().
+    "inventory_address": how Ansible reaches it}. follows: it will follow the pair, whatever its database is now. The
+    plan gets "third" (None without one), see describe().
     """
     third = third or {}
     hosts = third.get("hosts") or []
@@ -99,7 +99,7 @@ def own_addresses(plan: Plan) -> None:
 
 
 def known_entry(info: Facts) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
-    """(address, entry) of the third hub in the list of hubs that the hub of these facts has; (None, None) without one."""
+    """(address, entry) of the third hub in the list that the hub of these facts has; (None, None) without one."""
     hubs = (info["cfengine"].get("hub_list") or {}).get("hubs", {})
     for address, entry in sorted(hubs.items()):
         if entry.get("in_cluster") is False:
@@ -415,7 +415,8 @@ def guard(plan: Plan, sslmode: str, user: str) -> str:
                 plan["layout"]["ha_dir"]))
 
 
-def promote_signs(facts: Facts, reached: Iterable[Sign], hubs: Mapping[str, str], off: Iterable[str] = ()) -> List[Sign]:
+def promote_signs(facts: Facts, reached: Iterable[Sign], hubs: Mapping[str, str],
+                  off: Iterable[str] = ()) -> List[Sign]:
     """Of what reach has found that which counts: every sign of life, and what could not be tried.
 
     facts: hub_info's of the third hub. hubs: {inventory name: address for SSH}. off: names of hubs that the
@@ -462,8 +463,8 @@ def promote_verdict(facts: Facts, reached: Sequence[Sign], confirmed: bool) -> D
     if untried and not confirmed:
         report.fail(host, "whether the pair lives could not be tried: %s" % "; ".join(untried),
                     "silence only counts where the question went out. Let these ports out where they are tried from "
-                    "(route, filter for outgoing packets, IPv6), and run this again. Or look at the hubs yourself, switch them "
-                    "off, and name each one that is off: -e hub_ha_promote_off=hub1,hub2", "PAIR_UNTRIED")
+                    "(route, filter for outgoing packets, IPv6), and run this again. Or look at the hubs yourself, "
+                    "switch them off, and name each one that is off: -e hub_ha_promote_off=hub1,hub2", "PAIR_UNTRIED")
     return {"do": "refuse" if report.failures else "promote", "failures": report.failures}
 
 
@@ -523,8 +524,8 @@ def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
 
 def failures_text(failures: Iterable[Mapping[str, str]]) -> str:
     """For people, as preflight's report."""
-    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (number, item["host"], item["problem"], item["remedy"], item["code"])
-                     for number, item in enumerate(failures, 1))
+    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (
+        number, item["host"], item["problem"], item["remedy"], item["code"]) for number, item in enumerate(failures, 1))
 
 
 def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:
@@ -600,10 +601,14 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
 
 
 def as_active(info: Facts, third: Facts) -> Dict[str, Any]:
-    """The facts of the chosen hub as they will be: it has the third hub's database. third: facts["postgres"] of that one."""
+    """The facts of the chosen hub as they will be: it has the third hub's database.
+
+    third: facts["postgres"] of the third hub.
+    """
     mine = info["postgres"]
-    return dict(info, postgres=dict(third, data_dir=mine["data_dir"], state="primary", server=third["server"] or mine["server"],
-                                    certificate=mine.get("certificate"), trusted=mine.get("trusted")))
+    return dict(info, postgres=dict(
+        third, data_dir=mine["data_dir"], state="primary", server=third["server"] or mine["server"],
+        certificate=mine.get("certificate"), trusted=mine.get("trusted")))
 
 
 def without_database(info: Facts) -> Dict[str, Any]:

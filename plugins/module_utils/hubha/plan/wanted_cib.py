@@ -54,7 +54,8 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
         nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
-    properties: Dict[str, Optional[str]] = {"stonith-enabled": "true" if fencing else "false", "cluster-recheck-interval": RECHECK}
+    properties: Dict[str, Optional[str]] = {
+        "stonith-enabled": "true" if fencing else "false", "cluster-recheck-interval": RECHECK}
     if plan["maintenance_ours"]:
         properties["maintenance-mode"] = None  # an earlier run set it and was cut off
     return {
@@ -85,8 +86,8 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
 
 
 def kept(plan: Plan, known: Facts) -> List[str]:
-    """Ids of the resources that no change may interrupt without leave: the database, and each shared address that stays.
-
+    """Ids of the resources that no change may interrupt without leave: the database, and each shared address that
+    stays.
     known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one
     that is only to be under another id must go on.
     """
@@ -96,7 +97,7 @@ def kept(plan: Plan, known: Facts) -> List[str]:
 
 
 def without_parameters(wanted: Mapping[str, Any]) -> Dict[str, Any]:
-    """The wanted objects without parameters of the database, which change while pacemaker looks away (role resources)."""
+    """The wanted objects without the database's parameters, which change while pacemaker looks away (role resources)."""
     return dict(wanted, primitives=[{key: value for key, value in item.items() if key != "params"}
                                     if item["id"] == "cfpgsql" else item for item in wanted["primitives"]])
 
