@@ -203,50 +203,10 @@ pending_restart:
   sample: []
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.files import read_text
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
-    CommandError,
-    HubError,
-    fail,
-    local_runner,
-)
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import look, status as model
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import stopped_side
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid, server_address
-
-
-def gather(postgres, params):
-    """The module's result without ``changed``. Raises HubError."""
-    data_dir = os.path.realpath(params["data_dir"])
-    major = read_text(os.path.join(data_dir, "PG_VERSION"))
-    if major is None:
-        return model.absent()
-    pid = postmaster_pid(data_dir)
-    if pid is None:
-        control = postgres.controldata(data_dir)
-        timeline = stopped_side(control).timeline
-        return model.stopped(control, int(major) if major.strip().isdigit() else None,
-                             os.path.exists(os.path.join(data_dir, "standby.signal")),
-                             look.history_of(data_dir, timeline) if timeline else ())
-    address = server_address(data_dir, params["port"], params["socket_dir"])
-    try:
-        answer = postgres.info(database=params["database"], user=params["login_role"], **address)
-    except CommandError as error:
-        text = (error.completed.err or error.completed.out).strip()
-        raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
-                       "starting, run again; else check pg_hba.conf and that the role exists."
-                       % (data_dir, pid, params["login_role"], text), rc=error.completed.rc)
-    if answer["in_recovery"]:
-        try:
-            answer["timeline"] = look.identify(postgres.run, postgres.bin_dir, look.local_conninfo(
-                params["login_role"], address["port"], address["socket_dir"], 10), 30)[0]
-        except (HubError, ValueError):
-            pass  # not known: the role may not replicate, or no walsender is free
-    return model.running(answer, pid, look.history_of(data_dir, answer["timeline"]) if answer["timeline"] else ())
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.status import gather
 
 
 def main():
@@ -260,7 +220,8 @@ def main():
         "login_role": {"type": "str", "default": "root"},
     })
     try:
-        result = gather(Postgres(local_runner, module.params["bin_dir"] or ""), module.params)
+        wanted = {key: module.params[key] for key in ("data_dir", "database", "login_role", "port", "socket_dir")}
+        result = gather(Postgres(local_runner, module.params["bin_dir"] or ""), **wanted)
     except HubError as error:
         fail(module, error)
     except OSError as error:

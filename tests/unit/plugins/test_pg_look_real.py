@@ -16,11 +16,11 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import
     postgres as pg_facts,
     probe as hub_loader,
 )
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence, look
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import evidence, look, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import lsn_to_int, segment_name
-from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup, replication_info
+from ansible_collections.cfengine.hub_ha.plugins.modules import basebackup
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
 PASSWORD = "loopback-only"
@@ -283,14 +283,13 @@ def test_promoted_and_crashed_before_its_first_checkpoint(lab):
     assert evidence.relation(two, one).kind is Kind.AHEAD_OF_FORK, "the stopped one lacks a row"
     assert evidence.relation(one, two).kind is Kind.IDENTICAL_END
     assert evidence.newest([one, two]) is two
-    info = replication_info.gather(Postgres(local_runner, lab.bin, OWNER), {"data_dir": b.data})
+    info = status.gather(Postgres(local_runner, lab.bin, OWNER), b.data)
     assert info["timeline"] == 2 and info["history"][0]["timeline"] == 1
 
 
 def info(lab, server):
-    """Module replication_info."""
-    return replication_info.gather(Postgres(local_runner, lab.bin, OWNER), {
-        "data_dir": server.data, "database": "postgres", "login_role": "root", "port": None, "socket_dir": None})
+    """What module replication_info says."""
+    return status.gather(Postgres(local_runner, lab.bin, OWNER), server.data)
 
 
 def test_receiver_away_and_three_timelines(lab):

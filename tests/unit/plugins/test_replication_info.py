@@ -16,7 +16,6 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client im
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import int_to_lsn, lsn_diff, lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid
-from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures", "postgres")
@@ -169,9 +168,7 @@ def lab():
 
 def gather(lab, server, run=runner.local_runner, **more):
     """One run of the module."""
-    params = {"data_dir": server.data, "socket_dir": None, "port": None, "database": "postgres", "login_role": "root"}
-    params.update(more)
-    return replication_info.gather(Postgres(run, lab.bin), params)
+    return model.gather(Postgres(run, lab.bin), more.pop("data_dir", server.data), **more)
 
 
 def test_running_pair(lab):

@@ -8,7 +8,6 @@ read while it runs (:meth:`Postgres.stream`).
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -20,7 +19,6 @@ import time
 from ..core import files as core_files
 from ..core.become import become_prefix, clean_environment, without_libpq_environment
 from ..core.run import CommandMissing, Completed, HubError, local_runner, which
-from . import status as replication_model
 from .control import parse_controldata
 from .server import is_zombie, numeric_entries
 
@@ -111,10 +109,6 @@ class Postgres:
         if port:
             argv += ["-p", str(port)]
         return self.run(without_libpq_environment(argv), stdin=sql, timeout=timeout).out
-
-    def info(self, **connection):
-        """The object that replication_model.INFO_SQL returns; connection: see sql()."""
-        return json.loads(self.sql(replication_model.INFO_SQL, **connection))
 
     def stream(self, argv, on_line, timeout):
         """Runs *argv* as the owner and hands each line of stderr (str) to *on_line* as it comes.

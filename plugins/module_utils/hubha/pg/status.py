@@ -1,15 +1,26 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Pure functions about PostgreSQL replication: LSNs, pg_controldata, roles. No I/O."""
+"""The state of a server in its replication: what it is, where it is, how far behind, and who replicates from it.
+
+All but gather() are pure functions.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
+from typing import Any, Dict, Optional
 
+from ..core.files import read_text
+from ..core.run import CommandError, HubError
+from . import look
+from .client import Postgres
 from .control import RECOVERY_STATES
 from .evidence import Side, stopped_side
 from .history import from_entries, to_entries
 from .lsn import lsn_diff, lsn_to_int
+from .server import postmaster_pid, server_address
 
 # What a standby must not have lower than its primary, or it pauses its replay and ends when it is promoted:
 # CheckRequiredParameterValues() in PostgreSQL's xlogrecovery.c, and "Administrator's Overview" of hot standby.
@@ -56,6 +67,42 @@ SELECT json_build_object(
                FROM pg_stat_wal_receiver r LIMIT 1)
 );
 """ % "', '".join(NOT_LOWER)
+
+
+def gather(postgres: Postgres, data_dir: str, database: str = "postgres", login_role: str = "root",
+           port: Optional[int] = None, socket_dir: Optional[str] = None) -> Dict[str, Any]:
+    """The state of the server on *data_dir*, with all keys of absent().
+
+    One query over the local socket as *login_role*, and IDENTIFY_SYSTEM of a standby; pg_control of a stopped server.
+    port, socket_dir: when they are not those of postmaster.pid. Raises HubError, and OSError of a data directory that
+    cannot be read.
+    """
+    data_dir = os.path.realpath(data_dir)
+    major = read_text(os.path.join(data_dir, "PG_VERSION"))
+    if major is None:
+        return absent()
+    pid = postmaster_pid(data_dir)
+    if pid is None:
+        control = postgres.controldata(data_dir)
+        timeline = stopped_side(control).timeline
+        return stopped(control, int(major) if major.strip().isdigit() else None,
+                       os.path.exists(os.path.join(data_dir, "standby.signal")),
+                       look.history_of(data_dir, timeline) if timeline else ())
+    address = server_address(data_dir, port, socket_dir)
+    try:
+        answer = json.loads(postgres.sql(INFO_SQL, database=database, user=login_role, **address))
+    except CommandError as error:
+        text = (error.completed.err or error.completed.out).strip()
+        raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
+                       "starting, run again; else check pg_hba.conf and that the role exists."
+                       % (data_dir, pid, login_role, text), rc=error.completed.rc)
+    if answer["in_recovery"]:
+        try:
+            answer["timeline"] = look.identify(postgres.run, postgres.bin_dir, look.local_conninfo(
+                login_role, address["port"], address["socket_dir"], 10), 30)[0]
+        except (HubError, ValueError):
+            pass  # not known: the role may not replicate, or no walsender is free
+    return running(answer, pid, look.history_of(data_dir, answer["timeline"]) if answer["timeline"] else ())
 
 
 def stopped_role(control, has_standby_signal):
