@@ -35,7 +35,9 @@ def test_it_runs_alone_and_tells_its_version(tmp_path):
     assert run("version").stdout == "1.2.3\n"
     assert run("--help").returncode == 0 and "guard" in run("--help").stdout
     assert run("nonsense").returncode == 2
-    assert run("status", "--json").returncode == 3 and '"running": false' in run("status", "--json").stdout
+    assert run("status", "--json").returncode == 2 and '"running": false' in run("status", "--json").stdout, "no pair"
+    assert run("evidence").returncode == 2 and "PAIR_FILE" in run("evidence").stderr
+    assert run("explain", "guard_dead").returncode == 0 and "journalctl" in run("explain", "GUARD_DEAD").stdout
 
 
 def test_every_module_of_the_package_can_be_imported_from_it(tmp_path):

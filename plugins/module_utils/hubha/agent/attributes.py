@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 FORKED, CLIENTS, GUARD = "hub_ha-forked", "hub_ha-clients", "hub_ha-guard"
 BAD_FOR, GOOD_FOR = 3.0, 20.0  # seconds
@@ -158,7 +158,7 @@ def command(key: Key, value: Optional[str]) -> List[str]:
     return ["attrd_updater", "-N", key[0], "-n", key[1]] + (["-D"] if value is None else ["-U", value])
 
 
-def interfaces_of(found: List[Mapping[str, Any]], addresses: Tuple[str, ...]) -> List[str]:
+def interfaces_of(found: Sequence[Mapping[str, Any]], addresses: Tuple[str, ...]) -> List[str]:
     """Names of the interfaces that have one of the addresses. found: `ip -j address`."""
     return sorted({item["ifname"] for item in found for info in item.get("addr_info") or []
                    if info.get("local") in addresses})

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ..core.run import local_runner
+from ..core.run import Completed, local_runner
 from ..pair.model import Pair
 from ..pg import conninfo, look
 from ..pg.evidence import Kind, Relation, relation
@@ -36,7 +36,7 @@ def answer(found: Relation, has: Callable[[Relation], str]) -> Answer:
     return Answer(False, None, str(found))
 
 
-def ask(pair: Pair, timeout: float = 5.0, run: Callable = local_runner) -> Answer:
+def ask(pair: Pair, timeout: float = 5.0, run: Callable[..., Completed] = local_runner) -> Answer:
     """Look at both sides and compare them."""
     words = conninfo.standby(pair.peer_addresses, pair.port, pair.replication_user, WHO,
                              conninfo.options(pair.ha_dir, pair.sslmode))

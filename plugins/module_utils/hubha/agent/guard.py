@@ -9,7 +9,7 @@ hub takes over without asking it. Times are seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 from xml.etree import ElementTree
 
 COROSYNC = "corosync"
@@ -140,7 +140,7 @@ class Guard:
     armed: bool = False
     phase: str = "watch"  # or "recover": the daemons are being started again
     reason: str = ""
-    expected: set = field(default_factory=set)
+    expected: Set[str] = field(default_factory=set)
     since: Dict[Tuple[str, str], float] = field(default_factory=dict)
     forgiven: Dict[Tuple[str, str], float] = field(default_factory=dict)  # since when, before a late turn was forgiven
     late: bool = False  # the last turn was

@@ -255,7 +255,7 @@ def fencing_option(cluster: Facts) -> Tuple[str, str]:
             holds = values.boolean((cluster.get(source) or {}).get(name))
             if holds is not None:
                 written = (cluster.get("properties") or {}).get(name)
-                return name, written if values.boolean(written) is holds else cluster[source][name]
+                return name, str(written if values.boolean(written) is holds else cluster[source][name])
     return FENCING[-1], "true"
 
 

@@ -8,7 +8,7 @@ In: what module replication_info returns for each hub, and the plan with "active
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 from ..core.problem import Problem
 from ..core.text import human
@@ -24,12 +24,18 @@ STOP_ONE = ('on the hub whose writes you can do without: systemctl stop pacemake
 def copy_problems(replication: Mapping[str, Facts], plan: Plan, max_lag_mb: int) -> List[Problem]:
     """Why the passive hub's database is no true copy of the active one's at this moment."""
     found = server_problems(replication, plan)
-    if len(set(info.get("system_identifier") for info in replication.values())) > 1:
-        found.append(Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
-                             'docs/operate.md, "Clone it anew"'))
+    found += system_problems([info.get("system_identifier") for info in replication.values()])
     if plan["active"] in replication:
         found += sender_problems(replication[plan["active"]], plan, max_lag_mb)
     return found + replay_problems(replication, plan)
+
+
+def system_problems(identifiers: Iterable[Optional[str]]) -> List[Problem]:
+    """All servers belong to one database system."""
+    if len(set(identifiers)) < 2:
+        return []
+    return [Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
+                    'docs/operate.md, "Clone it anew"')]
 
 
 def server_problems(replication: Mapping[str, Facts], plan: Plan) -> List[Problem]:
@@ -97,6 +103,11 @@ def slot_problems(primary: Facts, plan: Plan) -> List[Problem]:
                         "on %s: psql -X -d postgres -c 'SELECT status, slot_name FROM pg_stat_wal_receiver'; tail "
                         "/var/log/postgresql.log" % passive)]
     return []
+
+
+def slot_name(prefix: str, node: str) -> str:
+    """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
+    return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
 
 
 def lower_settings(replication: Mapping[str, Facts], plan: Plan) -> List[Tuple[str, Optional[int], int]]:

@@ -19,6 +19,7 @@ from ..core.problem import Problem, Report
 from ..core.text import first_version, human
 from ..facts import postgres as pg_facts
 from ..host.firewall import model as firewall_model
+from ..pair.copies import slot_name
 from ..pg import agent_sql, conninfo, role
 from . import install, wanted_cib
 
@@ -950,11 +951,6 @@ def check_held(active, later, keep, report):
                     "configuration of the cluster: %s" % (", ".join(item["what"] for item in later["holds"]), "; ".join(lines)),
                     "end it first: %s; then run this again, which changes the database's parameters without a stop"
                     % "; ".join(item["end"] for item in later["holds"]), "CIB_RESTARTS_LATER")
-
-
-def slot_name(prefix, node):
-    """Name of the slot that *node* uses; the agent's own rule (heartbeat/pgsql, create_replication_slot_name)."""
-    return prefix + "_" + "".join("_" if char in ".-" else char for char in node.lower())
 
 
 def ha_info(infos, client):
