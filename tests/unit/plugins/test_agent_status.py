@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import shutil
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -312,6 +316,29 @@ def test_what_is_heard_of_a_server_that_does_not_answer(monkeypatch, peer, words
     with pytest.raises(HubError) as error:
         status.ask_other(the_pair(), local_runner, lambda: 0.5)
     assert all(word in error.value.message for word in words.split(" or "))
+
+
+@pytest.mark.skipif(shutil.which("psql") is None, reason="needs psql")
+def test_a_frozen_server_is_given_up_in_time_and_nothing_is_left():
+    """As the kernel of a frozen hub does: it takes the connection, and nobody ever answers. With the real psql."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = replace(the_pair(), peer_addresses=("127.0.0.1",), port=server.getsockname()[1], bin_dir="/nonexistent",
+                       db_user=pwd.getpwuid(os.getuid()).pw_name)
+        run = questions.Runner(0.5)
+        found, took = seconds_of(lambda: questions.ask_all({"other": lambda: status.ask_other(here, run, run.left)}, 0.7))
+        assert took < 0.9 and found["other"].why in ("it takes connections and says nothing", "no answer within 0.7 s")
+        time.sleep(0.3)
+        port = ("port=%d" % here.port).encode()
+        assert [pid for pid in os.listdir("/proc") if pid.isdigit() and port in command_line(pid)] == []
+
+
+def command_line(pid):
+    try:
+        with open("/proc/%s/cmdline" % pid, "rb") as stream:
+            words = stream.read()
+    except OSError:
+        return b""
+    return words
 
 
 def test_a_host_that_takes_no_connection_is_given_up_soon(monkeypatch):
