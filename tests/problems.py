@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes hubha/health/explanations.py, what `hub-ha explain CODE` prints, from the documents. Run it after a change there.
+"""Writes hubha/health/explanations.py, what `hub-ha explain CODE` prints, from the documents. Run it when they change.
 
-docs/problems.md has a section "## CODE" (or "## CODE, CODE") for each code; a code that has none there is taken from the
-tables of docs/operate.md.
+docs/problems.md has a section "## CODE" (or "## CODE, CODE") for each code; a code that has none there is taken from
+the tables of docs/operate.md.
 """
 
 from __future__ import annotations

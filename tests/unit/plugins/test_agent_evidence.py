@@ -13,8 +13,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run imp
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Kind, Side, Step, verdict
 
-PAIR = model.Pair("hub1", "hub2", "cfcluster", "/nonexistent", "/b", "cfpostgres", 5432, None, "/ha", "/nonexistent/tmp",
-                  "hub_ha_repl", "verify-ca", ("192.168.10.11", "192.168.0.11"), ())
+PAIR = model.Pair("hub1", "hub2", "cfcluster", "/nonexistent", "/b", "cfpostgres", 5432, None, "/ha",
+                  "/nonexistent/tmp", "hub_ha_repl", "verify-ca", ("192.168.10.11", "192.168.0.11"), ())
 SYSTEM = "7441234567890123456"
 PRIMARY = Side("hub2", SYSTEM, True, False, 2, 5000, history=((1, 4000),))
 BEHIND = Side("hub1", SYSTEM, timeline=1, position=3000, state="shut down", checkpoint=2900)
@@ -32,7 +32,8 @@ OTHER_PAST = replace(BEHIND, timeline=3, history=((2, 10),))
     (AHEAD, True, False, Step.REWIND, Kind.AHEAD_OF_FORK), (AHEAD, False, False, Step.CLONE, Kind.AHEAD_OF_FORK),
     (AHEAD, None, False, Step.CLONE, Kind.AHEAD_OF_FORK), (FOREIGN, True, False, Step.CLONE, Kind.OTHER_SYSTEM),
     (OTHER_PAST, False, False, Step.CLONE, Kind.OTHER_PAST),
-    (CRASHED, True, False, Step.REFUSE, Kind.UNKNOWN), (Side("hub1", why="gone"), True, False, Step.REFUSE, Kind.UNKNOWN),
+    (CRASHED, True, False, Step.REFUSE, Kind.UNKNOWN),
+    (Side("hub1", why="gone"), True, False, Step.REFUSE, Kind.UNKNOWN),
     (COPY, True, False, Step.START, Kind.UNKNOWN), (COPY, True, True, Step.REFUSE, Kind.UNKNOWN)])
 def test_verdict(mine, rewindable, marked, step, kind):
     found = verdict(mine, PRIMARY, rewindable, marked)
@@ -60,7 +61,8 @@ OWN_PRIMARY = replace(PRIMARY, name="hub1")
 
 
 @pytest.mark.parametrize("mine, peer, follows, step, words", [
-    (BEHIND, PEER, True, "start", ["pacemaker may start"]), (STANDBY, PEER, True, "start", ["nothing: it runs as a standby"]),
+    (BEHIND, PEER, True, "start", ["pacemaker may start"]),
+    (STANDBY, PEER, True, "start", ["nothing: it runs as a standby"]),
     (AHEAD, PEER, False, "rewind", ["more here    3 commits behind 0/FA0", "there may be more", "stays stopped"]),
     (FOREIGN, PEER, False, "clone anew", ["belongs to database system", "Clone it anew"]),
     (CRASHED, PEER, False, "refuse", ["pg_waldump is missing", "until more is known"]),
@@ -71,8 +73,8 @@ OWN_PRIMARY = replace(PRIMARY, name="hub1")
     (BEHIND, leave.Peer(True), False, "refuse", ["says nothing"]),
     (BEHIND, leave.Peer(True, None, "FATAL: no"), False, "refuse", ["FATAL: no"]),
     (BEHIND, leave.Peer(True, replace(PRIMARY, in_recovery=True)), False, "refuse", ["no primary to follow"])],
-    ids=["behind", "standby", "ahead", "other system", "not known", "primary", "primary alone", "two primaries", "off", "frozen",
-         "refused", "two standbys"])
+    ids=["behind", "standby", "ahead", "other system", "not known", "primary", "primary alone", "two primaries", "off",
+         "frozen", "refused", "two standbys"])
 def test_what_it_says(monkeypatch, capsys, mine, peer, follows, step, words):
     seen = found(monkeypatch, mine, peer)
     assert (seen.follows, seen.step) == (follows, step)

@@ -69,9 +69,9 @@ def healthy(host="hub1", active="hub1", **changes):
     if host != active:
         database.update(replay_bytes=50331976, receiver={"status": "streaming", "sslmode": "verify-ca"})
     guard = dict(TOLD, peer=dict(TOLD["peer"], node=other))
-    parts = {"cluster": pair.cluster_state(active), "database": database, "other": side_of(other, active), "guard": guard,
-             "units": {"guard": "active", "pacemaker": "active"}, "addresses": ADDRESSES if host == active else [],
-             "files": FILES}
+    parts = {"cluster": pair.cluster_state(active), "database": database, "other": side_of(other, active),
+             "guard": guard, "units": {"guard": "active", "pacemaker": "active"},
+             "addresses": ADDRESSES if host == active else [], "files": FILES}
     return Seen(the_pair(host), **{name: changes.get(name, Part(value, "", 0.1)) for name, value in parts.items()})
 
 
@@ -166,7 +166,8 @@ def test_what_is_not_known_is_not_healthy(name, code):
 
 def test_where_systemd_does_not_answer_the_guards_own_word_counts():
     assert codes(healthy(units=NOBODY)) == []
-    assert codes(healthy(units=NOBODY, guard=Part({"running": False, "age": 60.0}, "", 60.0))) == [("GUARD_DEAD", "hub1")]
+    dead = Part({"running": False, "age": 60.0}, "", 60.0)
+    assert codes(healthy(units=NOBODY, guard=dead)) == [("GUARD_DEAD", "hub1")]
 
 
 @pytest.mark.parametrize("host", ["hub1", "hub2"])
@@ -254,8 +255,9 @@ def test_whoever_does_not_answer_is_not_waited_for():
     def broken():
         raise HubError("it is\nbroken")
 
-    found, took = seconds_of(lambda: questions.ask_all(
-        {"quick": lambda: 1, "none": lambda: None, "broken": broken, "odd": lambda: {}["x"], "one": slow, "two": slow}, 0.4))
+    asked = {"quick": lambda: 1, "none": lambda: None, "broken": broken, "odd": lambda: {}["x"], "one": slow,
+             "two": slow}
+    found, took = seconds_of(lambda: questions.ask_all(asked, 0.4))
     assert 0.4 <= took < 0.8 and not done
     assert found["quick"].value == 1 and found["none"].known and 0.3 < found["quick"].age <= took
     assert (found["broken"].why, found["broken"].age) == ("it is broken", None) and found["odd"].why == "KeyError: 'x'"
@@ -287,7 +289,7 @@ def test_until_then_it_is_a_runner_like_any_other():
     assert run(["true"]).argv == ["true"]
 
 
-@pytest.mark.parametrize("hangs", [["crm_mon"], ["crm_mon", "runuser", "systemctl", "ip"]], ids=["pacemaker", "all programs"])
+@pytest.mark.parametrize("hangs", [["crm_mon"], ["crm_mon", "runuser", "systemctl", "ip"]], ids=["pacemaker", "all"])
 def test_the_answer_comes_in_time(monkeypatch, hangs):
     """Whatever hangs, with the real questions; programs that hang are those of this host."""
     reached = []
@@ -325,7 +327,8 @@ def test_a_frozen_server_is_given_up_in_time_and_nothing_is_left():
         here = replace(the_pair(), peer_addresses=("127.0.0.1",), port=server.getsockname()[1], bin_dir="/nonexistent",
                        db_user=pwd.getpwuid(os.getuid()).pw_name)
         run = questions.Runner(0.5)
-        found, took = seconds_of(lambda: questions.ask_all({"other": lambda: status.ask_other(here, run, run.left)}, 0.7))
+        asked = {"other": lambda: status.ask_other(here, run, run.left)}
+        found, took = seconds_of(lambda: questions.ask_all(asked, 0.7))
         assert took < 0.9 and found["other"].why in ("it takes connections and says nothing", "no answer within 0.7 s")
         time.sleep(0.3)
         port = ("port=%d" % here.port).encode()
@@ -369,7 +372,8 @@ def test_the_time_of_the_start_counts(monkeypatch):
 
 def test_what_systemd_and_the_network_say():
     units = "Id=%s\nActiveState=active\n\nId=pacemaker.service\nActiveState=inactive\n" % checks.GUARD
-    assert status.unit_states(lambda argv: Completed(argv, 0, units, "")) == {"guard": "active", "pacemaker": "inactive"}
+    found = status.unit_states(lambda argv: Completed(argv, 0, units, ""))
+    assert found == {"guard": "active", "pacemaker": "inactive"}
     with pytest.raises(HubError):
         status.own_addresses(lambda argv: Completed(argv, 0, "no JSON", ""))
 
@@ -436,7 +440,8 @@ def test_a_file_that_is_missing(tmp_path):
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize("known, words", [
     ({"idle": "the cluster is in maintenance mode"}, ["NO FAILOVER", "the cluster is in maintenance mode"]),
-    ({"hub_ha-forked": "timeline=3 commits=1"}, ["stays stopped here: timeline=3 commits=1", "Clone it anew", "(FORKED)"]),
+    ({"hub_ha-forked": "timeline=3 commits=1"}, ["stays stopped here: timeline=3 commits=1", "Clone it anew",
+                                                 "(FORKED)"]),
     ({"hub_ha-gave_up": "PostgreSQL_here_crashed"}, ["PostgreSQL here crashed", "hub-ha retry", "(RESOURCE_GIVEN_UP)"]),
     ({"asked": False}, ["pacemaker    does not answer", "not known"]), ({}, [])])
 def test_what_keeps_failover_or_the_database_off_is_said(monkeypatch, capsys, running, known, words):

@@ -49,8 +49,9 @@ def test_healthy_only_when_each_hub_says_so():
     ({"hub1": {"rc": 2, "msg": "[Errno 2] No such file or directory: '/usr/local/sbin/hub-ha'"}, "hub2": says()},
      ["hub1: hub-ha says nothing of the pair: [Errno 2]"]),
     ({"hub1": {"rc": 3, "stdout": '{"running": false}'}, "hub2": says()}, ["hub1: its hub-ha is of before"]),
-    ({"hub1": says(picture=None, problems=[{"code": "PAIR_FILE", "host": "a", "problem": "it is cut", "remedy": "write it"}],
-                   healthy=False), "hub2": says()}, ["as hub2 sees it", "hub1 says: a: it is cut"]),
+    ({"hub1": says(picture=None, healthy=False, problems=[
+        {"code": "PAIR_FILE", "host": "a", "problem": "it is cut", "remedy": "write it"}]), "hub2": says()},
+     ["as hub2 sees it", "hub1 says: a: it is cut"]),
     ({"hub1": says(healthy=None)}, []),
     ({"hub1": AWAY, "hub2": AWAY}, ["No hub answers.", "hub1: cannot be reached", "hub2: cannot be reached"]),
     ({}, ["No hub answers."])])

@@ -52,14 +52,16 @@ def test_sections():
     found = problems.sections(DOCUMENT)
     assert sorted(found) == ["GUARD_DEAD", "GUARD_GONE", "LINK_DOWN"]
     assert found["GUARD_DEAD"] == found["GUARD_GONE"] == "Start it."
-    assert found["LINK_DOWN"].startswith("**Cause**: a cable (docs/operate.md), see `corosync-cfgtool -n`.\n\n### Example")
+    assert found["LINK_DOWN"].startswith(
+        "**Cause**: a cable (docs/operate.md), see `corosync-cfgtool -n`.\n\n### Example")
     assert "## NOT_A_CODE" in found["LINK_DOWN"]
 
 
 def test_tables_where_there_is_no_section_yet(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/operate.md").write_text(
-        "### What prove says\n\n| code | what | what to do |\n|---|---|---|\n| `LINK_DOWN`, `SLOT_LOST` | a \\| b | [so](#here) |\n"
+        "### What prove says\n\n| code | what | what to do |\n|---|---|---|\n"
+        "| `LINK_DOWN`, `SLOT_LOST` | a \\| b | [so](#here) |\n"
         "\n### Else\n\n| `NOT_THIS` | a | b |\n", encoding="utf-8")
     found = problems.explanations(tmp_path)
     assert found == dict.fromkeys(("LINK_DOWN", "SLOT_LOST"), "a | b.\n\nWhat to do: so (docs/operate.md).")
@@ -84,7 +86,8 @@ def test_a_code(capsys, code):
     assert said.startswith(code.upper() + "\n\n") and said == said.rstrip("\n") + "\n"
 
 
-@pytest.mark.parametrize("code, near", [("GARD_DEAD", "GUARD_DEAD"), ("GUARD", "GUARD_GONE"), ("LAG", "REPL_LAG"), ("QQQQ", "")])
+@pytest.mark.parametrize("code, near", [
+    ("GARD_DEAD", "GUARD_DEAD"), ("GUARD", "GUARD_GONE"), ("LAG", "REPL_LAG"), ("QQQQ", "")])
 def test_a_code_that_there_is_not(capsys, code, near):
     assert explain.main([code], "1") == 2
     said = capsys.readouterr()

@@ -54,8 +54,8 @@ def problem_text(item: Mapping[str, str]) -> str:
 def together(told: Mapping[str, Mapping[str, Any]]) -> Report:
     """The pair as the first hub sees it that knows one, what the others say beside that, and who says nothing.
 
-    told: {host: result of module command}, of all hubs that were asked. Of a hub that does not answer it is not known that
-    it is healthy.
+    told: {host: result of module command}, of all hubs that were asked. Of a hub that does not answer it is not known
+    that it is healthy.
     """
     answers = {host: answer for host, answer in ((host, answer_of(item)) for host, item in told.items()) if answer}
     lines: List[str] = []

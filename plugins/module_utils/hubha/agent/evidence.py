@@ -32,8 +32,8 @@ TODO = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found. follows: whether this data may follow, or is the active hub's. step: "primary", or a Step's value.
-    lines: the evidence. age: seconds since the other hub's server was asked, None when it has not answered.
+    """What was found. follows: whether this data may follow, or is the active hub's. step: "primary", or a Step's
+    value. lines: the evidence. age: seconds since the other hub's server was asked, None when it has not answered.
     """
 
     pair: Pair
@@ -62,8 +62,8 @@ def judge(pair: Pair, mine: Side, peer: Peer, rewindable: Optional[bool], locked
             return Evidence(pair, mine, peer, False, Step.REFUSE.value, (
                 "PostgreSQL here and on %s both take writes" % pair.peer,),
                 'one has to stop: docs/operate.md, "Unplanned failover" (TWO_PRIMARIES)')
-        return Evidence(pair, mine, peer, True, "primary", ("PostgreSQL here is the primary, on timeline %s" % mine.timeline,),
-                        "nothing")
+        return Evidence(pair, mine, peer, True, "primary", (
+            "PostgreSQL here is the primary, on timeline %s" % mine.timeline,), "nothing")
     if peer.side is None:
         heard = peer.why or ("it takes connections and says nothing" if peer.here else "it takes no connection")
         return Evidence(pair, mine, peer, False, Step.REFUSE.value, (
@@ -92,8 +92,9 @@ def find(pair: Pair, run: Callable[..., Completed] = local_runner, ask: Optional
     """Ask the other hub's server, look at this hub's data, and judge. ask: instead of the other hub."""
     peer = ask() if ask else ask_peer(pair, run, LIMIT)
     asked = clock()
-    mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, peer.side if peer.primary else None, pair.node,
-                           port=pair.port, socket_dir=pair.socket_dir, timeout=LIMIT)
+    primary = peer.side if peer.primary else None
+    mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, primary, pair.node, port=pair.port,
+                           socket_dir=pair.socket_dir, timeout=LIMIT)
     found = judge(pair, mine, peer, rewinds(pair, run), os.path.exists(os.path.join(pair.tmp_dir, "PGSQL.lock")))
     more = None
     if found.step in (Step.REWIND.value, Step.CLONE.value) and peer.side is not None:
@@ -106,8 +107,12 @@ def find(pair: Pair, run: Callable[..., Completed] = local_runner, ask: Optional
 
 def side_text(side: Side) -> str:
     """One side in one line."""
-    words = ["runs as a %s" % ("standby" if side.in_recovery else "primary") if side.running and side.in_recovery is not None
-             else "runs" if side.running else "stopped (%s)" % (side.state or "state not known")]
+    if not side.running:
+        words = ["stopped (%s)" % (side.state or "state not known")]
+    elif side.in_recovery is None:
+        words = ["runs"]
+    else:
+        words = ["runs as a %s" % ("standby" if side.in_recovery else "primary")]
     words.append("timeline %s" % (side.timeline if side.timeline is not None else "not known"))
     place = int_to_lsn(side.at_least)
     words.append("at %s" % place if place else "position not known")
@@ -129,7 +134,7 @@ def text(found: Evidence) -> str:
 
 
 def main(argv: List[str], dummy_version: str) -> int:
-    """Exit status 0: this data may follow, or is the primary's; 1: not, or not known; 2: wrong usage or no pair file."""
+    """Exit status 0: the data may follow, or is the primary's; 1: not, or not known; 2: wrong usage or no pair file."""
     if argv not in ([], ["--json"]):
         say.err("usage: hub-ha evidence [--json]")
         return 2

@@ -36,14 +36,15 @@ RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
 # --- the guard --------------------------------------------------------------------------------------------------------
 
 def kept_off(node: str, cluster: Part) -> Dict[str, Any]:
-    """{"forked", "gave_up"}: why this hub's database stays stopped, as pacemaker knows it; None where it does not say so.
+    """{"forked", "gave_up"}: why this hub's database stays stopped, as pacemaker knows it; None: it does not say so.
 
     "asked": whether pacemaker has answered, and this hub is in the cluster. node: of this hub. cluster: as in Seen.
     """
     nodes = cluster.value.get("nodes") or [] if cluster.known else []
     found: Mapping[str, Any] = next((item for item in nodes if item["name"] == node), {})
     attributes = found.get("attributes") or {}
-    return {"asked": bool(found.get("online")), "forked": attributes.get(checks.FORKED), "gave_up": attributes.get(checks.GAVE_UP)}
+    return {"asked": bool(found.get("online")), "forked": attributes.get(checks.FORKED),
+            "gave_up": attributes.get(checks.GAVE_UP)}
 
 
 def keeps(found: Mapping[str, Any]) -> List[str]:
@@ -59,8 +60,8 @@ def keeps(found: Mapping[str, Any]) -> List[str]:
         lines.append('forked       PostgreSQL stays stopped here: %s; docs/operate.md, "Clone it anew" (FORKED)'
                      % found["forked"])
     if found.get("gave_up"):
-        lines.append("given up     PostgreSQL stays stopped here: %s; mend the cause, then: hub-ha retry (RESOURCE_GIVEN_UP)"
-                     % found["gave_up"].replace("_", " "))
+        lines.append("given up     PostgreSQL stays stopped here: %s; mend the cause, then: hub-ha retry "
+                     "(RESOURCE_GIVEN_UP)" % found["gave_up"].replace("_", " "))
     return lines
 
 
@@ -133,7 +134,7 @@ def ask_other(pair: Pair, run: Callable[..., Completed], left: Callable[[], floa
 
 
 def observed(run: Callable[..., Completed]) -> Dict[str, Any]:
-    """The cluster. What reads a CIB is loaded here, while others are waited for: each start compiles all that it loads."""
+    """The cluster. What reads a CIB is loaded here, while others are waited for: a start compiles all that it loads."""
     from ..cluster import tools
     found: Dict[str, Any] = tools.observe(run)
     return found
@@ -257,7 +258,8 @@ def text(found: Mapping[str, Any], colour: bool = False) -> str:
     if found["healthy"]:
         return "\n".join(lines + [painted("The pair is healthy.", GREEN)])
     for item in found["problems"]:
-        lines.append("%s: %s\n  -> %s (%s)" % (item["host"], item["problem"], item["remedy"], painted(item["code"], RED)))
+        lines.append("%s: %s\n  -> %s (%s)" % (
+            item["host"], item["problem"], item["remedy"], painted(item["code"], RED)))
     return "\n".join(lines + ["", "More of each: hub-ha explain CODE"])
 
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The pair as one hub sees it, judged by the same functions as the playbook's verification. Pure functions.
 
-A hub is asked at bad times: each part may be missing, and what is not known is a problem of its own. What only the other
-hub can see of itself (its files, whether its replay is paused) is not judged here, but by `hub-ha status` there.
+A hub is asked at bad times: each part may be missing, and what is not known is a problem of its own. What only the
+other hub can see of itself (its files, whether its replay is paused) is not judged here, but by `hub-ha status` there.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Part:
 class Seen:
     """All that a hub has found out.
 
-    cluster: of cluster's observe(). database: of pg.status.gather(), this hub's own. other: the evidence.Side of the other
-    hub's server, over the replication connection; not known where none answers. guard: what this hub's guard has written,
-    with "running". units: {"guard", "pacemaker": ActiveState}. addresses: those of this hub's interfaces. files:
-    [{"path", "size"}] of what is in /etc/cfengine-hub-ha.
+    cluster: of cluster's observe(). database: of pg.status.gather(), this hub's own. other: the evidence.Side of the
+    other hub's server, over the replication connection; not known where none answers. guard: what this hub's guard has
+    written, with "running". units: {"guard", "pacemaker": ActiveState}. addresses: those of this hub's interfaces.
+    files: [{"path", "size"}] of what is in /etc/cfengine-hub-ha.
     """
 
     pair: Pair
@@ -174,23 +174,24 @@ def other_problems(seen: Seen, known: List[Problem]) -> List[Problem]:
     guard = seen.guard.value if seen.guard.known and seen.guard.value.get("running") else {}
     if (guard.get("peer") or {}).get("guard") is False and not any(
             item.code in ("GUARD_GONE", "HUB_DOWN") for item in told):
-        found.append(Problem("GUARD_GONE", peer, "this hub's guard hears nothing of the one on %s: maybe nobody stops the "
-                             "database there when its cluster daemons die" % peer,
-                             "on %s: systemctl restart %s; hub-ha status; journalctl -u %s" % (
-                                 peer, checks.GUARD, checks.GUARD)))
+        found.append(Problem(
+            "GUARD_GONE", peer, "this hub's guard hears nothing of the one on %s: maybe nobody stops the database "
+            "there when its cluster daemons die" % peer,
+            "on %s: systemctl restart %s; hub-ha status; journalctl -u %s" % (peer, checks.GUARD, checks.GUARD)))
     # Of a hub that is away, or whose database is kept stopped, nobody expects an answer.
     if seen.other_role is None and not any(
             item.code in ("HUB_DOWN", "REPL_STOPPED", "HUB_STANDBY") + checks.STOPS_DATABASE
             or item.code == "BAN_LEFT" and checks.KEEPS_DATABASE_OFF.search(item.problem) for item in told):
         why = seen.other.why or seen.other.value.why or "it does not say whether it takes writes"
-        found.append(Problem("PEER_UNKNOWN", peer, "how PostgreSQL on %s is, is not known: %s" % (peer, why),
-                             "on %s: hub-ha status; tail /var/log/postgresql.log; is it off, frozen or cut off: ping %s" % (
-                                 peer, " ".join(seen.pair.peer_addresses))))
+        found.append(Problem(
+            "PEER_UNKNOWN", peer, "how PostgreSQL on %s is, is not known: %s" % (peer, why),
+            "on %s: hub-ha status; tail /var/log/postgresql.log; is it off, frozen or cut off: ping %s" % (
+                peer, " ".join(seen.pair.peer_addresses))))
     return found
 
 
 def replication_of(seen: Seen) -> Dict[str, Mapping[str, Any]]:
-    """{hub: what the picture draws of its server}, the primary's view put together from both where this is the standby."""
+    """{hub: what the picture draws of its server}; on the standby the primary's view is put together from both."""
     me, peer = seen.pair.node, seen.pair.peer
     found: Dict[str, Mapping[str, Any]] = {}
     if seen.database.known:
@@ -208,5 +209,6 @@ def receives(seen: Seen) -> Optional[Dict[str, Any]]:
     if receiver.get("status") != "streaming":
         return None
     position, replayed = seen.other.value.position, own.get("replay_bytes")
-    return {"application_name": seen.pair.node, "ssl": receiver.get("sslmode") in ("require", "verify-ca", "verify-full"),
+    return {"application_name": seen.pair.node,
+            "ssl": receiver.get("sslmode") in ("require", "verify-ca", "verify-full"),
             "lag_bytes": None if position is None or replayed is None else max(0, position - replayed)}
