@@ -278,6 +278,42 @@ def test_a_program_ends_at_the_deadline_with_all_that_it_started(tmp_path):
     assert not mark.exists()
 
 
+def test_the_programs_of_the_cluster_are_begun_at_once(monkeypatch):
+    """All that observe() runs, and nothing else."""
+    ran = []
+
+    class Recorder:
+        def __init__(self, run, commands):
+            self.commands = commands
+
+        def __call__(self, argv, **more):
+            ran.append(tuple(argv))
+            told = {"crm_mon": "<pacemaker-result/>", "cibadmin": "<cib><configuration/></cib>"}
+            return Completed(argv, 0, told.get(argv[0], ""), "")
+
+    monkeypatch.setattr(status, "Ahead", Recorder)
+    assert status.observed(None)["running"] is True
+    assert tuple(ran) == status.CLUSTER
+
+
+def test_a_program_that_was_begun_is_waited_for_and_its_error_raised():
+    began = []
+
+    def run(argv, **more):
+        began.append((tuple(argv), more))
+        time.sleep(0.2)
+        if argv[0] == "missing":
+            raise CommandMissing("missing")
+        return Completed(argv, 1, argv[0], "")
+
+    ahead = questions.Ahead(run, [("a", "x"), ("b",), ("missing",)])
+    (results, took) = seconds_of(lambda: [ahead(["a", "x"], env={}, check=False).out, ahead(["b"]).out])
+    assert results == ["a", "b"] and took < 0.35
+    with pytest.raises(CommandMissing):
+        ahead(["missing"])
+    assert ahead(["a", "x"], timeout=1).rc == 1 and began[-1] == (("a", "x"), {"timeout": 1}), "once only"
+
+
 def test_until_then_it_is_a_runner_like_any_other():
     run = questions.Runner(20.0)
     assert run(["cat"], stdin="x").out == "x"

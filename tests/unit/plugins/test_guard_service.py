@@ -430,6 +430,18 @@ def test_own_message_that_comes_back():
     assert mine.peer["role"] == STANDBY
 
 
+def test_what_the_other_guard_says_has_an_age():
+    mine = channel("hub1", PRIMARY)
+    assert mine.peer_heard is None
+    mine.delivered(1, b'{"node": "hub1", "role": "primary", "claim": null}')
+    assert mine.peer_heard is None, "the own one"
+    mine.delivered(2, b'{"node": "hub2", "role": "standby", "claim": null}')
+    mine.now[0] += 0.5
+    assert mine.peer_heard == 100.0
+    mine.changed([(1, 1)], [(2, 1, cpg.NODEDOWN)], [])
+    assert mine.peer_heard is None and mine.peer == {}
+
+
 def test_addresses_that_may_be_here_are_tried_again_until_pacemaker_runs(monkeypatch):
     answers = [guard_io.Dropped((), None, ("192.0.2.1",))] * 3 + [guard_io.Dropped(("192.0.2.1",), ())]
     asked, states = [], dict((name, guard.GONE) for name in guard.DAEMONS)

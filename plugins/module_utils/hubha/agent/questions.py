@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.run import CommandError, CommandMissing, CommandTimeout, Completed, HubError, local_runner, which
 from ..health.seen import Part
@@ -50,6 +50,49 @@ class Runner:
         if check and done.rc != 0:
             raise CommandError(done)
         return done
+
+
+class Ahead:
+    """A runner that has begun with some programs when it is made; who then runs one of them waits for that.
+
+    commands: the programs' words; they run without input. Anything else goes to *run* as it comes.
+    """
+
+    def __init__(self, run: Callable[..., Completed], commands: Sequence[Sequence[str]]) -> None:
+        self.run = run
+        self.begun: Dict[Tuple[str, ...], Begun] = {tuple(argv): Begun(run, list(argv)) for argv in commands}
+
+    def __call__(self, argv: List[str], **more: Any) -> Completed:
+        """As the runner; check is False for what has begun before."""
+        begun = self.begun.pop(tuple(argv), None)
+        return self.run(argv, **more) if begun is None else begun.result()
+
+
+class Begun:
+    """A program that runs in a thread of its own."""
+
+    def __init__(self, run: Callable[..., Completed], argv: List[str]) -> None:
+        self.run, self.argv = run, argv
+        self.done: Optional[Completed] = None
+        self.error: Optional[HubError] = None
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self) -> None:
+        """The thread."""
+        try:
+            self.done = self.run(self.argv, check=False)
+        except HubError as error:
+            self.error = error
+
+    def result(self) -> Completed:
+        """Wait; raises what the runner has raised."""
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+        if self.done is None:
+            raise HubError("%s came to no end" % self.argv[0])
+        return self.done
 
 
 class Asked:

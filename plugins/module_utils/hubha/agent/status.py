@@ -25,11 +25,14 @@ from ..pg import status as pg_status
 from ..pg.client import Postgres
 from . import leave
 from .guard_state import read
-from .questions import MARGIN, Runner, ask_all
+from .questions import MARGIN, Ahead, Runner, ask_all
 
 ANSWER = 0.95  # seconds from the start of this program until the answer is made; 1 s is promised
 LEAST = 0.3    # seconds that questions have in any case, on a machine that took longer to start this program
 TAKES = 0.3  # seconds until a host that takes no connection counts as away
+# What cluster's observe() runs one after the other, begun at once.
+CLUSTER = (("crm_mon", "--one-shot", "--inactive", "--output-as=xml"), ("cibadmin", "--query"),
+           ("corosync-cfgtool", "-s"), ("corosync-cfgtool", "-n"), ("corosync-quorumtool", "-s"))
 RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
 
 
@@ -134,9 +137,10 @@ def ask_other(pair: Pair, run: Callable[..., Completed], left: Callable[[], floa
 
 
 def observed(run: Callable[..., Completed]) -> Dict[str, Any]:
-    """The cluster. What reads a CIB is loaded here, while others are waited for: a start compiles all that it loads."""
+    """The cluster. What reads a CIB is loaded while its programs run: each start compiles all that it loads."""
+    ahead = Ahead(run, CLUSTER)
     from ..cluster import tools
-    found: Dict[str, Any] = tools.observe(run)
+    found: Dict[str, Any] = tools.observe(ahead)
     return found
 
 
