@@ -93,8 +93,7 @@ def find(pair: Pair, run: Callable[..., Completed] = local_runner, ask: Optional
     peer = ask() if ask else ask_peer(pair, run, LIMIT)
     asked = clock()
     primary = peer.side if peer.primary else None
-    mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, primary, pair.node, port=pair.port,
-                           socket_dir=pair.socket_dir, timeout=LIMIT)
+    mine = look.local_side(run, pair.data_dir, pair.bin_dir, pair.db_user, primary, pair.node, timeout=LIMIT)
     found = judge(pair, mine, peer, rewinds(pair, run), os.path.exists(os.path.join(pair.tmp_dir, "PGSQL.lock")))
     more = None
     if found.step in (Step.REWIND.value, Step.CLONE.value) and peer.side is not None:

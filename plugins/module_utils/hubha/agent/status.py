@@ -178,8 +178,7 @@ def questions(pair: Pair, run: Runner) -> Dict[str, Callable[[], Any]]:
     """What is asked, each in its own thread: the fields of Seen, and "idle", why nothing is looked after here."""
     return {
         "other": lambda: ask_other(pair, run, run.left),
-        "database": lambda: pg_status.gather(Postgres(run, pair.bin_dir), pair.data_dir, port=pair.port,
-                                             socket_dir=pair.socket_dir),
+        "database": lambda: pg_status.gather(Postgres(run, pair.bin_dir), pair.data_dir),
         "cluster": lambda: observed(run),
         "units": lambda: unit_states(run),
         "addresses": lambda: own_addresses(run),
