@@ -11,7 +11,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, belief, leave, package, status
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import (
+    alone,
+    belief,
+    guard_state,
+    leave,
+    package,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import rpm as rpm_loader
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 
@@ -124,7 +130,7 @@ def test_where_another_hub_could_take_over_nobody_waits(operation, standby, foun
     real = package.wait
     monkeypatch.setattr(package, "wait", lambda working, seconds, served: real(
         working, seconds, served, lambda: now[0], lambda pause: now.__setitem__(0, now[0] + pause)))
-    monkeypatch.setattr(status, "read", lambda: found)
+    monkeypatch.setattr(guard_state, "read", lambda: found)
     monkeypatch.setenv("OCF_RESKEY_CRM_meta_timeout", "40000")
     assert package.main([operation, "/mark"], "1") == (leave.REFUSED if why else 0)
     said = capsys.readouterr().err
@@ -149,7 +155,7 @@ def test_a_limit_that_makes_no_sense_is_the_usual_one(told, monkeypatch):
     monkeypatch.setattr(package, "at_work", lambda mark: True)
     monkeypatch.setattr(package, "this_pair", lambda: SimpleNamespace(data_dir="/nowhere"))
     monkeypatch.setattr(package, "wait", lambda working, seconds, served: waited.append(seconds))
-    monkeypatch.setattr(status, "read", lambda: ABSENT)
+    monkeypatch.setattr(guard_state, "read", lambda: ABSENT)
     monkeypatch.setenv("OCF_RESKEY_CRM_meta_timeout", told)
     assert package.main(["start", "/mark"], "1") == 0 and waited == [60.0]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, guard_io, leave, status
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import alone, guard_io, guard_state, leave
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 
@@ -49,7 +49,7 @@ def test_each_crash_is_noted_once_it_is_allowed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(alone, "Notes", lambda: notes)
     monkeypatch.setattr(alone, "STOPPED", str(tmp_path / "stopped"))
     monkeypatch.setattr(alone.look, "local_side", lambda *arguments: CRASHED)
-    monkeypatch.setattr(status, "read", lambda: GUARD)
+    monkeypatch.setattr(guard_state, "read", lambda: GUARD)
     monkeypatch.setattr(guard_io, "idle", lambda node: None)
     peer = [leave.Peer(True)]
     monkeypatch.setattr(alone, "ask_peer", lambda dummy: peer[0])

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import application
@@ -38,7 +42,37 @@ def test_it_runs_alone_and_tells_its_version(tmp_path):
     assert run("version").stdout == "1.2.3\n"
     assert run("--help").returncode == 0 and "guard" in run("--help").stdout
     assert run("nonsense").returncode == 2
-    assert run("status", "--json").returncode == 3 and '"running": false' in run("status", "--json").stdout
+    assert run("status", "--json").returncode == 2 and '"running": false' in run("status", "--json").stdout, "no pair"
+    assert run("evidence").returncode == 2 and "PAIR_FILE" in run("evidence").stderr
+    assert run("explain", "guard_dead").returncode == 0 and "journalctl" in run("explain", "GUARD_DEAD").stdout
+
+
+def test_the_status_is_there_within_a_second_whoever_hangs(tmp_path):
+    """From the program's start on, with a frozen server of the other hub and a pacemaker that says nothing."""
+    path, programs = tmp_path / "hub-ha.pyz", tmp_path / "bin"
+    path.write_bytes(built())
+    programs.mkdir()
+    for name in ("crm_mon", "cibadmin", "systemctl", "corosync-cfgtool", "ip"):
+        (programs / name).write_text("#!/bin/sh\nexec sleep 20\n", encoding="ascii")
+        (programs / name).chmod(0o755)
+    code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
+            "from hubha.agent import status; from hubha.pair.model import Pair\n"
+            "pair = Pair('hub1', 'hub2', 'c', '/none', '/none', sys.argv[3], int(sys.argv[2]), None, '/none', '/none',\n"
+            "            'r', 'verify-ca', ('127.0.0.1', '192.0.2.1'), ())\n"
+            "status.pair_file = lambda: (pair, '')\n"
+            "sys.exit(status.main(['--json'], '1'))\n")
+    seconds = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for _attempt in range(3):  # a busy machine takes its time to start any program
+            began = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, "-I", "-c", code, str(path), str(server.getsockname()[1]),
+                 pwd.getpwuid(os.getuid()).pw_name], check=False, text=True, cwd=str(tmp_path),
+                stdout=subprocess.PIPE, env=dict(os.environ, PATH="%s:%s" % (programs, os.environ["PATH"])))
+            seconds.append(time.monotonic() - began)
+            assert done.returncode == 3, "no guard runs here"
+            assert not json.loads(done.stdout)["parts"]["cluster"]["known"]
+    assert min(seconds) < 1.0, seconds
 
 
 def test_every_module_of_the_package_can_be_imported_from_it(tmp_path):

@@ -33,11 +33,21 @@ def test_every_variable_is_in_the_list_of_variables(role, option):
     assert "| `%s` |" % option in read("variables.md"), role
 
 
+def told_in(heading):
+    """The codes in the first column of the table below a heading of operate.md."""
+    table = re.split("\n#{2,3} ", read("operate.md").partition(heading + "\n")[2])[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
+
+
 def test_every_code_of_a_problem_of_the_pair_is_explained():
     source = "".join((ROOT / "plugins/module_utils/hubha" / name).read_text(encoding="utf-8")
                      for name in ("health/checks.py", "pair/copies.py"))
     made = set(re.findall(r'Problem\(\s*"([A-Z_]+)"', source)) | {"ROLES_MOVED"}
-    table = read("operate.md").partition("### What prove says")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    told = set(re.findall(r"`([A-Z_]+)`", " ".join(rows)))
-    assert told == made
+    assert told_in("### What prove says") == made
+
+
+def test_every_code_of_what_a_hub_does_not_know_is_explained():
+    source = (ROOT / "plugins/module_utils/hubha/health/seen.py").read_text(encoding="utf-8")
+    made = set(re.findall(r'(?:Problem|unknown)\(\s*"([A-Z_]+)"', source)) - told_in("### What prove says")
+    assert made and told_in("### What hub-ha status says") == made

@@ -18,6 +18,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import
     guard,
     guard_io,
     guard_service,
+    guard_state,
     hold,
     status,
 )
@@ -429,6 +430,18 @@ def test_own_message_that_comes_back():
     assert mine.peer["role"] == STANDBY
 
 
+def test_what_the_other_guard_says_has_an_age():
+    mine = channel("hub1", PRIMARY)
+    assert mine.peer_heard is None
+    mine.delivered(1, b'{"node": "hub1", "role": "primary", "claim": null}')
+    assert mine.peer_heard is None, "the own one"
+    mine.delivered(2, b'{"node": "hub2", "role": "standby", "claim": null}')
+    mine.now[0] += 0.5
+    assert mine.peer_heard == 100.0
+    mine.changed([(1, 1)], [(2, 1, cpg.NODEDOWN)], [])
+    assert mine.peer_heard is None and mine.peer == {}
+
+
 def test_addresses_that_may_be_here_are_tried_again_until_pacemaker_runs(monkeypatch):
     answers = [guard_io.Dropped((), None, ("192.0.2.1",))] * 3 + [guard_io.Dropped(("192.0.2.1",), ())]
     asked, states = [], dict((name, guard.GONE) for name in guard.DAEMONS)
@@ -464,17 +477,17 @@ def test_threads_that_cannot_be_started(monkeypatch):
 
 def test_status_believes_what_is_fresh(tmp_path):
     path = tmp_path / "guard.json"
-    assert status.read(str(path)) == {"running": False, "age": None}
+    assert guard_state.read(str(path)) == {"running": False, "age": None}
     told = {"time": 100.0, "pid": os.getpid(), "version": "1", "phase": "watch", "armed": True, "reason": "",
             "daemons": {"corosync": "running"},
             "corosync": {"silent": 0.1}, "postgres": "primary", "peer": {"node": "hub2", "guard": False}, "done": []}
     path.write_text(json.dumps(told), encoding="utf-8")
-    fresh, old = status.read(str(path), lambda: 101.0), status.read(str(path), lambda: 200.0)
+    fresh, old = guard_state.read(str(path), lambda: 101.0), guard_state.read(str(path), lambda: 200.0)
     assert fresh["running"] is True and old["running"] is False
-    assert "its guard is GONE" in status.text(fresh) and "all running" in status.text(fresh)
-    assert "systemctl status" in status.text(old)
+    assert "its guard is GONE" in status.guard_text(fresh) and "all running" in status.guard_text(fresh)
+    assert "systemctl status" in status.guard_text(old)
     path.write_text(json.dumps(dict(told, pid=2 ** 30)), encoding="utf-8")
-    assert status.read(str(path), lambda: 101.0)["running"] is False
+    assert guard_state.read(str(path), lambda: 101.0)["running"] is False
 
 
 @pytest.mark.parametrize("peer, connected, words", [
@@ -490,7 +503,7 @@ def test_status_tells_a_hub_that_is_away_from_one_without_a_guard(peer, connecte
     told = {"running": True, "version": "1", "phase": "watch", "armed": True, "reason": "", "daemons": {},
             "corosync": {"silent": 0.1 if connected else None}, "postgres": "primary", "peer": dict(peer, node="hub2"),
             "done": []}
-    assert status.text(told).splitlines()[-1] == "other hub    " + words
+    assert status.guard_text(told).splitlines()[-1] == "other hub    " + words
 
 
 def test_ready_and_alive_are_told_to_systemd(tmp_path, monkeypatch):

@@ -83,6 +83,18 @@ def test_check_mode_of_a_pair_that_has_yet_to_get_a_guard(prove):
     assert status == 0 and asked == 0, output
 
 
-def test_a_program_that_fails_is_an_error(prove):
-    status, output, asked = prove([(1, "Traceback")])
+@pytest.mark.parametrize("rc", [1, 2, 4])
+def test_a_program_that_fails_is_an_error(prove, rc):
+    status, output, asked = prove([(rc, "Traceback")])
     assert status != 0 and asked == 3 and "Traceback" in output, output
+
+
+def test_other_problems_of_the_pair_are_no_failure_of_the_program(prove):
+    """It says them by its exit status; they are judged with what all hubs say."""
+    status, output, asked = prove([(1, json.dumps(dict(WATCHES, healthy=False)))])
+    assert status == 0 and asked == 1, output
+
+
+def test_a_pair_file_that_is_wrong_is_told(prove):
+    status, output, _asked = prove([(2, json.dumps(dict(WATCHES, pair_file="it is cut")))])
+    assert status != 0 and "it is cut: the guard cannot start again with it" in output, output

@@ -10,14 +10,17 @@ import shutil
 import signal
 
 import pytest
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import evidence, status
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core import run as runner
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import seen as view
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.model import Pair
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import status as model
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres, PostgresError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.control import parse_controldata
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.lsn import int_to_lsn, lsn_diff, lsn_to_int
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import postmaster_pid
 from ansible_collections.cfengine.hub_ha.plugins.modules import replication_info
-from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab, wait
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures", "postgres")
 
@@ -165,6 +168,28 @@ def lab():
         yield made
     finally:
         made.close()
+
+
+def pair_of(lab, node, peer, mine, other):
+    """What pair.json would say on *mine*."""
+    folder = os.path.dirname(lab.file("pgpass", "*:*:*:repl:geheim-4711\n"))
+    return Pair(node, peer, "c", mine.data, lab.bin, OWNER, other.port, None, folder, folder, "repl", "require",
+                ("127.0.0.1",), ())
+
+
+def test_what_each_hub_asks_of_both_servers(lab):
+    """hub-ha status and hub-ha evidence, with the questions that they really ask."""
+    for node, peer, mine, other in (("hub1", "hub2", lab.primary, lab.standby),
+                                    ("hub2", "hub1", lab.standby, lab.primary)):
+        known = pair_of(lab, node, peer, mine, other)
+        seen, _idle = status.look(known, limit=5.0)
+        assert (seen.role, seen.other_role) == (("primary", "standby") if node == "hub1" else ("standby", "primary"))
+        assert view.active_hub(seen) == "hub1" and seen.other.age is not None
+        codes = {item.code for item in view.problems(seen)}
+        assert not codes & {"PEER_UNKNOWN", "DATABASE_UNKNOWN", "TWO_PRIMARIES", "OTHER_SYSTEM", "NO_PRIMARY"}, codes
+        found = evidence.find(known)
+        assert found.follows and found.step == ("primary" if node == "hub1" else "start"), found
+        assert found.peer.side.name == peer and found.age is not None
 
 
 def gather(lab, server, run=runner.local_runner, **more):

@@ -18,15 +18,16 @@ from ..core import say
 from ..core.run import local_runner
 from ..pg import look
 from ..pg.evidence import Side
-from . import guard_io, status
+from . import guard_io, guard_state
 from .guard_service import PEER_ABSENT
-from .leave import CONTROL, CRASHES, REFUSED, STOPPED, WINDOW, Crash, Notes, ask_peer, crashed, crashes, this_pair
+from .guard_state import STOPPED
+from .leave import CONTROL, CRASHES, REFUSED, WINDOW, Crash, Notes, ask_peer, crashed, crashes, this_pair
 
 THIRD_HUB = "third_hub"  # how it is reached, of role third
 
 
 def peer_away(found: Mapping[str, Any]) -> bool:
-    """Whether nobody could take over, as far as the guard says so. found: what it says (status.read)."""
+    """Whether nobody could take over, as far as the guard says so. found: what it says (guard_state.read)."""
     absent = found.get("peer", {}).get("absent") if found.get("running") else None
     return absent is not None and absent >= PEER_ABSENT
 
@@ -35,7 +36,7 @@ def may_restart(found: Mapping[str, Any], idle: Optional[str], side: Side, stopp
                 times: Sequence[Crash], third: bool = False) -> Optional[str]:
     """Why it must not, or None.
 
-    found: what the guard says (status.read). idle: why the CIB forbids to act (guard.idle_reason). side: of the data here.
+    found: what the guard says (guard_state.read). idle: why the CIB forbids to act (guard.idle_reason). side: of the data here.
     stopped: the guard itself has stopped the server. times: the crashes of late, this one among them.
     third: there is a third hub, which only a promotion asks.
     """
@@ -63,7 +64,7 @@ def main(_argv: Sequence[str], _version: str) -> int:
     notes = Notes()
     times = crashes(notes.read(), time.monotonic(), os.stat(os.path.join(pair.data_dir, CONTROL)).st_mtime
                     if crashed(side) else None)
-    why = may_restart(status.read(), guard_io.idle(pair.node), side, os.path.exists(STOPPED), times,
+    why = may_restart(guard_state.read(), guard_io.idle(pair.node), side, os.path.exists(STOPPED), times,
                       os.path.exists(os.path.join(pair.ha_dir, THIRD_HUB)))
     if why is None and ask_peer(pair).here:
         why = "PostgreSQL on %s takes connections" % pair.peer

@@ -15,7 +15,9 @@ from ..core.run import HubError
 # loaded only when it is asked for: the resource agent starts this program often.
 COMMANDS: Dict[str, Tuple[str, str, str]] = {
     "guard": (".guard_service", "main", "the service that watches the cluster's daemons; started by systemd"),
-    "status": (".status", "main", "what the guard sees and does; --json for programs"),
+    "status": (".status", "main", "the pair, what is wrong with it, and what the guard does; --json for programs"),
+    "explain": (".explain", "main", "what the code of a problem means and what to do: hub-ha explain CODE"),
+    "evidence": (".evidence", "main", "whether this hub's data may follow the active hub's; --json for programs"),
     "may-start": (".leave", "start_main", "whether this hub's database may be a standby now; the resource agent asks"),
     "may-promote": (".leave", "promote_main", "whether this hub may be promoted now; the resource agent asks"),
     "may-restart": (".alone", "main", "whether a crashed primary may be started in place; the resource agent asks"),

@@ -30,6 +30,7 @@ from . import (
     score,
     successor,
 )
+from .guard_state import STATE, STOPPED
 from .split import Split
 
 PERIOD = 0.2      # seconds between two looks
@@ -40,8 +41,6 @@ GROUP = "hub_ha"
 # The groups of pacemaker's daemons tell which nodes are there without their guards. Pacemaker counts the byte that ends the
 # name (pcmk_cpg_connect); without it corosync knows no such group and calls everybody absent.
 PACEMAKER_GROUPS = ("crmd\0", "attrd\0", "cib\0")
-STATE = "/run/cfengine-hub-ha/guard.json"
-STOPPED = "/run/cfengine-hub-ha/stopped"  # the guard has stopped PostgreSQL, and it has not been started since
 PEER_TIME = 12.0  # seconds that pacemaker is held back at most, for the other hub to take over
 PEER_ABSENT = 5.0  # seconds after which a hub that is not heard of is not waited for
 CLAIM_TIME = 10.0  # seconds that a busy primary beside another one has to say what it has taken
@@ -132,6 +131,7 @@ class Channel:
         self.peer_absent_since: Optional[float] = None
         self.peer_guard: Optional[bool] = None
         self.peer: Dict[str, Any] = {}
+        self.peer_heard: Optional[float] = None  # when its newest message came
         self.split = Split(pair.node)
         self.recovers = False  # whether this hub's daemons are being started again
         self.clients: Optional[bool] = None  # whether the last look at this hub's own link was good
@@ -165,7 +165,8 @@ class Channel:
                     log("no connection to corosync: %s" % error, 6)
             finally:
                 self.connected, self.brought = False, None
-                self.peer, self.peer_guard = {}, None  # what was heard is old when corosync is there again
+                # What was heard is old when corosync is there again.
+                self.peer, self.peer_guard, self.peer_heard = {}, None, None
                 self.meeting = hold.Meeting()
                 self.hold(False)
                 self.word.forget()
@@ -273,7 +274,7 @@ class Channel:
         if not isinstance(message, dict):
             return
         if nodeid != self.nodeid:
-            self.peer = message
+            self.peer, self.peer_heard = message, self.clock()
             self.word.hear(self.clock(), message.get("clients"))
             self.hold_planning()
         found = self.split.heard(message)
@@ -288,7 +289,7 @@ class Channel:
                 log("the guard of %s is gone: %s" % (self.pair.peer, {
                     cpg.NODEDOWN: "the hub has left the cluster", cpg.PROCDOWN: "it has died",
                     cpg.LEAVE: "it was stopped"}.get(reason, "reason %d" % reason)), 4)
-                self.peer = {}
+                self.peer, self.peer_heard = {}, None
                 self.word.forget()
         if [item for item in joined if item[0] != self.nodeid]:
             log("the guard of %s is there" % self.pair.peer, 6)
@@ -707,7 +708,7 @@ class Service:
                self.channel.peer_guard, len(self.done), int(seen.now / 2))
         if key == self.written:
             return
-        self.written = key
+        self.written, heard = key, self.channel.peer_heard
         try:
             with open(STATE + ".new", "w", encoding="utf-8") as stream:
                 json.dump({
@@ -717,6 +718,7 @@ class Service:
                     "armed": self.guard.armed, "daemons": dict(seen.daemons), "postgres": seen.postgres,
                     "corosync": {"connected": self.channel.connected, "silent": seen.silent},
                     "peer": {"node": self.pair.peer, "guard": self.channel.peer_guard, "message": self.channel.peer,
+                             "heard": None if heard is None else max(0.0, seen.now - heard),
                              "absent": None if seen.peer_absent_since is None else seen.now - seen.peer_absent_since},
                     "attributes": dict(("%s %s" % key, value) for key, value in self.attributes.now().items()),
                     "done": self.done}, stream)

@@ -20,8 +20,9 @@ from ..core import say
 from ..core.run import CommandTimeout, Completed, HubError, local_runner
 from ..pair.model import Pair, load
 from ..pg import conninfo, look
-from ..pg.evidence import Kind, Side, relation
+from ..pg.evidence import Kind, Side, Step, relation, verdict
 from ..pg.lsn import int_to_lsn
+from .guard_state import FOLDER, STOPPED
 
 WHO = "hub_ha_leave"  # by which the other hub's server knows who asks
 TAKES = 0.4     # seconds until a host of one's own network that takes no connection counts as away
@@ -32,8 +33,6 @@ STILL, AGAIN = 0.5, 2  # seconds more than a look can take: it is not believed, 
 SETTLES = 1.0   # seconds that the network has after that: addresses are looked up anew, bridges and bonds come back
 CRASHES, WINDOW = 3, 600.0  # so many crashes within so many seconds, and the database is not started any more
 REFUSED = 3
-STATE = "/run/cfengine-hub-ha"
-STOPPED = STATE + "/stopped"  # there when the guard was it that stopped the server at once
 GAVE_UP = "hub_ha-gave_up"
 CLEAN = ("shut down", "shut down in recovery")
 CONTROL = "global/pg_control"
@@ -162,13 +161,10 @@ def may_start(pair: Pair, peer: Peer, mine: Optional[Side], locked: bool, data_s
     locked: the agent's PGSQL.lock is there. data_status: the agent's cfpgsql-data-status of this hub.
     """
     if peer.side is not None and peer.primary:
-        mine = Side() if mine is None else mine
-        found = relation(mine, peer.side)
-        if found.follows:
+        found = verdict(Side() if mine is None else mine, peer.side, marked=locked)
+        if found.step is Step.START:
             return None
-        if found.kind is Kind.UNKNOWN and mine.was_primary is False and not locked:
-            return None  # it has written nothing of its own: PostgreSQL itself says whether it finds what it needs
-        return "the data here may not follow %s: %s; see docs/operate.md, Clone it anew" % (pair.peer, found)
+        return "the data here may not follow %s: %s; see docs/operate.md, Clone it anew" % (pair.peer, found.relation)
     # Its own agent or the other hub's says of a hub that is behind: DISCONNECT. One that was promoted and killed before its
     # agent could say LATEST still has STREAMING; if that were refused too, nobody would ever start.
     if locked and data_status() in ("DISCONNECT", ""):
@@ -195,7 +191,7 @@ def crashes(before: Sequence[Crash], now: float, mark: Optional[float]) -> List[
 class Notes:
     """The crashes of this hub's server, kept until the next boot. folder: where, root's own."""
 
-    def __init__(self, folder: str = STATE) -> None:
+    def __init__(self, folder: str = FOLDER) -> None:
         self.path = os.path.join(folder, "crashes.json")
 
     def read(self) -> List[Crash]:
@@ -263,7 +259,7 @@ def start_main(_argv: Sequence[str], _version: str) -> int:
     def data_status() -> str:
         done = local_runner(["crm_attribute", "-l", "forever", "-N", pair.node, "-n", "cfpgsql-data-status", "-G", "-q"],
                             timeout=10, check=False)
-        return done.out.strip()
+        return str(done.out).strip()
 
     why = may_start(pair, peer, mine, locked, data_status)
     if why:

@@ -14,7 +14,7 @@ import time
 from typing import Callable, Optional, Sequence
 
 from ..core import say
-from . import status
+from . import guard_state
 from .alone import peer_away
 from .leave import REFUSED, ask_peer, this_pair
 
@@ -92,7 +92,7 @@ def main(argv: Sequence[str], _version: str) -> int:
     if not at_work(mark):
         return 0
     pair = this_pair()
-    lonely = peer_away(status.read())
+    lonely = peer_away(guard_state.read())
     if operation != "start" and not lonely and not os.path.exists(os.path.join(pair.data_dir, "standby.signal")):
         return 0
     say.err("hub-ha: the scripts of the hub's package have the database: %s waits for them" % operation)

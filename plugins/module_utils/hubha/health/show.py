@@ -17,15 +17,18 @@ def box(lines: Sequence[str], width: int) -> List[str]:
 
 
 def pair_picture(cluster: Mapping[str, Any], plan: Mapping[str, Any], replication: Mapping[str, Any]) -> str:
-    """Who is active, where the shared address is, how replication goes. Arguments: as those of module checks."""
-    status = pgsql_status(cluster)
+    """Who is active, where the shared address is, how replication goes. Arguments: as those of module checks.
+
+    What a cluster that does not answer would say is drawn as "?".
+    """
+    status, known = pgsql_status(cluster), bool(cluster.get("running"))
     columns = []
     for host in (plan["active"], plan["passive"]):
         node = plan["nodes"][host]
         info = replication.get(host) or {}
         active = status.get(node) == "PRI"
         held = [item["ip"] for item in plan["virtual_ips"] if node in started_on(cluster, item["id"])]
-        columns.append(["%s  %s" % (node, "ACTIVE" if active else "passive"),
+        columns.append(["%s  %s" % (node, "ACTIVE" if active else "passive" if known else "?"),
                         plan["client"]["addresses"][host],
                         "shared address %s" % ", ".join(held) if held else "",
                         "PostgreSQL %s" % info.get("role", "?"),
@@ -43,6 +46,6 @@ def pair_picture(cluster: Mapping[str, Any], plan: Mapping[str, Any], replicatio
     links = ", ".join(net["network"] for net in plan["links"])
     states = [peer.get("connected") for link in cluster.get("links") or []
               for peer in (link.get("peers") or {}).values()]
-    rows.append("links %s%s" % (links, "" if states and all(states) else "  (NOT ALL UP)"))
-    rows.append("fencing %s" % ("on" if fencing(cluster) else "NONE"))
+    rows.append("links %s%s" % (links, "" if states and all(states) else "  (NOT ALL UP)") if known else "links ?")
+    rows.append("fencing %s" % ("?" if not known else "on" if fencing(cluster) else "NONE"))
     return "\n".join(rows)

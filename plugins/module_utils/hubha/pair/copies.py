@@ -9,7 +9,7 @@ What is not known is not well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
 from ..core.problem import Problem
 from ..core.text import human
@@ -40,12 +40,18 @@ class Copy:
 def copy_problems(replication: Mapping[str, Facts], pair: Copy, max_lag_mb: int) -> List[Problem]:
     """Why the passive hub's database is no true copy of the active one's at this moment."""
     found = server_problems(replication, pair)
-    if len({info.get("system_identifier") for info in replication.values()}) > 1:
-        found.append(Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
-                             'docs/operate.md, "Clone it anew"'))
+    found += system_problems([info.get("system_identifier") for info in replication.values()])
     if pair.active in replication:
         found += sender_problems(replication[pair.active], pair, max_lag_mb)
     return found + replay_problems(replication, pair)
+
+
+def system_problems(identifiers: Iterable[Optional[str]]) -> List[Problem]:
+    """All servers belong to one database system."""
+    if len(set(identifiers)) < 2:
+        return []
+    return [Problem("OTHER_SYSTEM", "all", "the hubs hold different databases (system identifiers differ)",
+                    'docs/operate.md, "Clone it anew"')]
 
 
 def server_problems(replication: Mapping[str, Facts], pair: Copy) -> List[Problem]:

@@ -314,6 +314,50 @@ def may_follow(mine: Side, primary: Side) -> bool:
     return relation(mine, primary).follows
 
 
+class Step(str, Enum):
+    """What is to be done so that this data follows that primary."""
+
+    START = "start"       # nothing but a start as its standby
+    REWIND = "rewind"     # pg_rewind can take back what this data has more, which is lost here then
+    CLONE = "clone anew"  # only a new copy can follow
+    REFUSE = "refuse"     # not known enough to say so
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """step: what is to be done. relation: how the data stands to the primary's. why: sentences, the evidence first."""
+
+    step: Step
+    relation: Relation
+    why: Tuple[str, ...]
+
+
+def verdict(mine: Side, primary: Side, rewindable: Optional[bool] = None, marked: bool = False) -> Verdict:
+    """May *mine* follow *primary*, and if not, what would make it.
+
+    rewindable: whether pg_rewind works on this data (checksums or wal_log_hints); None: not known, which is no leave.
+    marked: somebody has noted that this data may be the newest (the agent's lock), so that only a proof clears it.
+    """
+    found = relation(mine, primary)
+    if found.follows:
+        return Verdict(Step.START, found, found.evidence)
+    if found.kind is Kind.UNKNOWN:
+        if mine.was_primary is False and not marked:
+            return Verdict(Step.START, found, found.evidence + (
+                "%s has written nothing of its own: PostgreSQL itself says whether it finds what it needs" % (
+                    mine.name or "this data"),))
+        return Verdict(Step.REFUSE, found, found.evidence)
+    if found.kind is Kind.OTHER_SYSTEM:
+        return Verdict(Step.CLONE, found, found.evidence)
+    if found.fork is None:
+        return Verdict(Step.CLONE, found, found.evidence + ("there is no place to which it could be taken back",))
+    if rewindable:
+        return Verdict(Step.REWIND, found, found.evidence)
+    return Verdict(Step.CLONE, found, found.evidence + (
+        "whether pg_rewind works on it is not known" if rewindable is None
+        else "pg_rewind does not work on it: neither checksums nor wal_log_hints",))
+
+
 @dataclass(frozen=True)
 class Winner:
     """Which of two primaries goes on. name, loser: names of the sides. why: a sentence."""

@@ -1,0 +1,81 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What `hub-ha status --json` of each hub says, put together on the controller. Pure functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..core.problem import Problem
+from . import status
+
+
+@dataclass(frozen=True)
+class Report:
+    """text: the pair for people. verdict: one line, or several, of what is wrong. healthy: whether each hub says so."""
+
+    healthy: bool
+    text: str
+    verdict: str
+
+    def to_dict(self) -> Dict[str, Any]:
+        """As plays read it."""
+        return asdict(self)
+
+
+def answer_of(told: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    """The answer in a result of module command; None where there is none."""
+    try:
+        found = json.loads(told.get("stdout") or "")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "problems" in found else None
+
+
+def silence(told: Mapping[str, Any]) -> str:
+    """Why there is no answer in a result of module command."""
+    heard = " ".join(str(told.get("stderr") or told.get("msg") or told.get("stdout") or "no reason given").split())
+    if told.get("unreachable"):
+        return "cannot be reached: %s" % heard
+    if told.get("timedout"):
+        return "does not answer in time"
+    if answer_of(told) is None and told.get("rc") == 3:
+        return "its hub-ha is of before; run upgrade-to-ha.yml"
+    return "hub-ha says nothing of the pair: %s" % heard
+
+
+def problem_text(item: Mapping[str, str]) -> str:
+    """A problem (as dict) in one line."""
+    return str(Problem(item["code"], item["host"], item["problem"], item["remedy"]))
+
+
+def together(told: Mapping[str, Mapping[str, Any]]) -> Report:
+    """The pair as the first hub sees it that knows one, what the others say beside that, and who says nothing.
+
+    told: {host: result of module command}, of all hubs that were asked. Of a hub that does not answer it is not known
+    that it is healthy.
+    """
+    answers = {host: answer for host, answer in ((host, answer_of(item)) for host, item in told.items()) if answer}
+    lines: List[str] = []
+    silent = ["%s: %s" % (host, silence(item)) for host, item in told.items() if host not in answers]
+    # A hub without a pair file has no picture, and its problems come with the others'.
+    first = next((host for host, answer in answers.items() if answer.get("picture")), next(iter(answers), None))
+    known: List[Any] = []
+    if first is not None:
+        lines += ["as %s sees it:" % first, "", status.text(answers[first])]
+        known = [(item["code"], item["host"]) for item in answers[first]["problems"]]
+    more: List[str] = []
+    for host, answer in answers.items():
+        more += ["%s says: %s" % (host, problem_text(item)) for item in answer["problems"]
+                 if host != first and (item["code"], item["host"]) not in known]
+        if not answer.get("running"):
+            more.append("%s: the guard does not run there" % host)
+    lines += ["", *more] * bool(more) + ["", *silent] * bool(silent)
+    if not answers:
+        lines.append("No hub answers.")
+    wrong = [problem_text(item) for item in (answers[first]["problems"] if first is not None else [])] + more + silent
+    healthy = bool(answers) and not wrong and all(answer.get("healthy") is True for answer in answers.values())
+    verdict = "\n".join(wrong) or ("the pair is healthy" if healthy else "no hub answers")
+    return Report(healthy, "\n".join(lines).strip("\n"), verdict)
