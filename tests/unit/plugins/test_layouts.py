@@ -332,3 +332,15 @@ def test_the_ports_that_are_tried_are_those_that_are_used():
     task = yaml.safe_load((ROLES / "preflight/tasks/links.yml").read_text(encoding="utf-8"))[0]
     assert rendered(task["cfengine.hub_ha.link_check"]["tcp_ports"],
                     hub_ha={"pg_port": 5433, "probe": {"ports": ["tcp"]}}) == [5308, 5433]
+
+
+@pytest.mark.parametrize("check, there, tried", [(True, False, False), (True, True, True), (False, False, True)])
+def test_check_mode_does_without_python3_apt(check, there, tried):
+    """Ansible's module fails in check mode where python3-apt lacks, which it installs in a real run."""
+    own = yaml.safe_load((ROLES / "packages/vars/main.yml").read_text(encoding="utf-8"))
+    tasks = {task["name"]: task for task in yaml.safe_load((ROLES / "packages/tasks/install.yml").read_text(encoding="utf-8"))}
+    facts_of_hub = {"hub": {"layouts": {"python_apt": there}}}
+    untried = rendered(own["packages_untried"], ansible_check_mode=check, hub_ha_read=facts_of_hub)
+    known = {"packages_missing": ["x"], "hub_ha": {"platform": {"packager": "apt"}}, "packages_untried": untried}
+    for name, wanted in (("Install packages", tried), ("Install packages, as a real run will do it", not tried)):
+        assert rendered("{{ %s }}" % tasks[name]["when"], **known) == wanted
