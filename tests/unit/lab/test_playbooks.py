@@ -213,3 +213,19 @@ def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
     done = run(playbook, hosts, ANSIBLE_CALLBACK_RESULT_FORMAT=form)
     assert done.returncode != 0 and "2 thing(s) must be put right first" in done.stdout, done.stdout
     assert ('" 1. hub1: it is wrong",' in done.stdout) == lines, done.stdout
+
+
+def test_a_hub_that_freezes_ends_the_run_with_any_ansible_cfg(tmp_path):
+    """What ssh is told, by a configuration that says nothing of it and by one that has words of its own."""
+    program, told, hosts = tmp_path / "ssh", tmp_path / "told", tmp_path / "hosts.json"
+    program.write_text("#!/bin/sh\necho \"$*\" >>%s\nexit 255\n" % told, encoding="ascii")
+    program.chmod(0o755)
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}}}), encoding="ascii")
+    for number, text in enumerate(("[defaults]\n", "[ssh_connection]\nssh_args = -o ServerAliveInterval=60\n")):
+        (tmp_path / "ansible.cfg").write_text(text, encoding="ascii")
+        run("upgrade-to-ha.yml", hosts, ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"), ANSIBLE_SSH_EXECUTABLE=str(program))
+        said = told.read_text(encoding="utf-8").splitlines()
+        assert said and all("ServerAliveInterval=5 -o ServerAliveCountMax=3" in line for line in said)
+        assert all(("ServerAliveInterval=60" in line.partition("ServerAliveInterval=5 ")[0]) == bool(number)
+                   for line in said), "ssh takes the first: that of the operator"
+        told.unlink()
