@@ -89,7 +89,8 @@ REFUSED = [
      "PostgreSQL reads /etc/pg/postgresql.conf", "move it to %s/postgresql.conf" % DATA),
     ("an include elsewhere", hub1_has(outside=["/etc/pg/site.conf"]), "CONFIG_OUTSIDE", "hub1", "/etc/pg/site.conf",
      "into the data directory"),
-    ("lines below our include", hub1_has(overriding={"listen_addresses": DATA + "/postgresql.conf line 900", "work_mem": "x"}),
+    ("lines below our include", hub1_has(overriding={"listen_addresses": DATA + "/postgresql.conf line "
+                                                                                "900", "work_mem": "x"}),
      "SETTINGS_OVERRIDDEN", "hub1", "listen_addresses (%s/postgresql.conf line 900)" % DATA, "above that line"),
     ("a library that hub2 lacks", {"hub1": {"preload": [library("pg_cron", "postgresql-17-cron")]}, "hub2": {"libraries": ["auto_explain"]},
                                    "change": there},
@@ -273,8 +274,10 @@ UNREAD = [
     ("nothing at all", {}, "HUB_UNREACHABLE", "cannot be reached: no answer", "-m ping hub2"),
     ("no sudo password", {"failed": True, "msg": "Task failed: Missing sudo password"}, "NOT_ROOT",
      "may not become root: Task failed: Missing sudo password", "--ask-become-pass"),
-    ("a wrong one", {"failed": True, "msg": "Incorrect sudo password"}, "NOT_ROOT", "may not become root", "--ask-become-pass"),
-    ("sudo itself", {"unreachable": True, "msg": "Premature end of stream waiting for become success.\nsudo: a password is required"},
+    ("a wrong one", {"failed": True, "msg": "Incorrect sudo password"}, "NOT_ROOT", "may not become "
+                                                                                    "root", "--ask-become-pass"),
+    ("sudo itself", {"unreachable": True, "msg": "Premature end of stream waiting for become success.\nsudo: a "
+                                                 "password is required"},
      "NOT_ROOT", "may not become root", "--ask-become-pass"),
     ("no become", {"failed": True, "msg": "root is needed on hub2: connect as root or set ansible_become"}, "NOT_ROOT",
      "may not become root", "ansible -i INVENTORY -b -m ping hub2"),
