@@ -186,3 +186,30 @@ def test_a_limit_in_an_inventory_without_hubs(playbook, tmp_path):
     inventory = tmp_path / "hosts.ini"
     inventory.write_text("[hub]\nhub1\nhub2\n", encoding="ascii")
     refused(run(playbook, inventory, "--limit", "hub"), "The inventory has no group named hubs")
+
+
+def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
+    """Before any host is asked, and with the way out."""
+    playbook, hosts = tmp_path / "know.yml", tmp_path / "hosts.json"
+    playbook.write_text(json.dumps([{"hosts": "hubs", "gather_facts": False, "any_errors_fatal": True, "tasks": [
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.know", "tasks_from": "variables.yml",
+                                         "rolespec_validate": False}}]}]), encoding="ascii")
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}, "vars": {"hub_ha_fencing": [
+        {"id": "a", "agent": "fence_ipmilan", "hub": "hub1", "password": "{{ vault_bmc_hub1 }}"}]}}}), encoding="ascii")
+    said = " ".join(run(playbook, hosts).stdout.split())
+    assert "Nothing was changed. The variable vault_bmc_hub1 is not defined" in said, said
+    assert "--ask-vault-pass" in said and "(VARIABLE_UNDEFINED)" in said
+
+
+@pytest.mark.parametrize("form, lines", [("json", True), ("yaml", False)])
+def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
+    playbook, hosts = tmp_path / "stop.yml", tmp_path / "hosts.json"
+    failures = [{"host": "hub%d" % number, "problem": "it is wrong", "remedy": "mend it", "code": ""} for number in (1, 2)]
+    playbook.write_text(json.dumps([{"hosts": "hub1", "gather_facts": False, "tasks": [
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.preflight", "tasks_from": "stop.yml",
+                                         "rolespec_validate": False}}],
+        "vars": {"hub_ha": {"failures": failures, "warnings": []}}}]), encoding="ascii")
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}}}}), encoding="ascii")
+    done = run(playbook, hosts, ANSIBLE_CALLBACK_RESULT_FORMAT=form)
+    assert done.returncode != 0 and "2 thing(s) must be put right first" in done.stdout, done.stdout
+    assert ('" 1. hub1: it is wrong",' in done.stdout) == lines, done.stdout

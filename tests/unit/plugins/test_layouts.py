@@ -89,7 +89,8 @@ REFUSED = [
      "PostgreSQL reads /etc/pg/postgresql.conf", "move it to %s/postgresql.conf" % DATA),
     ("an include elsewhere", hub1_has(outside=["/etc/pg/site.conf"]), "CONFIG_OUTSIDE", "hub1", "/etc/pg/site.conf",
      "into the data directory"),
-    ("lines below our include", hub1_has(overriding={"listen_addresses": DATA + "/postgresql.conf line 900", "work_mem": "x"}),
+    ("lines below our include", hub1_has(overriding={"listen_addresses": DATA + "/postgresql.conf line "
+                                                                                "900", "work_mem": "x"}),
      "SETTINGS_OVERRIDDEN", "hub1", "listen_addresses (%s/postgresql.conf line 900)" % DATA, "above that line"),
     ("a library that hub2 lacks", {"hub1": {"preload": [library("pg_cron", "postgresql-17-cron")]}, "hub2": {"libraries": ["auto_explain"]},
                                    "change": there},
@@ -273,8 +274,10 @@ UNREAD = [
     ("nothing at all", {}, "HUB_UNREACHABLE", "cannot be reached: no answer", "-m ping hub2"),
     ("no sudo password", {"failed": True, "msg": "Task failed: Missing sudo password"}, "NOT_ROOT",
      "may not become root: Task failed: Missing sudo password", "--ask-become-pass"),
-    ("a wrong one", {"failed": True, "msg": "Incorrect sudo password"}, "NOT_ROOT", "may not become root", "--ask-become-pass"),
-    ("sudo itself", {"unreachable": True, "msg": "Premature end of stream waiting for become success.\nsudo: a password is required"},
+    ("a wrong one", {"failed": True, "msg": "Incorrect sudo password"}, "NOT_ROOT", "may not become "
+                                                                                    "root", "--ask-become-pass"),
+    ("sudo itself", {"unreachable": True, "msg": "Premature end of stream waiting for become success.\nsudo: a "
+                                                 "password is required"},
      "NOT_ROOT", "may not become root", "--ask-become-pass"),
     ("no become", {"failed": True, "msg": "root is needed on hub2: connect as root or set ansible_become"}, "NOT_ROOT",
      "may not become root", "ansible -i INVENTORY -b -m ping hub2"),
@@ -332,3 +335,15 @@ def test_the_ports_that_are_tried_are_those_that_are_used():
     task = yaml.safe_load((ROLES / "preflight/tasks/links.yml").read_text(encoding="utf-8"))[0]
     assert rendered(task["cfengine.hub_ha.link_check"]["tcp_ports"],
                     hub_ha={"pg_port": 5433, "probe": {"ports": ["tcp"]}}) == [5308, 5433]
+
+
+@pytest.mark.parametrize("check, there, tried", [(True, False, False), (True, True, True), (False, False, True)])
+def test_check_mode_does_without_python3_apt(check, there, tried):
+    """Ansible's module fails in check mode where python3-apt lacks, which it installs in a real run."""
+    own = yaml.safe_load((ROLES / "packages/vars/main.yml").read_text(encoding="utf-8"))
+    tasks = {task["name"]: task for task in yaml.safe_load((ROLES / "packages/tasks/install.yml").read_text(encoding="utf-8"))}
+    facts_of_hub = {"hub": {"layouts": {"python_apt": there}}}
+    untried = rendered(own["packages_untried"], ansible_check_mode=check, hub_ha_read=facts_of_hub)
+    known = {"packages_missing": ["x"], "hub_ha": {"platform": {"packager": "apt"}}, "packages_untried": untried}
+    for name, wanted in (("Install packages", tried), ("Install packages, as a real run will do it", not tried)):
+        assert rendered("{{ %s }}" % tasks[name]["when"], **known) == wanted

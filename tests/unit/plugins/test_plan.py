@@ -1010,12 +1010,13 @@ def test_addresses_that_end_by_themselves_are_nobodys():
         return system.addresses([{"ifname": "eth0", "addr_info": [
             {"family": "inet6", "local": "2001:db8::%s%d" % (text, last), "prefixlen": 64, "scope": "global",
              mark: True}
-            for text, mark in (("aa", "temporary"), ("dead:", "deprecated"), ("", "mngtmpaddr"))]}])
+            for text, mark in (("aa", "temporary"), ("dead:", "deprecated"),
+                               ("dad:", "tentative"), ("bad:", "dadfailed"), ("", "mngtmpaddr"))]}])
 
     infos = {"hub1": {"addresses": seen(10)}, "hub2": {"addresses": seen(11)}}
     assert [net["addresses"] for net in pair_networks.shared_networks(infos, set())] == [
         {"hub1": "2001:db8::10", "hub2": "2001:db8::11"}]
-    assert len(seen(10)) == 3, "they are the hub's all the same: names may resolve to them"
+    assert len(seen(10)) == 5, "they are the hub's all the same: names may resolve to them"
 
 
 def test_network_of():

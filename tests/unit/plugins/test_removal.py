@@ -307,6 +307,20 @@ def test_hubs_that_never_were_a_pair():
     state.refused("never been one")
 
 
+@pytest.mark.parametrize("change", [
+    lambda hub: hub["cluster"].update(corosync_conf=pair.corosync_conf()),
+    lambda hub: hub["units"].update({"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}})])
+def test_an_upgrade_that_never_came_to_the_database_is_given_up_by_hand(change):
+    """It ended in stage 5, or in stage 4: there is no pair, and still something to take away."""
+    state = Pair()
+    state.results = pair.results()
+    state.looks = None
+    state.hub("hub1")["units"]["cf-postgres"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
+    change(state.hub("hub2"))
+    state.refused("an upgrade has begun here and never came to the database (hub2)",
+                  "rm -f /etc/systemd/system/cf-postgres.service; systemctl daemon-reload")
+
+
 def test_wrong_names_and_wrong_numbers(both):
     both.refused("hub_ha_keep names hub3", "hub1 or hub2", keep="hub3")
     both.refused("hub_ha_remove_without names hub3", without="hub3")

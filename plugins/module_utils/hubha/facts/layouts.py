@@ -19,12 +19,15 @@ from ..core.files import read_text
 from ..core.run import HubError, which
 
 # They make a standby of a server, end its recovery early, or take WAL from somewhere: a restore leaves them behind.
-RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command", "archive_cleanup_command",
-            "recovery_min_apply_delay", "recovery_target", "recovery_target_action", "recovery_target_inclusive",
+RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
+            "archive_cleanup_command", "recovery_min_apply_delay", "recovery_target", "recovery_target_action", "recovery_target_inclusive",
             "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_timeline",
             "recovery_target_xid", "promote_trigger_file")
 SETTINGS = ("hba_file", "ident_file", "config_file", "data_directory", "shared_preload_libraries", "lc_messages",
             "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file")
+OWN_FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}  # into these this collection writes
+FURTHER_FILES = ("ident_file", "ssl_dh_params_file", "ssl_crl_file")
+ARCHIVES = ("on", "always")
 INCLUDE = "hub_ha.conf"
 MOUNTS = "/proc/self/mountinfo"
 # apt's own module refuses check mode without it; Debian's Python finds it there, whatever Python runs this.
@@ -61,8 +64,8 @@ def auto_conf(text: str) -> List[str]:
 
 
 def below_include(text: str) -> Optional[Dict[str, Any]]:
-    """What stands below the line of a postgresql.conf that includes our file: {"line": its number, "includes": [paths as
-    they are written]}. None when there is no such line. The resource agent's own include is none of the operator's.
+    """What stands below the line of a postgresql.conf that includes our file: {"line": its number, "includes": [paths
+    as they are written]}. None when there is no such line. The resource agent's own include is none of the operator's.
     """
     found: Optional[Dict[str, Any]] = None
     for number, line in enumerate(text.splitlines(), 1):
@@ -84,9 +87,10 @@ def overriding(text: str, items: Sequence[Mapping[str, Any]], config_file: str) 
         return {}
     folder = os.path.dirname(config_file)
     places = [os.path.join(folder, path) for path in below["includes"]]
-    return dict((item["name"], "%s line %s" % (item["file"], item["line"])) for item in items
-                if item["file"] == config_file and item["line"] > below["line"]
-                or item["file"] in places or os.path.dirname(item["file"]) in [path.rstrip("/") for path in places])
+    folders = [path.rstrip("/") for path in places]
+    return {item["name"]: "%s line %s" % (item["file"], item["line"]) for item in items
+            if item["file"] == config_file and item["line"] > below["line"]
+            or item["file"] in places or os.path.dirname(item["file"]) in folders}
 
 
 def library_names(setting: str) -> List[str]:
@@ -185,9 +189,9 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
     told = ask(run, postgres)
     settings, items = told.get("settings") or {}, told.get("set") or []
     config_file = settings.get("config_file") or data_dir + "/postgresql.conf"
-    misplaced = dict((name, settings[name]) for name, file in (("config_file", "postgresql.conf"), ("hba_file", "pg_hba.conf"))
-                     if settings.get(name) and os.path.realpath(settings[name]) != "%s/%s" % (data_dir, file))
-    further = [item["file"] for item in items] + [settings[name] for name in ("ident_file", "ssl_dh_params_file", "ssl_crl_file")
+    misplaced = {name: settings[name] for name, file in OWN_FILES.items()
+                 if settings.get(name) and os.path.realpath(settings[name]) != "%s/%s" % (data_dir, file)}
+    further = [item["file"] for item in items] + [settings[name] for name in FURTHER_FILES
                                                   if os.path.isabs(settings.get(name) or "")]
     preload = []
     for name in library_names(settings.get("shared_preload_libraries") or ""):
@@ -202,6 +206,6 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
         "outside": outside([path for path in further if path not in misplaced.values()],
                            [data_dir, layout["tmp_dir"], layout["ha_dir"]]),
         "overriding": overriding(read_text(config_file) or "", items, config_file), "preload": preload,
-        "archive_paths": absolute_paths(told.get("archive") or "") if settings.get("archive_mode") in ("on", "always") else [],
+        "archive_paths": absolute_paths(told.get("archive") or "") if settings.get("archive_mode") in ARCHIVES else [],
         "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
     }

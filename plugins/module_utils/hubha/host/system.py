@@ -14,7 +14,8 @@ Units = Dict[str, Dict[str, str]]
 def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
     """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}].
 
-    "fleeting" is in those that end by themselves: IPv6 addresses for privacy, and deprecated ones.
+    "fleeting" is in those that cannot be relied on: IPv6 addresses for privacy, deprecated ones, and such as are not in use
+    yet or never will be, because another host has them (tentative, dadfailed).
     """
     found = []
     for link in ip_json:
@@ -24,7 +25,7 @@ def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
             interface = ipaddress.ip_interface("%s/%s" % (item["local"], item["prefixlen"]))
             found.append({"interface": link["ifname"], "address": str(interface.ip), "prefix": item["prefixlen"],
                           "network": str(interface.network), "secondary": bool(item.get("secondary"))})
-            if interface.version == 6 and (item.get("temporary") or item.get("deprecated")):
+            if interface.version == 6 and any(item.get(flag) for flag in ("temporary", "deprecated", "tentative", "dadfailed")):
                 found[-1]["fleeting"] = True
     return found
 

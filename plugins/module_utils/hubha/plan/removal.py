@@ -65,8 +65,12 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     if not infos or lost and (lost != [settings["without"]] or lost == [settings["keep"]]):
         return found
     if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
-        report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
-                    "check the inventory; playbooks/upgrade-to-ha.yml makes a pair", "PAIR_MISSING")
+        begun = begun_on(infos)
+        if begun:
+            report.add(unfinished(infos, begun))
+        else:
+            report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
+                        "check the inventory; playbooks/upgrade-to-ha.yml makes a pair", "PAIR_MISSING")
     serving = find_serving(infos, report)
     keep = settings["keep"] or serving or list(infos)[0]
     if keep not in infos:
@@ -86,6 +90,30 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
         check_replication(looks["replication"].get(serving), infos, keep, serving, settings["max_lag"], report)
     found.update(decide(infos, keep, other, serving, settings, report))
     return found
+
+
+def begun_on(infos: Infos) -> List[str]:
+    """Hosts on which an upgrade has begun that never came to the database: the unit is masked, or a cluster was made."""
+    def own_cluster(info: Facts) -> bool:
+        try:
+            text = info["cluster"]["corosync_conf"]
+            return bool(text) and not corosync.summary(text)["stock"]
+        except ValueError:
+            return False
+    return [host for host, info in infos.items() if own_cluster(info)
+            or info["units"].get(info["layout"]["db_unit"], {}).get("enabled") == "masked"]
+
+
+def unfinished(infos: Infos, begun: Sequence[str]) -> Problem:
+    """How to give up an upgrade that ended in stage 4 or 5: by hand, since there is no pair whose steps could go back."""
+    unit = infos[begun[0]]["layout"]["db_unit"]
+    return Problem(
+        "UPGRADE_UNFINISHED", "all", "an upgrade has begun here and never came to the database (%s): there is no pair to remove"
+        % ", ".join(begun),
+        "playbooks/upgrade-to-ha.yml goes on where it ended. To give it up, on both hubs: systemctl disable --now pacemaker "
+        "corosync; rm -f /etc/corosync/corosync.conf /etc/corosync/authkey; and on the hub without a database: "
+        "rm -f /etc/systemd/system/%s.service; systemctl daemon-reload. CFEngine and the database of the other hub were not "
+        "touched; packages, and what hub_ha_firewall has opened, stay" % unit)
 
 
 def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> None:

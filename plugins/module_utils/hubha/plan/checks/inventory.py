@@ -22,10 +22,10 @@ def unread(host: str, result: Mapping[str, Any]) -> Problem:
     why = " ".join(str(result.get("msg") or "no answer").split())
     if NO_ROOT.search(why):
         return Problem("NOT_ROOT", host, "it answers, and its user may not become root: %s" % why,
-                       "give sudo's password with --ask-become-pass (-K), or let that user become root without one; check "
-                       "with: ansible -i INVENTORY -b -m ping %s" % host)
+                       "give sudo's password with --ask-become-pass (-K), or let that user become root without one; "
+                       "check with: ansible -i INVENTORY -b -m ping %s" % host)
     if result.get("unreachable") or not result.get("failed"):
         return Problem("HUB_UNREACHABLE", host, "cannot be reached: %s" % why,
                        "check address, network and SSH key with: ansible -i INVENTORY -m ping %s" % host)
     return Problem("HUB_UNREADABLE", host, "it answers, and could not be read: %s" % why,
-                   "mend that on the hub; to ask it alone: ansible -i INVENTORY -b -m cfengine.hub_ha.hub_info %s" % host)
+                   "mend that there; to ask it alone: ansible -i INVENTORY -b -m cfengine.hub_ha.hub_info %s" % host)

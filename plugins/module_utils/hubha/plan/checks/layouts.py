@@ -43,7 +43,8 @@ def mount_problems(infos: Infos, passive: str) -> List[Problem]:
     return [Problem(
         "DATA_DIR_MOUNTED", passive, "%s %s (%s), and the copy of the database is put in its place by a rename"
         % (data_dir, what, ", ".join(mounts)),
-        "mount that file system one directory higher, on %s, which takes all of the database, WAL too: umount %s; correct "
+        "mount that file system one directory higher, on %s, which takes all of the database, WAL too: umount %s; "
+        "correct "
         "/etc/fstab; mount %s" % (parent, " ".join(reversed(mounts)), parent))]
 
 
@@ -53,9 +54,11 @@ def lost_found_problems(infos: Infos, active: str) -> List[Problem]:
     if not path:
         return []
     return [Problem(
-        "DATA_DIR_LOST_FOUND", active, "%s cannot be read by the database's user, and PostgreSQL copies no data directory with "
+        "DATA_DIR_LOST_FOUND", active, "%s cannot be read by the database's user, and PostgreSQL copies no data "
+                                       "directory with "
         "something in it that it cannot read" % path,
-        "it is empty unless a file system check has put something there; take it away: rmdir %s (fsck makes it anew when it "
+        "it is empty unless a file system check has put something there; take it away: rmdir %s (fsck makes it anew "
+        "when it "
         "needs it)" % path)]
 
 
@@ -77,24 +80,27 @@ def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
                   if os.path.basename(item["file"]) != os.path.basename(auto) and not item["file"].startswith(ours)]
         if host == active and places and not infos[host]["cluster"]["has_database"]:
             found.append(Problem(
-                "RECOVERY_LEFT_OVER", host, "the configuration has settings of a recovery, which the copy on %s would obey: %s"
+                "RECOVERY_LEFT_OVER", host, "the configuration has settings of a recovery, which the copy on %s would "
+                                            "obey: %s"
                 % (passive, ", ".join(places)), "take them out: a primary has no use for them"))
     return found
 
 
 def outside_problems(infos: Infos, active: str) -> List[Problem]:
-    """Configuration outside of the data directory: this collection writes into those within, and a clone has no other."""
+    """Configuration outside of the data directory: this collection writes into it, and a clone has no other."""
     info = infos[active]
     facts, data_dir = known(info), info["postgres"]["data_dir"]
     files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}
     found = [Problem(
         "CONFIG_OUTSIDE", active, "PostgreSQL reads %s, not %s/%s: what replication needs is written to the latter"
         % (path, data_dir, files[name]),
-        "move it to %s/%s (a file, no link) and take %s out of the configuration and the unit's start command; then restart "
+        "move it to %s/%s (a file, no link) and take %s out of the configuration and the unit's start command; then "
+        "restart "
         "PostgreSQL" % (data_dir, files[name], name)) for name, path in sorted((facts.get("misplaced") or {}).items())]
     if facts.get("outside") and not info["cluster"]["has_database"]:
         found.append(Problem(
-            "CONFIG_OUTSIDE", active, "PostgreSQL reads files outside of %s, which the other hub does not get with the copy: %s"
+            "CONFIG_OUTSIDE", active, "PostgreSQL reads files outside of %s, which the other hub does not get with "
+                                      "the copy: %s"
             % (data_dir, ", ".join(facts["outside"])),
             "move them into the data directory, and name them there without a path"))
     return found
@@ -110,7 +116,8 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
     if not wrong:
         return []
     return [Problem(
-        "SETTINGS_OVERRIDDEN", active, "set below the line that includes hub_ha.conf, and so counting more: %s" % ", ".join(wrong),
+        "SETTINGS_OVERRIDDEN", active, "set below the line that includes hub_ha.conf, and so counting "
+                                       "more: %s" % ", ".join(wrong),
         "take these lines out, or move them above that line")]
 
 
@@ -131,7 +138,8 @@ def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
         return []
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
     return [Problem(
-        "LIBRARY_LACKS", passive, "shared_preload_libraries of %s names %s, which is not here and comes with no package of the hub: "
+        "LIBRARY_LACKS", passive, "shared_preload_libraries of %s names %s, which is not here and comes with no "
+                                  "package of the hub: "
         "without it the copy of the database does not start" % (active, ", ".join(item["name"] for item in lacking)),
         "install here what %s has it from: %s. Or take it out of shared_preload_libraries there" % (
             active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking)))]
@@ -149,7 +157,8 @@ def unit_problems(infos: Infos, active: str, restart: Sequence[str]) -> List[Pro
     if not restart or not unit or unit == own or info["cluster"]["has_database"]:
         return []
     return [Problem(
-        "OUTSIDE_ITS_UNIT", active, "PostgreSQL was not started by %s but in %s, and has to be restarted once (for %s), which the "
+        "OUTSIDE_ITS_UNIT", active, "PostgreSQL was not started by %s but in %s, and has to be restarted once (for "
+                                    "%s), which the "
         "unit could not do" % (own, unit, ", ".join(restart)),
         "stop it and start it by its unit: runuser -u %s -- %s/pg_ctl -D %s -m fast stop && systemctl start %s" % (
             info["layout"]["db_user"], info["postgres"]["bin_dir"], info["postgres"]["data_dir"], own))]
@@ -188,7 +197,8 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
         room = known(info).get("wal_space")
         if room and limit_mb << 20 > room["total_bytes"]:
             found.append(Problem(
-                "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and hub_ha_max_slot_wal_keep_size "
+                "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
+                                               "hub_ha_max_slot_wal_keep_size "
                 "lets an absent hub's slot hold back %s: a full disk stops the primary"
                 % (room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
                 "make hub_ha_max_slot_wal_keep_size (MB) smaller, here at most %d, or the file system larger"
@@ -201,15 +211,18 @@ def port_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     port = infos[active]["postgres"]["port"]
     if port == 5432 or infos[passive]["postgres"]["state"] != "absent" or port not in infos[passive]["ports"]:
         return []
-    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has on %s" % (port, active),
+    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has "
+                                           "on %s" % (port, active),
                     "stop and disable it: ss -ltnp sport = :%d" % port)]
 
 
 def shell_problems(infos: Infos) -> List[Problem]:
     """The resource agent and CFEngine's unit run the database's programs through the shell of its user."""
     return [Problem(
-        "DB_USER_NO_SHELL", host, "the shell of the database's user %s is %s: pacemaker's agent runs PostgreSQL's programs through it"
-        % (info["layout"]["db_user"], info["db_user"]["shell"]), "usermod --shell /bin/sh %s" % info["layout"]["db_user"])
+        "DB_USER_NO_SHELL", host, "the shell of the database's user %s is %s: pacemaker's agent runs PostgreSQL's "
+                                  "programs through it"
+        % (info["layout"]["db_user"], info["db_user"]["shell"]),
+        "usermod --shell /bin/sh %s" % info["layout"]["db_user"])
         for host, info in infos.items() if info["db_user"].get("shell")
         and os.path.basename(info["db_user"]["shell"]) in NO_LOGIN and in_use(info)]
 
@@ -220,10 +233,13 @@ def edition_problems(infos: Infos, active: str) -> List[Problem]:
     if info.get("layout_found") != "enterprise" or info["cfengine"]["edition"] == "enterprise":
         return []
     return [Problem(
-        "VENDOR_COMMUNITY", active, "this is the vendor's Community package (no %s/cf-hub): it brings no PostgreSQL, so there is no "
+        "VENDOR_COMMUNITY", active, "this is the vendor's Community package (no %s/cf-hub): it brings no PostgreSQL, "
+                                    "so there is no "
         "database to replicate, and no package of it that makes a hub" % info["layout"]["bin_dir"],
-        "a Community hub that keeps data in PostgreSQL is made from Debian's packages (cfengine3), by playbooks/install-ha.yml on "
-        "two hosts without CFEngine. With the vendor's packages a pair needs the hub package, cfengine-nova-hub, on both")]
+        "a Community hub that keeps data in PostgreSQL is made from Debian's packages (cfengine3), by "
+        "playbooks/install-ha.yml on "
+        "two hosts without CFEngine. With the vendor's packages a pair needs the hub package, cfengine-nova-hub, on "
+        "both")]
 
 
 def no_database_problems(infos: Infos) -> List[Problem]:
@@ -243,24 +259,32 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
     for host, other in infos.items():
         mounts = known(other).get("mounts") or []
         if mounts and in_use(other):
-            found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory (%s)" % ", ".join(mounts),
-                                 "it can serve so, and cannot be cloned anew: mount them one directory higher when you can"))
+            found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory "
+                                                           "(%s)" % ", ".join(mounts),
+                                 "it can serve so, and cannot be cloned anew: mount them one directory higher when "
+                                 "you can"))
     room = facts.get("wal_space")
     if room and room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
-        found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's slot may hold back %s"
+        found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's "
+                                                              "slot may hold back %s"
                              % (human(room["free_bytes"]), room["path"], human(limit_mb << 20)),
                              "make room, or hub_ha_max_slot_wal_keep_size smaller"))
     if facts.get("archive_paths") and not info["cluster"]["has_database"]:
-        found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it with the same "
+        found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it "
+                                                        "with the same "
                              "archive_command, which names %s" % (passive, ", ".join(facts["archive_paths"])),
                              "see that it works there too, or WAL is kept until the disk is full"))
     if info["cfengine"].get("acl_unknown"):
-        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: %s" % info["cfengine"]["acl_unknown"],
-                             "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there takes its place"))
+        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not "
+                                                    "known: %s" % info["cfengine"]["acl_unknown"],
+                             "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there "
+                             "takes its place"))
     messages = facts.get("settings", {}).get("lc_messages") or "C"
     if not messages.startswith(("C", "POSIX", "en")):
-        found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is %s)" % messages,
-                             "what it says is shown as it is, and known errors are not explained; with lc_messages = 'C' they are"))
+        found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is "
+                                                          "%s)" % messages,
+                             "what it says is shown as it is, and known errors are not explained; with lc_messages = "
+                             "'C' they are"))
     return found
 
 
@@ -268,12 +292,12 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
           report: Report, new: bool = False) -> None:
     """All of the above into the report.
 
-    wanted: {"include": {name: value}, "restart": [names]} of what this collection sets. slots: names of the hubs' slots.
+    wanted: {"include": {name: value}, "restart": [names]} of what this collection sets. slots: of both hubs.
     new: whether the pair is made from nothing in this run.
     """
     include, restart = wanted["include"], wanted["restart"]
-    found = (mount_problems(infos, passive) + lost_found_problems(infos, active) + recovery_problems(infos, active, passive)
-             + outside_problems(infos, active) + overridden_problems(infos, active, include)
+    found = (mount_problems(infos, passive) + lost_found_problems(infos, active)
+             + recovery_problems(infos, active, passive) + outside_problems(infos, active) + overridden_problems(infos, active, include)
              + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
              + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
              + port_problems(infos, active, passive) + shell_problems(infos) + edition_problems(infos, active))
