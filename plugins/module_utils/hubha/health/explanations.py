@@ -129,7 +129,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: PostgreSQL archives its WAL, and after a failover hub2 does it with the same archive_comma"
-        "nd, which names /mnt/wal\n"),
+        "nd, which names /mnt/wal -> see that the paths and programs that it names are there on both hubs, an"
+        "d that each may write to the archive (ARCHIVE_ON_BOTH)\n"),
     "AUTHKEY_BINARY": (
         "`/etc/corosync/authkey` holds a binary key. Here it must be text, because it goes from hub to hub th"
         "rough Ansible.\n"
@@ -394,7 +395,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: PostgreSQL reads /etc/postgresql/17/main/pg_hba.conf, not /var/lib/cfengine3/state/pg/data"
-        "/pg_hba.conf: what replication needs is written to the latter\n"),
+        "/pg_hba.conf: what replication needs is written to the latter -> move the files into the data direct"
+        "ory and name them there without a path (CONFIG_OUTSIDE)\n"),
     "COROSYNC_CONF_INVALID": (
         "`/etc/corosync/corosync.conf` of that host cannot be read, so nobody knows which cluster it belongs "
         "to.\n"
@@ -461,7 +463,9 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: /var/cfengine/state/pg/data/lost+found cannot be read by the database's user, and PostgreS"
-        "QL copies no data directory with something in it that it cannot read\n"),
+        "QL copies no data directory with something in it that it cannot read -> rmdir DATA_DIRECTORY/lost+fo"
+        "und. It is empty unless a file system check has put something there, and fsck makes it anew (DATA_DI"
+        "R_LOST_FOUND)\n"),
     "DATA_DIR_MOUNTED": (
         "The data directory of the hub that is to be cloned, or something in it such as `pg_wal`, is a file s"
         "ystem of its own.\n"
@@ -477,7 +481,9 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub2: /var/cfengine/state/pg/data is a file system of its own (/var/cfengine/state/pg/data), and"
-        " the copy of the database is put in its place by a rename\n"),
+        " the copy of the database is put in its place by a rename -> mount that file system one directory hi"
+        "gher, on state/pg: it then takes all of the database, WAL too. On a hub that has its database alread"
+        "y this is a warning: it serves, and cannot be cloned anew before that is changed (DATA_DIR_MOUNTED)\n"),
     "DATA_FORKED": (
         "The data of a hub went another way than that of the one that it is to follow: it has transactions wh"
         "ich the other one lacks. It can never follow,\n"
@@ -514,7 +520,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: the shell of the database's user cfpostgres is /usr/sbin/nologin: pacemaker's agent runs P"
-        "ostgreSQL's programs through it\n"),
+        "ostgreSQL's programs through it -> usermod --shell /bin/sh cfpostgres. The user needs no password an"
+        "d can log in from nowhere all the same (DB_USER_NO_SHELL)\n"),
     "DEF_JSON_INVALID": (
         "`def.json` of the active hub is not what CFEngine reads.\n"
         "\n"
@@ -538,7 +545,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub2: the file system of PostgreSQL's WAL (/var/cfengine/state/pg) has 3.0 GB in all, and hub_ha"
-        "_max_slot_wal_keep_size lets an absent hub's slot hold back 4.0 GB: a full disk stops the primary\n"),
+        "_max_slot_wal_keep_size lets an absent hub's slot hold back 4.0 GB: a full disk stops the primary ->"
+        " make that variable smaller, or the file system larger (DISK_BELOW_SLOT_BOUND)\n"),
     "DISK_SPACE": (
         "There is less room than the copy of a database, or a backup, needs.\n"
         "\n"
@@ -991,7 +999,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub2: it answers, and could not be read: ip did not end within 60 s\n"),
+        "    hub2: it answers, and could not be read: ip did not end within 60 s -> mend that on the hub. To "
+        "ask it alone: ansible -i INVENTORY -b -m cfengine.hub_ha.hub_info HUB (HUB_UNREADABLE)\n"),
     "KEPT_ADDRESS": (
         "The unit `hub-ha-address.service` brings up an address on a hub, and it is none that this pair moves"
         ", or the hub is the\n"
@@ -1063,7 +1072,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub2: shared_preload_libraries of hub1 names pg_cron, which is not here and comes with no packag"
-        "e of the hub: without it the copy of the database does not start\n"),
+        "e of the hub: without it the copy of the database does not start -> install on the passive hub what "
+        "the active one has it from, or take the library out and restart PostgreSQL (LIBRARY_LACKS)\n"),
     "LINKS_OFF_NETWORK": (
         "`hub_ha_links` names an address or a network on which the hubs have no address in common.\n"
         "\n"
@@ -1110,7 +1120,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub1: PostgreSQL speaks another language (lc_messages is de_DE.UTF-8)\n"),
+        "    hub1: PostgreSQL speaks another language (lc_messages is de_DE.UTF-8) -> none is needed. With lc"
+        "_messages = 'C' errors come with their explanation (MESSAGES_LANGUAGE)\n"),
     "NAME_RESOLVES_ELSEWHERE": (
         "On a hub the other one's name leads to an address which that hub does not have.\n"
         "\n"
@@ -1140,7 +1151,9 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub2: it answers, and its user may not become root: Task failed: Missing sudo password\n"),
+        "    hub2: it answers, and its user may not become root: Task failed: Missing sudo password -> --ask-"
+        "become-pass (-K), or a rule for sudo without a password. Check: ansible -i INVENTORY -b -m ping HUB "
+        "(NOT_ROOT)\n"),
     "NO_COMMON_NETWORK": (
         "The hubs have no network in common. An address that both have, as that of a bridge (docker0, virbr0)"
         ", is none.\n"
@@ -1163,7 +1176,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    all: neither host has a PostgreSQL database in /var/lib/cfengine3/state/pg/data: there is nothin"
-        "g to make a pair of\n"),
+        "g to make a pair of -> playbooks/install-ha.yml makes a pair from nothing, also from a hub that has "
+        "no database yet (NO_DATABASE)\n"),
     "NO_POLICY_HUB": (
         "The host that is to be upgraded is no policy hub.\n"
         "\n"
@@ -1246,7 +1260,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: PostgreSQL was not started by cf-postgres.service but in session-3.scope, and has to be re"
-        "started once (for wal_log_hints), which the unit could not do\n"),
+        "started once (for wal_log_hints), which the unit could not do -> stop it, then start it by its unit;"
+        " the report has the command (OUTSIDE_ITS_UNIT)\n"),
     "PACKAGES_INTERRUPTED": (
         "A package installation was cut off on that host, so none can be done.\n"
         "\n"
@@ -1422,7 +1437,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub1: whether the policy itself sets acl is not known: cf-promises did not end within 60 s\n"),
+        "    hub1: whether the policy itself sets acl is not known: cf-promises did not end within 60 s -> if"
+        ' your policy sets acl, put that list into def.json, as "vars": {"acl": [...]} (POLICY_SLOW)\n'),
     "POLICY_STARTS_DATABASE": (
         "With a class in `def.json` the vendor's policy writes the unit of PostgreSQL anew and starts it, on "
         "both hubs, behind\n"
@@ -1530,7 +1546,9 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: /var/cfengine/state/pg/data/postgresql.auto.conf sets primary_conninfo, which counts more "
-        "than what is set for the standby here\n"),
+        "than what is set for the standby here -> ALTER SYSTEM RESET NAME for each, then SELECT pg_reload_con"
+        "f(); out of other files take the lines themselves. A primary has no use for any of them (RECOVERY_LE"
+        "FT_OVER)\n"),
     "REPLAY_PAUSED": (
         "The passive hub receives and does not replay: a promotion would wait for it or end the server.\n"
         "\n"
@@ -1738,7 +1756,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub1: 9 of 10 WAL senders are taken, and the other hub needs 2\n"),
+        "    hub1: 9 of 10 WAL senders are taken, and the other hub needs 2 -> raise max_wal_senders (needs a"
+        " restart), or end what nobody needs: SELECT * FROM pg_stat_replication (SENDERS_TAKEN)\n"),
     "SETTINGS_DIFFER": (
         "A variable is set for one hub alone, or otherwise for each. Both hubs of a pair are configured from "
         "the same value.\n"
@@ -1772,7 +1791,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: set below the line that includes hub_ha.conf, and so counting more: listen_addresses (/var"
-        "/cfengine/state/pg/data/postgresql.conf line 812)\n"),
+        "/cfengine/state/pg/data/postgresql.conf line 812) -> take these lines out, or move them above the in"
+        "clude (SETTINGS_OVERRIDDEN)\n"),
     "SETTINGS_WONT_START": (
         "With what stands in its files PostgreSQL would not start again.\n"
         "\n"
@@ -1869,7 +1889,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "Example:\n"
         "\n"
-        "    hub1: 10 of 10 replication slots are taken, and the other hub needs 1\n"),
+        "    hub1: 10 of 10 replication slots are taken, and the other hub needs 1 -> raise max_replication_s"
+        "lots (needs a restart), or drop what nobody needs: SELECT * FROM pg_replication_slots (SLOTS_TAKEN)\n"),
     "SLOT_LOST": (
         "The passive hub's replication slot on the active one is lost: WAL that the passive hub needs is gone"
         ".\n"
@@ -2157,7 +2178,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    all: an upgrade has begun here and never came to the database (hub1, hub2): there is no pair to "
-        "remove\n"),
+        "remove -> run playbooks/upgrade-to-ha.yml again, which goes on where it ended. To give it up, do by "
+        "hand what the report says (UPGRADE_UNFINISHED)\n"),
     "VARIABLE_UNDEFINED": (
         "A variable of the inventory is made of another one, which is not defined anywhere.\n"
         "\n"
@@ -2169,7 +2191,8 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    Nothing was changed. The variable vault_bmc_hub1 is not defined, and a variable of the inventory"
-        " is made of it.\n"),
+        " is made of it. -> define it (ansible-vault create group_vars/hubs/vault.yml), and give the vault's "
+        "password with --ask-vault-pass (VARIABLE_UNDEFINED)\n"),
     "VENDOR_COMMUNITY": (
         "The host has the vendor's Community package, in which there is no hub.\n"
         "\n"
@@ -2182,7 +2205,9 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    hub1: this is the vendor's Community package (no /var/cfengine/bin/cf-hub): it brings no Postgre"
-        "SQL, so there is no database to replicate, and no package of it that makes a hub\n"),
+        "SQL, so there is no database to replicate, and no package of it that makes a hub -> with the vendor'"
+        "s packages a pair needs the hub package, cfengine-nova-hub. A Community hub that keeps data in Postg"
+        "reSQL is made from Debian's packages by playbooks/install-ha.yml (VENDOR_COMMUNITY)\n"),
     "VERSIONS_DIFFER": (
         "CFEngine, corosync, pacemaker or resource-agents would have different versions on the two hubs.\n"
         "\n"
