@@ -48,10 +48,18 @@ def mount_problems(infos: Infos, passive: str) -> List[Problem]:
         "/etc/fstab; mount %s" % (parent, " ".join(reversed(mounts)), parent))]
 
 
-def lost_found_problems(infos: Infos, active: str) -> List[Problem]:
-    """A file system's lost+found belongs to root, and a copy of the database stops at what its user cannot read."""
+def is_pair(infos: Infos) -> bool:
+    """Whether the hubs are a pair already: what it lives with stops no further run."""
+    return any(info["cluster"]["has_database"] for info in infos.values())
+
+
+def lost_found_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """A file system's lost+found belongs to root, and a copy of the database stops at what its user cannot read.
+
+    Where the passive hub has its copy, nothing has to be copied.
+    """
     path = known(infos[active]).get("lost_found")
-    if not path:
+    if not path or in_use(infos[passive]):
         return []
     return [Problem(
         "DATA_DIR_LOST_FOUND", active, "%s cannot be read by the database's user, and PostgreSQL copies no data "
@@ -195,7 +203,7 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
     found = []
     for host, info in infos.items():
         room = known(info).get("wal_space")
-        if room and limit_mb << 20 > room["total_bytes"]:
+        if room and limit_mb << 20 > room["total_bytes"] and not is_pair(infos):
             found.append(Problem(
                 "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
                                                "hub_ha_max_slot_wal_keep_size "
@@ -264,6 +272,12 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                                  "it can serve so, and cannot be cloned anew: mount them one directory higher when "
                                  "you can"))
     room = facts.get("wal_space")
+    if room and is_pair(infos) and limit_mb << 20 > room["total_bytes"]:
+        found.append(Problem(
+            "DISK_BELOW_SLOT_BOUND", active, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
+            "hub_ha_max_slot_wal_keep_size lets an absent hub's slot hold back %s: a full disk stops the primary" % (
+                room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
+            "make hub_ha_max_slot_wal_keep_size (MB) smaller"))
     if room and room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
         found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's "
                                                               "slot may hold back %s"
@@ -296,7 +310,7 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
     new: whether the pair is made from nothing in this run.
     """
     include, restart = wanted["include"], wanted["restart"]
-    found = (mount_problems(infos, passive) + lost_found_problems(infos, active)
+    found = (mount_problems(infos, passive) + lost_found_problems(infos, active, passive)
              + recovery_problems(infos, active, passive) + outside_problems(infos, active) + overridden_problems(infos, active, include)
              + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
              + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
