@@ -314,7 +314,10 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
     if nothing:  # it says better what find_active can only say of a pair
         report.failures[:] = [item for item in report.failures if item["code"] != "NO_PRIMARY"]
     # A package without a hub in it says why there is no database.
+    # Where not even the copy has room, that is what has to be mended.
+    full = {item["host"] for item in report.failures if item["code"] == "DISK_SPACE"}
     for problem in found + (nothing if not edition_problems(infos, active) else []):
-        report.add(problem)
+        if not (problem.code == "DISK_BELOW_SLOT_BOUND" and problem.host in full):
+            report.add(problem)
     for problem in notes(infos, active, passive, limit_mb):
         report.warn(problem.host, "%s: %s (%s)" % (problem.problem, problem.remedy, problem.code))
