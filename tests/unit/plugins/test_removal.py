@@ -307,6 +307,16 @@ def test_hubs_that_never_were_a_pair():
     state.refused("never been one")
 
 
+def single_hub_beside(change):
+    """The state of two hosts that never were a pair, of which hub2 has been changed."""
+    state = Pair()
+    state.results = pair.results()
+    state.looks = None
+    state.hub("hub1")["units"]["cf-postgres"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
+    change(state.hub("hub2"))
+    return state
+
+
 MADE = "# Managed by Ansible, role cfengine.hub_ha.cluster. Changes made here are undone by the next run.\n"
 
 
@@ -315,11 +325,7 @@ MADE = "# Managed by Ansible, role cfengine.hub_ha.cluster. Changes made here ar
     lambda hub: hub["units"].update({"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}})])
 def test_nobody_is_told_to_give_up_what_is_somebody_elses(change):
     """A wrong inventory names two nodes of another cluster, or a host whose unit somebody has masked."""
-    state = Pair()
-    state.results = pair.results()
-    state.looks = None
-    state.hub("hub1")["units"]["cf-postgres"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
-    change(state.hub("hub2"))
+    state = single_hub_beside(change)
     state.refused("never been one")
 
 
@@ -329,11 +335,7 @@ def test_nobody_is_told_to_give_up_what_is_somebody_elses(change):
         {"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}}))])
 def test_an_upgrade_that_never_came_to_the_database_is_given_up_by_hand(change):
     """It ended in stage 5, or in stage 4: there is no pair, and still something to take away."""
-    state = Pair()
-    state.results = pair.results()
-    state.looks = None
-    state.hub("hub1")["units"]["cf-postgres"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
-    change(state.hub("hub2"))
+    state = single_hub_beside(change)
     state.refused("an upgrade has begun here and never came to the database (hub2)",
                   "rm -f /etc/systemd/system/cf-postgres.service; systemctl daemon-reload")
 

@@ -536,7 +536,8 @@ SECTIONS: Dict[str, str] = {
         "orrect the file; it is merged with what high availability needs, not replaced (DEF_JSON_INVALID)\n"),
     "DISK_BELOW_SLOT_BOUND": (
         "The file system of PostgreSQL's WAL is smaller than what an absent hub's slot may hold back; a warni"
-        "ng where it is only too full for it.\n"
+        "ng where it is only too full for it, and on a pair\n"
+        "that runs already.\n"
         "\n"
         "- **Cause**: `hub_ha_max_slot_wal_keep_size` (MB) bounds what the slot costs, and the bound is beyon"
         "d the disk. A full disk stops the primary.\n"

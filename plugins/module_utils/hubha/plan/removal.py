@@ -97,7 +97,8 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
 
 
 def begun_on(infos: Infos) -> List[str]:
-    """Hosts on which an upgrade has begun that never came to the database: the unit is masked, or a cluster was made."""
+    """Hosts on which an upgrade has begun that never came to the database: our corosync.conf is there, or beside one the
+    database's unit is masked."""
     def made(info: Facts) -> bool:
         return OURS in (info["cluster"]["corosync_conf"] or "")
 
