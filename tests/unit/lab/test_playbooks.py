@@ -134,7 +134,7 @@ WORK = """
 
 
 def test_one_run_at_a_time(tmp_path):
-    """Role run as playbooks use it: refused beside another run, given back after an error, followed after a kill."""
+    """Role run_lease as playbooks use it: refused beside another run, given back after an error, followed after a kill."""
     playbook, hosts = tmp_path / "work.yml", tmp_path / "hosts.yml"
     playbook.write_text(WORK, encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": dict(

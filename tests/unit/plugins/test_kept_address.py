@@ -55,6 +55,6 @@ def test_the_announcement_is_a_gratuitous_arp_request(program):
 
 def test_the_unit_is_where_hub_info_looks_for_it():
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
-    assert variables["address_unit"] == layout.KEPT_UNIT
+    assert variables["shared_address_unit"] == layout.KEPT_UNIT
     unit = (ROLE / "templates" / "hub-ha-address.service.j2").read_text(encoding="utf-8")
     assert "\nExecStart=" in unit and "\nExecStop=" not in unit

@@ -1389,7 +1389,7 @@ def test_filters_are_the_models():
 
 
 def test_a_primary_that_is_no_policy_hub_yet_gives_the_role_back():
-    """A run that was cut off before role hub, and a failover before it was repeated."""
+    """A run that was cut off before role cfengine, and a failover before it was repeated."""
     results = pair.running_pair("hub2")
     assert plan.make_plan(results, pair.settings())["failures"] == []
     results["hub2"]["hub"]["cfengine"].update(am_policy_hub=False, policy_server=None, acl_in_policy=["10.0.0.0/8"])

@@ -56,7 +56,7 @@ def promoted():
 
 
 def given(info, **more):
-    """What role know hands over."""
+    """What role plan hands over."""
     found = {"hosts": ["hub3"], "both": [],
              "result": {"hub": info} if info else {"unreachable": True, "msg": "no route"},
              "address": "", "inventory_address": "192.168.100.12"}
