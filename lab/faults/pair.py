@@ -583,7 +583,7 @@ class Hands:
         podman.execute(name, ["crm_resource", "--refresh", "--resource", "cfpgsql", "--node", name], timeout=30)
 
     def do_retry(self, name: str) -> None:
-        """What prove says is to be done."""
+        """What verify says is to be done."""
         podman.execute(name, ["hub-ha", "retry"], timeout=30)
 
     def do_refer(self, _name: str, host: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml") if path.name != "inventory.yml")
+PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
 
 
 NOBODY = "{ansible_host: 127.0.0.1, ansible_port: 9, ansible_ssh_common_args: -oBatchMode=yes}"
