@@ -115,7 +115,7 @@ WORK = """
   any_errors_fatal: true
   tasks:
     - name: This run alone
-      ansible.builtin.import_role: {name: cfengine.hub_ha.run, rolespec_validate: false}
+      ansible.builtin.import_role: {name: cfengine.hub_ha.run_lease, rolespec_validate: false}
       vars: {run_playbook: work.yml, run_needs: [hubs]}
     - name: Change the hubs
       block:
@@ -129,7 +129,7 @@ WORK = """
           ansible.builtin.fail: {msg: the way back was gone}
       always:
         - name: The end of this run
-          ansible.builtin.import_role: {name: cfengine.hub_ha.run, tasks_from: end.yml, rolespec_validate: false}
+          ansible.builtin.import_role: {name: cfengine.hub_ha.run_lease, tasks_from: end.yml, rolespec_validate: false}
 """
 
 
@@ -192,7 +192,7 @@ def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
     """Before any host is asked, and with the way out."""
     playbook, hosts = tmp_path / "know.yml", tmp_path / "hosts.json"
     playbook.write_text(json.dumps([{"hosts": "hubs", "gather_facts": False, "any_errors_fatal": True, "tasks": [
-        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.know", "tasks_from": "variables.yml",
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.plan", "tasks_from": "variables.yml",
                                          "rolespec_validate": False}}]}]), encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}, "vars": {"hub_ha_fencing": [
         {"id": "a", "agent": "fence_ipmilan", "hub": "hub1", "password": "{{ vault_bmc_hub1 }}"}]}}}), encoding="ascii")
