@@ -14,7 +14,11 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils import ansible_run
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import own_files
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import corosync
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import file as pair_file, settings as variables
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import (
+    file as pair_file,
+    groups,
+    settings as variables,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import scram, startup
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import (
     backup as full_backup,
@@ -404,12 +408,14 @@ def promote_signs(facts, reached, hubs, off):
     return third.promote_signs(facts, reached, hubs, off)
 
 
-def promote_unproved(stops, facts):
+def promote_unproved(stops, facts, names=None):
     """What keeps the third hub from being promoted, as text, or ""; see module_utils/hubha/plan/third.py.
 
-    facts: {host: its variables}; the mark of a hub that has proved it is a fact.
+    facts: {host: its variables}; the mark of a hub that has proved it is a fact. names: {variable: name of a group}.
     """
-    found = third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True])
+    names = names or groups.usual(groups.USUAL)
+    found = third.promote_unproved(stops, [host for host in stops if facts[host].get("third_hub_stopped") is True],
+                                   (names[groups.HUBS], names[groups.THIRD_HUB]))
     return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ..core.problem import Problem
+from .groups import HUBS, USUAL
 
 # Paths on each hub, which may be called otherwise on each, and where each has its package from.
 TLS = ("hub_ha_tls_certificate", "hub_ha_tls_key", "hub_ha_tls_ca")
 PER_HUB = TLS + ("hub_ha_package_source", "hub_ha_package_checksum")
 SECRET = re.compile(r"password|secret|^hub_ha_fencing$")
-ONCE = ("set it once, for the group hubs: both hubs of a pair are configured from the same value; one that is set for a "
+ONCE = ("set it once, for the group %s: both hubs of a pair are configured from the same value; one that is set for a "
         "single hub alone belongs to no pair")
 
 Coerce = Callable[[Dict[str, Any], Any], Tuple[bool, Any]]
@@ -79,7 +80,8 @@ def settings(given: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mappi
             found = [plain(name, option, given[host].get(name), coerce) for host in hosts]
             same = all(item == found[0] for item in found)
             problems += [Problem("SETTINGS_DIFFER", host, "%s %s, and %s on %s" % (
-                name, told(name, given[host]), told(name, given[hosts[0]]), hosts[0]), ONCE)
+                name, told(name, given[host]), told(name, given[hosts[0]]), hosts[0]),
+                ONCE % given[hosts[0]].get(HUBS, USUAL))
                 for host, item in list(zip(hosts, found))[1:] if item != found[0]]
             if not SECRET.search(name) and option.get("type") != "raw":
                 fine, value = coerce(dict(option), found[0]) if found and found[0] is not None else (False, None)
