@@ -46,8 +46,8 @@ PLAY = """
   become: true
   vars: {ansible_pipelining: true}
   tasks:
-    - ansible.builtin.import_role: {name: cfengine.hub_ha.know, rolespec_validate: false}
-    - ansible.builtin.import_role: {name: cfengine.hub_ha.hub, tasks_from: keys.yml, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: cfengine.hub_ha.plan, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: cfengine.hub_ha.cfengine, tasks_from: keys.yml, rolespec_validate: false}
 """
 
 
@@ -82,7 +82,7 @@ def clear(host):
     podman.execute(host, ["sh", "-c", "rm -rf %s && cp -a %s.before %s" % (KEYS, KEYS, KEYS)])
 
 
-def task_seconds(output, role="cfengine.hub_ha.hub"):
+def task_seconds(output, role="cfengine.hub_ha.cfengine"):
     """Seconds that the tasks of a role took, of what callback profile_tasks prints at its end. Exits without one."""
     found = re.findall(r"^%s : .*? -+ ([0-9.]+)s$" % re.escape(role), output, re.MULTILINE)
     return sum(map(float, found)) if found else sys.exit("no times in the output:\n" + output)

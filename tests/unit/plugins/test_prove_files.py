@@ -23,7 +23,7 @@ def fixture_prove(tmp_path, ansible_playbook):
         # The step as the role does it, with its condition.
         condition = [task["when"] for task in MAIN if task.get("ansible.builtin.import_tasks") == "files.yml"][0]
         done = ansible_playbook(variables, [{
-            "ansible.builtin.import_role": {"name": "cfengine.hub_ha.prove", "tasks_from": "files.yml"},
+            "ansible.builtin.import_role": {"name": "cfengine.hub_ha.verify", "tasks_from": "files.yml"},
             "when": condition, "vars": {"verify_directory": str(folder)}}], *options)
         return done.returncode, done.stdout
     return run

@@ -36,7 +36,7 @@ def fixture_verdict(ansible_playbook):
             "verify_guard": {"status": {"ActiveState": "active", "LoadState": "loaded"}},
             "verify_pacemaker": {"status": {"ActiveState": "active"}}, "verify_status": {"stdout": json.dumps(status)},
         }, **variables), [{"ansible.builtin.import_role": {
-            "name": "cfengine.hub_ha.prove", "tasks_from": "verdict.yml"}}], *options)
+            "name": "cfengine.hub_ha.verify", "tasks_from": "verdict.yml"}}], *options)
         return done.returncode, done.stdout
     return run
 
