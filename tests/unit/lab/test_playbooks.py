@@ -284,12 +284,15 @@ def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("form, lines", [("json", True), ("yaml", False)])
 def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
     playbook, hosts = tmp_path / "stop.yml", tmp_path / "hosts.json"
-    failures = [{"host": "hub%d" % number, "problem": "it is wrong", "remedy": "mend it", "code": ""} for number in (1, 2)]
+    failures = [{"host": "hub%d" % number, "problem": "it is wrong", "remedy": "run playbooks/upgrade-to-ha.yml",
+                 "code": ""} for number in (1, 2)]
     playbook.write_text(json.dumps([{"hosts": "hub1", "gather_facts": False, "tasks": [
         {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.preflight", "tasks_from": "stop.yml",
                                          "rolespec_validate": False}}],
-        "vars": {"hub_ha": {"failures": failures, "warnings": []}}}]), encoding="ascii")
+        "vars": {"hub_ha": {"failures": failures, "warnings": []}, "hub_ha_values": {"hub_ha_hubs_group": "paris"}}}]),
+        encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}}}}), encoding="ascii")
     done = run(playbook, hosts, ANSIBLE_CALLBACK_RESULT_FORMAT=form)
     assert done.returncode != 0 and "2 thing(s) must be put right first" in done.stdout, done.stdout
     assert ('" 1. hub1: it is wrong",' in done.stdout) == lines, done.stdout
+    assert "-> run playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris" in " ".join(done.stdout.split())
