@@ -513,6 +513,15 @@ def promote_unproved(stops: Sequence[str], proved: Sequence[str]) -> Optional[Pr
         "only could not be asked: -e hub_ha_promote_off=%s" % ",".join(lacking))
 
 
+def unproved_text(stops: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> str:
+    """promote_unproved() for people, "" when nothing keeps the third hub.
+
+    hostvars: {host: its variables}; the mark of a hub that has proved it is "third_hub_stopped", set to true.
+    """
+    found = promote_unproved(stops, [host for host in stops if hostvars[host].get("third_hub_stopped") is True])
+    return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
+
+
 def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
     """[{"interface", "address" (with its prefix)}] of the pair's shared addresses that a host has.
 
@@ -520,12 +529,6 @@ def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
     """
     return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
-
-
-def failures_text(failures: Iterable[Mapping[str, str]]) -> str:
-    """For people, as preflight's report."""
-    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (
-        number, item["host"], item["problem"], item["remedy"], item["code"]) for number, item in enumerate(failures, 1))
 
 
 def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:
