@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 
-ROLE = Path(__file__).parents[3] / "roles" / "address"
+ROLE = Path(__file__).parents[3] / "roles" / "shared_address"
 LINKS = [
     {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
     {"ifname": "eth1", "address": "aa:00:00:00:00:01",
