@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible_collections.cfengine.hub_ha.plugins.filter import settings as filters
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.options import shown
 
 OPTIONS = {}
@@ -92,6 +94,12 @@ def test_what_plays_and_roles_set_holds_for_both():
     assert problems({}, {}, play={"hub_ha_token": 5000, "hub_ha_links": []}) == []
     assert checked({}, {}, play={"hub_ha_token": 5000})["values"]["hub_ha_token"] == 5000
     assert problems({}, {}, play={"hub_ha_tokn": 5000}) == ["all: there is no variable hub_ha_tokn"]
+
+
+def test_role_plan_and_the_library_leave_out_the_same():
+    text = (Path(__file__).parents[3] / "roles/plan/vars/main.yml").read_text(encoding="utf-8")
+    listed = re.search(r"plan_given: .*?\[(.*?)\]", text, re.DOTALL).group(1)
+    assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(settings.NOTED)
 
 
 def test_what_the_roles_note_is_no_variable():
