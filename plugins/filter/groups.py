@@ -1,9 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Jinja filters over the names of the inventory's groups.
-
-names: {"hub_ha_hubs_group": NAME, ...}; hub_ha_values is one.
-"""
+"""Jinja filters over the names of the inventory's groups; each is described in plugins/filter/NAME.yml."""
 
 from __future__ import annotations
 
@@ -11,27 +8,18 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import 
 
 
 def run_options(names):
-    """See module_utils/hubha/pair/groups.py."""
+    """See hubha/pair/groups.py, run_options."""
     return groups.run_options(names)
 
 
 def of_this_pair(text, names):
-    """See module_utils/hubha/pair/groups.py."""
+    """See hubha/pair/groups.py, of_this_pair."""
     return groups.of_this_pair(text, groups.run_options(names))
 
 
 def groups_misplaced(names, hostvars, hosts):
-    """Variables that name a group for one of these hosts and do not for the run, as ["VARIABLE (VALUE on HOST)"].
-
-    names: those of the run. hostvars: Ansible's. A play has its hosts before it has any host's variables.
-    """
-    found = {}
-    for host in hosts:
-        here = hostvars[host]  # gathers all of the host's variables anew each time
-        for variable in (groups.HUBS, groups.THIRD_HUB, groups.CLIENTS):
-            if variable in here and here[variable] != names[variable]:
-                found.setdefault(variable, "%s (%s on %s)" % (variable, here[variable], host))
-    return list(found.values())
+    """See hubha/pair/groups.py, misplaced."""
+    return groups.misplaced(names, hostvars, hosts)
 
 
 class FilterModule:

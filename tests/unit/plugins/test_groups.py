@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cfengine.hub_ha.plugins.filter import groups as filters, plan as plan_filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import groups as filters, plan as plan_filters, third_hub
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import groups
 
 ROOT = Path(__file__).parents[3]
@@ -53,7 +53,7 @@ def test_what_the_inventory_sets_is_seen_too_late():
 
 
 def test_the_group_is_named_in_what_is_said():
-    said = plan_filters.promote_unproved(["hub4"], {"hub4": {}}, PARIS)
+    said = third_hub.promote_unproved(["hub4"], {"hub4": {}}, PARIS)
     assert "all hosts of the groups paris and paris_third_hub" in said
     result = plan_filters.make_plan({}, {}, None, {"hosts": ["hub6", "hub7"], "groups": ["paris", "paris_third_hub"]})
     assert "the group paris_third_hub has 2 hosts" in str(result["failures"])

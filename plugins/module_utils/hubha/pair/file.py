@@ -13,7 +13,7 @@ from . import model
 def pair_file(plan: Mapping[str, Any], host: str, settings: Mapping[str, Any]) -> str:
     """The file's text for one hub.
 
-    plan: see plan.make_plan. host: inventory name. settings: {"cluster", "user", "sslmode", "token",
+    plan: see upgrade.make_plan. host: inventory name. settings: {"cluster", "user", "sslmode", "token",
     "references", "run_options"} of the operator. Raises HubError when the plan makes no valid file.
     """
     layout = plan["layout"]

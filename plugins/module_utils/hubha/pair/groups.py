@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
 HUBS, THIRD_HUB, CLIENTS = "hub_ha_hubs_group", "hub_ha_third_hub_group", "hub_ha_clients_group"
 USUAL = "hubs"
@@ -35,3 +35,17 @@ def run_options(names: Mapping[str, Any]) -> str:
 def of_this_pair(text: str, options: str) -> str:
     """A text with these options (run_options') behind each playbook that it names and that has none yet."""
     return re.sub(r"\bplaybooks/[\w-]+\.yml\b(?! -e hub_ha_\w+_group=)", lambda match: match.group() + options, text)
+
+
+def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> List[str]:
+    """Variables that name a group for one of these hosts and do not for the run, as ["VARIABLE (VALUE on HOST)"].
+
+    names: those of the run. hostvars: Ansible's. A play has its hosts before it has any host's variables.
+    """
+    found: Dict[str, str] = {}
+    for host in hosts:
+        here = hostvars[host]  # gathers all of the host's variables anew each time
+        for variable in (HUBS, THIRD_HUB, CLIENTS):
+            if variable in here and here[variable] != names[variable]:
+                found.setdefault(variable, "%s (%s on %s)" % (variable, here[variable], host))
+    return list(found.values())

@@ -19,6 +19,7 @@ from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..host import reach, system
 from ..host.firewall import model as firewall_model
+from ..pair import groups
 from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
 from ..pg.slots import slot_name
@@ -506,11 +507,11 @@ def promote_stops(verdict: Facts, facts: Facts, signs: Sequence[Sign], hubs: Map
 
 
 def promote_unproved(stops: Sequence[str], proved: Sequence[str],
-                     groups: Tuple[str, str] = ("hubs", "third_hub")) -> Optional[Problem]:
+                     named: Tuple[str, str] = ("hubs", "third_hub")) -> Optional[Problem]:
     """What keeps the third hub from being promoted after the stop; None when nothing does.
 
     stops: promote_stops'. proved: names of the hubs that have said at the end of their stop that nothing serves there
-    any more; anything else (left out of the run, unreachable, failed, never asked) is no proof. groups: names of the
+    any more; anything else (left out of the run, unreachable, failed, never asked) is no proof. named: names of the
     inventory's groups of the hubs and of the third hub.
     """
     lacking = [name for name in stops if name not in proved]
@@ -519,7 +520,20 @@ def promote_unproved(stops: Sequence[str], proved: Sequence[str],
         "The third hub was not promoted: %s gives signs of life, or could not be asked, and has not proved that it is "
         "stopped, see above" % " and ".join(lacking),
         "Switch it off, and run this again, for all hosts of the groups %s and %s. If it is off already and "
-        "only could not be asked: -e hub_ha_promote_off=%s" % (*groups, ",".join(lacking)))
+        "only could not be asked: -e hub_ha_promote_off=%s" % (*named, ",".join(lacking)))
+
+
+def unproved_text(stops: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]],
+                  names: Optional[Mapping[str, Any]] = None) -> str:
+    """promote_unproved() for people, "" when nothing keeps the third hub.
+
+    hostvars: {host: its variables}; the mark of a hub that has proved it is "third_hub_stopped", set to true. names:
+    {variable: name of a group}, the usual ones when not given.
+    """
+    names = names or groups.usual(groups.USUAL)
+    found = promote_unproved(stops, [host for host in stops if hostvars[host].get("third_hub_stopped") is True],
+                             (names[groups.HUBS], names[groups.THIRD_HUB]))
+    return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
 
 
 def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
@@ -529,12 +543,6 @@ def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
     """
     return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
-
-
-def failures_text(failures: Iterable[Mapping[str, str]]) -> str:
-    """For people, as preflight's report."""
-    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (
-        number, item["host"], item["problem"], item["remedy"], item["code"]) for number, item in enumerate(failures, 1))
 
 
 def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:

@@ -8,7 +8,7 @@ import copy
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import rollback as wayback, upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import rollback, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 
@@ -41,10 +41,10 @@ class State:
 
     def judge(self, stage="look"):
         answers = [dict(result, item=host) for host, result in self.now.items()]
-        return wayback.judge(self.plan, self.before, answers, stage)
+        return rollback.judge(self.plan, self.before, answers, stage)
 
     def text(self, stage="look", notes=(), backup="/var/backups/x"):
-        return wayback.text(self.plan, self.judge(stage), 'hub2: "a step" failed: why', list(notes), backup)
+        return rollback.text(self.plan, self.judge(stage), 'hub2: "a step" failed: why', list(notes), backup)
 
 
 @pytest.fixture(name="single")
@@ -82,9 +82,9 @@ def fixture_old():
 def test_a_removal_whose_switchover_failed():
     """hub1 handed over and was stopped cleanly, hub2 was not promoted, and the way back of the removal failed too."""
     state = State(pair.running_pair())
-    state.plan = wayback.view(dict(state.plan, active="hub2", passive="hub1", serving="hub1"))
+    state.plan = rollback.view(dict(state.plan, active="hub2", passive="hub1", serving="hub1"))
     assert (state.plan["active"], state.plan["passive"]) == ("hub1", "hub2")
-    assert wayback.view(state.plan) == state.plan and wayback.view({"active": "hub1"}) == {"active": "hub1"}
+    assert rollback.view(state.plan) == state.plan and rollback.view({"active": "hub1"}) == {"active": "hub1"}
     state.cluster(maintenance=True)
     state.postgres("hub1", "stopped", state="shut down", checkpoint_lsn="0/5000028")
     state.postgres("hub2", "standby")
@@ -356,7 +356,7 @@ def test_words_about_a_start(old):
 def test_words_of_a_check(old):
     """It has saved nothing, and nothing goes on."""
     old.postgres("hub1", "primary")
-    text = wayback.text(old.plan, old.judge(), 'hub2: "a step" failed: why', [], "/var/backups/of-an-earlier-run", True)
+    text = rollback.text(old.plan, old.judge(), 'hub2: "a step" failed: why', [], "/var/backups/of-an-earlier-run", True)
     assert text.splitlines()[:3] == [
         'The check found: hub2: "a step" failed: why', "", "The hub is serving: PostgreSQL takes writes on hub1."]
     assert "This was a check: nothing was changed." in text and "saved" not in text and "goes on" not in text
