@@ -16,8 +16,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import enterprise_pair  # noqa: E402
-from conftest import ADDRESSES, SHARED, WORK, get_host, play, play_output, recap, sql  # noqa: E402, F401
 from enterprise_pair import CERTIFICATE, SECRETS, SHARED_NAME, digest, run_agent  # noqa: E402
+from conftest import ADDRESSES, SHARED, WORK, get_host, play, play_output, recap, sql  # noqa: E402, F401
 
 OWN = r"""
 set -e

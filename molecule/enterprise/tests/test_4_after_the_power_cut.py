@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from conftest import ADDRESSES, SHARED, WORK, get_host  # noqa: E402
 from enterprise_pair import AGENT, defined, run_agent  # noqa: E402
+from conftest import ADDRESSES, SHARED, WORK, get_host  # noqa: E402
 
 
 def test_the_other_hub_is_active_for_the_vendors_policy():

@@ -12,8 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import enterprise_pair  # noqa: E402
-from conftest import ROOT, lab, play, recap, sql  # noqa: E402
 from enterprise_pair import WORK  # noqa: E402
+from conftest import ROOT, lab, play, recap, sql  # noqa: E402
 
 PACKAGE, = (ROOT / ".cache/lab/suites/trixie/enterprise-packages").glob("cfengine-nova-hub_*.deb")
 

@@ -6,8 +6,8 @@ import json
 import os
 import time
 
-from conftest import SHARED, WORK, sql
 from test_1_refused import ROOT, WEB, get_host, package, play, run  # noqa: F401
+from conftest import SHARED, WORK, sql
 
 CUTS = [("Install it with what it needs", 2.0), ("A new database", 0.7), ("Start PostgreSQL", 0.2)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from conftest import SHARED, lab, sql
 from test_1_refused import hub1, hub2  # noqa: F401
+from conftest import SHARED, lab, sql
 
 
 def test_the_other_hub_takes_over(hub1, hub2):

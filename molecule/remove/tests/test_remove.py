@@ -14,19 +14,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
 from conftest import (  # noqa: E402
-    ADDRESSES,
-    SHARED,
-    WORK,
-    changed_tasks,
-    get_host,
-    keep_figures,
-    lab,
-    play,
-    power_cut,
-    recap,
-    report,
-    sql,
-)
+    ADDRESSES, SHARED, WORK, changed_tasks, get_host, hub1, hub2, keep_figures, lab, play, power_cut, recap,
+    report, sql)
 
 DATA = WORK + "/state/pg/data"
 LIMIT = 3.0  # seconds without an acknowledged write

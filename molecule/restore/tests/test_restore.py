@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "molecule" / "shared"), str(ROOT / "molecule" / "clients" / "tests")]
-from conftest import ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql  # noqa: E402,F401
+from conftest import (  # noqa: E402,F401
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql)
 from test_clients import agent, policy_hub, reads, trusts  # noqa: E402
 
 DATA = WORK + "/state/pg/data"

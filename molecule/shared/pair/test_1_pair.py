@@ -8,7 +8,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
-from conftest import BEGUN, ENTERPRISE, ROOT, SHARED, WORK, lab, report, sql
+from conftest import BEGUN, ENTERPRISE, ROOT, SHARED, WORK, report, lab, sql
 
 sys.path.insert(0, str(ROOT))
 from lab.hub import OPERATOR_DEF_JSON  # noqa: E402

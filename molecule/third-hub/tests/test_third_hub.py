@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "shared"))
-from conftest import ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql  # noqa: E402,F401
+from conftest import (  # noqa: E402,F401
+    ADDRESSES, SHARED, WORK, get_host, hub1, hub2, keep_figures, lab, play, recap, report, sql)
 
 THIRD = "inventories/lab/third-hub.yml"
 DATA = WORK + "/state/pg/data"

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandError, Completed, HubError
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewall import (
-    model as model,
+    model,
     system as loader,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.networks import shared_networks

@@ -7,7 +7,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import hold, join
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import guard_service, hold, join
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent.guard import NO_SERVER, PRIMARY, STANDBY
 
 # Of a hub that waits for 80 s (pacemaker 3.0.0, in the lab): its own CIB, before and after it has joined.
@@ -28,27 +28,40 @@ def test_one_that_has_joined_or_of_which_nothing_is_known_begins_anew(seen):
     assert not any(waiting.due(now, False) for now in (15.0, 29.0)) and waiting.due(30.0, False)
 
 
-def watch(guard_thread, shown, returncode=0, phase="watch", armed=True, role=NO_SERVER, here=True, pacemaker=True):
-    """(commands, daemons that were killed) in 40 s of a hub whose CIB says that."""
+def watch(guard_thread, shown, returncode=0, phase="watch", armed=True, role=NO_SERVER, here=True, pacemaker=True, idle=None):
+    """(commands, daemons that were killed) in 40 s of a hub whose CIB says that. idle: why nothing is looked after."""
     ran, killed = [], []
 
     def run(argv, dummy_timeout):
         ran.append(argv)
         return SimpleNamespace(returncode=returncode, stdout=shown, stderr="")
-    guard_thread("watch_join", 40, run, pair=SimpleNamespace(node="hub1", peer="hub2"),
-                 daemons=SimpleNamespace(kill=killed.append), guard=SimpleNamespace(phase=phase, armed=armed),
-                 channel=SimpleNamespace(role=role, peer_here=here, peer_pacemaker=pacemaker))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(guard_service.host, "idle", lambda dummy: idle)
+        start(guard_thread, run, killed, phase, armed, role, here, pacemaker)
     return ran, killed
 
 
-@pytest.mark.parametrize("shown", [WAITS % "pending", WAITS % "down", "<status/>", WAITS.replace("Hub1", "hub3") % "member"])
+def start(guard_thread, run, killed, phase, armed, role, here, pacemaker):
+    """The thread, for 40 s."""
+    guard_thread("watch_join", 40, run, pair=SimpleNamespace(node="hub1", peer="hub2"),
+                 daemons=SimpleNamespace(kill=killed.append), guard=SimpleNamespace(phase=phase, armed=armed),
+                 channel=SimpleNamespace(role=role, peer_here=here, peer_pacemaker=pacemaker))
+
+
+@pytest.mark.parametrize("shown", [WAITS % "pending", WAITS % "down", WAITS.replace("Hub1", "hub3") % "member"])
 def test_a_hub_that_waits_is_joined_anew(guard_thread, shown):
     ran, killed = watch(guard_thread, shown)
     assert killed == [["pacemaker-controld"]] and set(map(tuple, ran)) == {tuple(hold.CIB_COMMAND)}
 
 
-@pytest.mark.parametrize("case", [{"shown": WAITS % "member"}, {"shown": "", "returncode": 102}])
-def test_a_member_and_one_that_says_nothing_are_left_alone(guard_thread, case):
+# Nobody coordinates: both hubs have just been started, and look for a coordinator (dc-deadtime).
+NOBODY = WAITS.replace('join="member"', 'join="down"') % "down"
+
+
+@pytest.mark.parametrize("case", [
+    {"shown": WAITS % "member"}, {"shown": "", "returncode": 102}, {"shown": "<status/>"}, {"shown": NOBODY},
+    {"shown": WAITS % "down", "idle": "maintenance mode"}])
+def test_a_member_and_one_that_nobody_keeps_waiting_are_left_alone(guard_thread, case):
     ran, killed = watch(guard_thread, **case)
     assert ran and killed == []
 

@@ -126,6 +126,12 @@ def test_refused_before_the_first_change(given, code, host, problem, remedy):
     assert found[0]["host"] == host and problem in found[0]["problem"] and remedy in found[0]["remedy"]
 
 
+def test_a_disk_without_room_for_the_copy_is_told_once():
+    tiny = {"path": "/var/lib", "free_bytes": 48 << 20, "total_bytes": 48 << 20}
+    found = made(change=of("hub2", space=tiny), hub2={"wal_space": tiny})
+    assert codes(found) == ["DISK_SPACE"], found["failures"]
+
+
 def test_a_plain_hub_has_none_of_it_and_neither_has_a_pair():
     assert made()["failures"] == [] and made()["warnings"] == []
     assert made(pair.running_pair())["failures"] == [] and made(pair.running_pair())["warnings"] == []

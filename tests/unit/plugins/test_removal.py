@@ -307,9 +307,26 @@ def test_hubs_that_never_were_a_pair():
     state.refused("never been one")
 
 
+MADE = "# Managed by Ansible, role cfengine.hub_ha.cluster. Changes made here are undone by the next run.\n"
+
+
 @pytest.mark.parametrize("change", [
     lambda hub: hub["cluster"].update(corosync_conf=pair.corosync_conf()),
     lambda hub: hub["units"].update({"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}})])
+def test_nobody_is_told_to_give_up_what_is_somebody_elses(change):
+    """A wrong inventory names two nodes of another cluster, or a host whose unit somebody has masked."""
+    state = Pair()
+    state.results = pair.results()
+    state.looks = None
+    state.hub("hub1")["units"]["cf-postgres"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
+    change(state.hub("hub2"))
+    state.refused("never been one")
+
+
+@pytest.mark.parametrize("change", [
+    lambda hub: hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf()),
+    lambda hub: (hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf()), hub["units"].update(
+        {"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}}))])
 def test_an_upgrade_that_never_came_to_the_database_is_given_up_by_hand(change):
     """It ended in stage 5, or in stage 4: there is no pair, and still something to take away."""
     state = Pair()

@@ -41,7 +41,7 @@ def silence(told: Mapping[str, Any]) -> str:
         return "cannot be reached: %s" % heard
     if told.get("timedout"):
         return "does not answer in time"
-    if answer_of(told) is None and told.get("rc") == 3:
+    if told.get("rc") in (0, 3) and str(told.get("stdout") or "").startswith("{"):
         return "its hub-ha is of before; run upgrade-to-ha.yml"
     return "hub-ha says nothing of the pair: %s" % heard
 
@@ -49,6 +49,19 @@ def silence(told: Mapping[str, Any]) -> str:
 def problem_text(item: Mapping[str, str]) -> str:
     """A problem (as dict) in one line."""
     return str(Problem(item["code"], item["host"], item["problem"], item["remedy"]))
+
+
+def sees_cluster(answer: Mapping[str, Any]) -> bool:
+    """Whether that hub's pacemaker said something of the cluster."""
+    return not any(item["code"] in ("CLUSTER_DOWN", "CLUSTER_UNKNOWN") for item in answer["problems"])
+
+
+def text_of(answer: Mapping[str, Any]) -> str:
+    """The answer for people; a hub-ha of another version may leave out what is shown here."""
+    try:
+        return status.text(answer)
+    except (KeyError, TypeError, AttributeError):
+        return "its hub-ha is of another version: run upgrade-to-ha.yml"
 
 
 def together(told: Mapping[str, Mapping[str, Any]]) -> Report:
@@ -61,10 +74,10 @@ def together(told: Mapping[str, Mapping[str, Any]]) -> Report:
     lines: List[str] = []
     silent = ["%s: %s" % (host, silence(item)) for host, item in told.items() if host not in answers]
     # A hub without a pair file has no picture, and its problems come with the others'.
-    first = next((host for host, answer in answers.items() if answer.get("picture")), next(iter(answers), None))
+    first = max(answers, default=None, key=lambda host: (bool(answers[host].get("picture")), sees_cluster(answers[host])))
     known: List[Any] = []
     if first is not None:
-        lines += ["as %s sees it:" % first, "", status.text(answers[first])]
+        lines += ["as %s sees it:" % first, "", text_of(answers[first])]
         known = [(item["code"], item["host"]) for item in answers[first]["problems"]]
     more: List[str] = []
     for host, answer in answers.items():

@@ -49,6 +49,6 @@ def main(argv: Optional[List[str]] = None, version: str = "unknown") -> int:
     module = importlib.import_module(COMMANDS[name][0], __package__)
     try:
         return int(getattr(module, COMMANDS[name][1])(arguments[1:], version))
-    except HubError as error:
-        say.err("hub-ha %s: %s" % (name, error.message))
+    except (HubError, OSError) as error:
+        say.err("hub-ha %s: %s" % (name, getattr(error, "message", error)))
         return 1

@@ -685,12 +685,19 @@ class Service:
             time.sleep(5.0)
 
     def in_cluster(self) -> Optional[bool]:
-        """Whether pacemaker here has joined the other hub's; None where that is not known, or where none has to."""
+        """Whether pacemaker here has joined the other hub's; None where that is not known, or where none has to.
+
+        Only a hub that has joined plans for others: without one nobody keeps this hub waiting but the time that pacemaker
+        has for finding a coordinator (dc-deadtime), and that would begin anew. Not in maintenance either.
+        """
         if not (self.guard.phase == "watch" and self.guard.armed and self.channel.peer_here and self.channel.peer_pacemaker
                 and self.channel.role != decide.PRIMARY):
             return None
         done = host.run(hold.CIB_COMMAND, 2.0)
-        return None if done is None or done.returncode != 0 else hold.joined(done.stdout, [self.pair.node])
+        if done is None or done.returncode != 0 or not hold.joined(done.stdout, [self.pair.peer]) \
+                or host.idle(self.pair.node) is not None:
+            return None
+        return hold.joined(done.stdout, [self.pair.node])
 
     def watch_join(self) -> None:
         """A thread: a hub that does not serve, and waits for a cluster that waits for it, joins it anew."""

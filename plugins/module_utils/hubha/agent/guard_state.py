@@ -20,8 +20,8 @@ def read(path: str = STATE, clock: Callable[[], float] = time.time) -> Dict[str,
     try:
         with open(path, encoding="utf-8") as stream:
             found = json.load(stream)
-    except (OSError, ValueError):
+        age = max(0.0, clock() - float(found.get("time", 0)))
+    except (OSError, ValueError, TypeError, AttributeError):
         return {"running": False, "age": None}
-    age = max(0.0, clock() - float(found.get("time", 0)))
     alive = os.path.exists("/proc/%s" % found.get("pid"))
     return dict(found, age=round(age, 1), running=alive and age <= FRESH)

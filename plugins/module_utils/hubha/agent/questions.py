@@ -35,7 +35,7 @@ class Runner:
                  timeout: Optional[float] = None, check: bool = True) -> Completed:
         """As local_runner; the shorter one of *timeout* and what is left counts."""
         limit = self.left() if timeout is None else min(timeout, self.left())
-        if limit <= 0:
+        if limit < 0.01:  # "timeout 0" would be none
             raise CommandTimeout(argv, 0)
         if os.sep not in argv[0] and which(argv[0]) is None:
             raise CommandMissing(argv[0])

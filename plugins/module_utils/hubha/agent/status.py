@@ -30,7 +30,7 @@ from .guard_state import read
 from .questions import MARGIN, Ahead, Runner, ask_all
 
 ANSWER = 0.95  # seconds from the start of this program until the answer is made; 1 s is promised
-LEAST = 0.3    # seconds that questions have in any case, on a machine that took longer to start this program
+LEAST = 0.6    # seconds that questions have in any case, on a machine that took longer to start this program
 TAKES = 0.3  # seconds until a host that takes no connection counts as away
 # What cluster's observe() runs one after the other, begun at once.
 CLUSTER = (("crm_mon", "--one-shot", "--inactive", "--output-as=xml"), ("cibadmin", "--query"),
@@ -77,18 +77,20 @@ def guard_text(found: Mapping[str, Any]) -> str:
     if not found["running"]:
         lines = ["The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"]
         return "\n".join(lines + keeps(found) + [wrong] * bool(wrong))
+    delivers = (found.get("corosync") or {}).get("silent") is not None
     lines = [
-        "guard        %s, %s" % (found["version"], {
-            "watch": "watching" if found["armed"] else "waiting for pacemaker",
-            "recover": "starting the daemons again: %s" % found["reason"]}[found["phase"]]),
-        "daemons      %s" % (", ".join("%s %s" % item for item in found["daemons"].items() if item[1] != "running")
+        "guard        %s, %s" % (found.get("version", "?"), {
+            "watch": "watching" if found.get("armed") else "waiting for pacemaker",
+            "recover": "starting the daemons again: %s" % found.get("reason", "?")}.get(
+                found.get("phase", "?"), "phase %s" % found.get("phase", "?"))),
+        "daemons      %s" % (", ".join("%s %s" % item for item in (found.get("daemons") or {}).items() if item[1] != "running")
                              or "all running"),
-        "corosync     %s" % ("delivers" if found["corosync"]["silent"] is not None else "not connected"),
-        "PostgreSQL   %s" % found["postgres"],
-        "other hub    %s" % other_hub(found["peer"], found["corosync"]["silent"] is not None)]
+        "corosync     %s" % ("delivers" if delivers else "not connected"),
+        "PostgreSQL   %s" % found.get("postgres", "?"),
+        "other hub    %s" % other_hub(found.get("peer") or {}, delivers)]
     lines += keeps(found)
     lines += ["pair file    %s" % wrong] * bool(wrong)
-    for item in found["done"]:
+    for item in found.get("done") or []:
         lines.append("%s  %s" % (time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item["time"])), item["text"]))
     return "\n".join(lines)
 
@@ -99,14 +101,14 @@ def other_hub(peer: Mapping[str, Any], connected: bool) -> str:
     peer: {"node", "guard": True, False or None (not known), "absent": seconds since it left the cluster, None while it
     is there or that is not known}. connected: whether corosync delivers to this guard, which knows nothing else of it.
     """
-    node, absent = peer["node"], peer.get("absent")
+    node, absent = peer.get("node", "?"), peer.get("absent")
     if not connected:
         return "not known how %s is: this guard is not connected to corosync" % node
     if absent is not None:
         return "%s is not in the cluster (since %d s)" % (node, absent)
-    if peer["guard"] is False:
+    if peer.get("guard") is False:
         return "%s is in the cluster, its guard is GONE: on %s: systemctl start cfengine-hub-ha-guard" % (node, node)
-    return "%s, guard %s" % (node, "there" if peer["guard"] else "not known")
+    return "%s, guard %s" % (node, "there" if peer.get("guard") else "not known")
 
 
 # --- the pair ---------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def observe(run: Runner, cib_file: Optional[str] = None) -> Dict[str, Any]:
     if not cib_file:
         names = {node["id"]: node["name"] for node in result["nodes"]}
         result["links"] = read_links(_output_of(run, ["corosync-cfgtool", "-s"]),
-                                           _output_of(run, ["corosync-cfgtool", "-n"]), names)
+                                     _output_of(run, ["corosync-cfgtool", "-n"]), names)
         result["quorum"] = read_quorum(_output_of(run, ["corosync-quorumtool", "-s"]))
         if result["quorum"]:
             result["quorate"] = result["quorum"]["quorate"]

@@ -392,7 +392,7 @@ def _look(run: Runner, directory: str) -> Tuple[List[str], Optional[Dict[str, An
     query = run(["cibadmin", "--query"], check=False)
     if query.rc == 0:
         pending += pending_operations(parse(query.out),
-                                            [node["name"] for node in status["nodes"] if node["online"]])
+                                      [node["name"] for node in status["nodes"] if node["online"]])
     else:
         pending.append("cibadmin ended with exit status %s: %s" % (query.rc, query.err.strip()))
     simulation = run(["crm_simulate", "--live-check", "--run", "--output-as=xml"], check=False,

@@ -9,7 +9,8 @@ import sys
 
 def out(text: str) -> None:
     """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")  # in any locale
 
 
 def err(text: str) -> None:

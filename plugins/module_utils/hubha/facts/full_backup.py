@@ -16,7 +16,6 @@ from ..core.run import HubError
 from . import backup_format as model
 from .backup_format import Backup, Look, Unfinished
 
-# --- looking ----------------------------------------------------------------------------------------------------------
 
 def look(path: str, digest: bool = False) -> Look:
     """What lies at *path*: a directory for backups, or one backup. Raises OSError.

@@ -292,7 +292,7 @@ def data_dir_state(path: str) -> str:
 def identity(run: Runner, layout: Layout, installed: bool) -> Facts:
     """Who this CFEngine host is and whom it gets its policy from. No private key is read."""
     result: Facts = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
-              "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
+                     "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
     if not installed:
         return result
     result["version"] = words.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)

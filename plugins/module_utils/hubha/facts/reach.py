@@ -22,8 +22,8 @@ class Survey:
     reached: List[reach.Sign]
 
 
-def survey(run: Runner, addresses: Sequence[str], tcp_ports: Sequence[int] = reach.TCP_PORTS,
-           udp_ports: Sequence[int] = reach.UDP_PORTS, timeout: float = reach.TIMEOUT) -> Survey:
+def survey(run: Runner, addresses: Sequence[str], tcp_ports: Sequence[int] = tuple(reach.TCP_PORTS),
+           udp_ports: Sequence[int] = tuple(reach.UDP_PORTS), timeout: float = reach.TIMEOUT) -> Survey:
     """Look for the hubs at *addresses* and those that this host knows of. timeout: seconds. Raises HubError."""
     layout, known, followed = probe.known_hubs()
     named = sorted({*addresses, *reach.of_pair(known)})

@@ -19,7 +19,6 @@ from ..pg.slots import slot_name
 from . import checks
 
 SCHEMA = 2  # of to_dict(); 1 was what the guard writes, alone
-MAX_LAG_MB = 16  # as the default of hub_ha_max_lag
 AGAIN = "wait some seconds, then hub-ha status again; crm_mon -1rAf says what pacemaker does"
 PACEMAKER = "systemctl status corosync pacemaker; journalctl -u corosync -u pacemaker"
 
@@ -164,7 +163,9 @@ def database_problems(seen: Seen, plan: Mapping[str, Any]) -> List[Problem]:
     if all(identifiers):
         found += copies.system_problems(identifiers)
     if plan["active"] == me and seen.role == "primary":
-        found += copies.sender_problems(own, whom, MAX_LAG_MB)
+        found += copies.sender_problems(own, whom, seen.pair.max_lag_mb)
+    elif plan["passive"] == me and seen.other_role == "primary":
+        found += copies.lag_problems((receives(seen) or {}).get("lag_bytes"), whom, seen.pair.max_lag_mb)
     return found + copies.replay_problems({me: own}, whom) + checks.archiver_problems({me: own})
 
 

@@ -103,7 +103,8 @@ def present(sha256: str, version: str, source: Optional[str] = None, check: bool
     except OSError as error:
         raise HubError("%s cannot be put in place on this hub: %s" % (places.file, error)) from error
     return Outcome(not (file_right and program_right), not file_right and not check and not source,
-                   before, described(version, sha256), text(program), text(wanted))
+                   before, described(version, sha256),
+                   text(program) + "# with another mode or owner\n" * (program == wanted and not program_right), text(wanted))
 
 
 def absent(check: bool = False, places: Places = Places()) -> Outcome:

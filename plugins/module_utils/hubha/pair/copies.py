@@ -96,11 +96,16 @@ def sender_problems(primary: Facts, pair: Copy, max_lag_mb: int) -> List[Problem
             found.append(Problem(
                 "REPL_LAG", passive, "how far %s is behind is not known: it has replayed nothing yet" % passive,
                 "wait, then on %s: psql -X -d postgres -c 'SELECT * FROM pg_stat_replication'" % active))
-        elif lag > int(max_lag_mb) << 20:
-            found.append(Problem(
-                "REPL_LAG", passive, "%s is %s behind" % (passive, human(lag)),
-                "wait until it has caught up; what hinders it: disk, network, or a long query on %s" % passive))
+        found += lag_problems(lag, pair, max_lag_mb)
     return found + slot_problems(primary, pair)
+
+
+def lag_problems(lag: Optional[int], pair: Copy, max_lag_mb: int) -> List[Problem]:
+    """The standby has replayed all but a little. lag: bytes of WAL that it has not, None when that is not known."""
+    if lag is None or lag <= int(max_lag_mb) << 20:
+        return []
+    return [Problem("REPL_LAG", pair.passive, "%s is %s behind" % (pair.passive, human(lag)),
+                    "wait until it has caught up; what hinders it: disk, network, or a long query on %s" % pair.passive)]
 
 
 def slot_problems(primary: Facts, pair: Copy) -> List[Problem]:

@@ -33,8 +33,9 @@ class Pair:
     layout. replication_user, sslmode: how a standby comes to its primary. peer_addresses: the other hub's own
     addresses, that of the replication network first. addresses: the shared ones. client_addresses: this hub's own in
     the networks of the shared addresses of clients. reference_addresses: what must answer where clients can be reached;
-    may be empty. token_ms: corosync's token, milliseconds. run_options: what a playbook needs on its command line to
-    mean this pair, see groups; with a space before it.
+    may be empty. token_ms: corosync's token, milliseconds. max_lag_mb: WAL that a healthy standby may be behind,
+    megabytes. run_options: what a playbook needs on its command line to mean this pair, see groups; with a space before
+    it.
     """
 
     node: str
@@ -54,6 +55,7 @@ class Pair:
     client_addresses: Tuple[str, ...] = ()
     reference_addresses: Tuple[str, ...] = ()
     token_ms: int = 3000
+    max_lag_mb: int = 16
     run_options: str = ""
     schema: int = field(default=SCHEMA)
 
@@ -84,7 +86,9 @@ def problems(given: Mapping[str, Any]) -> List[Problem]:
     for name in ("data_dir", "bin_dir", "ha_dir", "tmp_dir"):
         if isinstance(given.get(name), str) and not given[name].startswith("/"):
             wrong("%s is %r, no absolute path" % (name, given[name]))
-    for name, least, most in (("port", 1, 65535), ("token_ms", 100, 3600000)):
+    for name, least, most in (("port", 1, 65535), ("token_ms", 100, 3600000), ("max_lag_mb", 0, 1 << 20)):
+        if name == "max_lag_mb" and name not in given:
+            continue  # a file of before
         value = given.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             wrong("%s is %r, where a number from %d to %d is wanted" % (name, value, least, most))

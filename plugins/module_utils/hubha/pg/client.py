@@ -126,7 +126,8 @@ class Postgres:
         process = subprocess.Popen(
             self.as_owner(argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=clean_environment(self.owner), cwd="/", start_new_session=True)
-        assert process.stderr is not None
+        if process.stderr is None:
+            raise AssertionError("a pipe was asked for")
         try:
             text = read_lines(process.stderr, on_line, time.monotonic() + timeout)
             if text is None:

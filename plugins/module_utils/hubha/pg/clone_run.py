@@ -152,8 +152,8 @@ class CloneRun:
         if not os.path.isdir(where):
             raise PostgresError("path", "%s is there but is not a directory: move it away." % where)
         facts = Facts(where, True, tuple(sorted(os.listdir(where))), server_on(where),
-                            standby_signal=os.path.exists(os.path.join(where, "standby.signal")),
-                            backup_label=os.path.exists(os.path.join(where, "backup_label")))
+                      standby_signal=os.path.exists(os.path.join(where, "standby.signal")),
+                      backup_label=os.path.exists(os.path.join(where, "backup_label")))
         if model.looks_like_database(facts.listing) or facts.pid:
             try:
                 return replace(facts, control=self.postgres.controldata(where))

@@ -37,6 +37,10 @@ ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_file")
 
 
+#: The first line of the corosync.conf that role cluster writes.
+OURS = "role cfengine.hub_ha.cluster"
+
+
 def removal_plan(results: Mapping[str, Facts], settings: Facts,
                  looks: Optional[Mapping[str, Mapping[str, Facts]]] = None) -> Dict[str, Any]:
     """The plan for hubs that are to be no pair any more.
@@ -94,14 +98,13 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
 
 def begun_on(infos: Infos) -> List[str]:
     """Hosts on which an upgrade has begun that never came to the database: the unit is masked, or a cluster was made."""
-    def own_cluster(info: Facts) -> bool:
-        try:
-            text = info["cluster"]["corosync_conf"]
-            return bool(text) and not corosync.summary(text)["stock"]
-        except ValueError:
-            return False
-    return [host for host, info in infos.items() if own_cluster(info)
-            or info["units"].get(info["layout"]["db_unit"], {}).get("enabled") == "masked"]
+    def made(info: Facts) -> bool:
+        return OURS in (info["cluster"]["corosync_conf"] or "")
+
+    def masked(info: Facts) -> bool:
+        return bool(info["units"].get(info["layout"]["db_unit"], {}).get("enabled") == "masked")
+    # A cluster of somebody else's is not ours to give up, nor a unit that somebody else has masked.
+    return [host for host, info in infos.items() if made(info) or masked(info)] if any(map(made, infos.values())) else []
 
 
 def unfinished(infos: Infos, begun: Sequence[str]) -> Problem:

@@ -624,15 +624,22 @@ def as_active(info: Facts, third: Facts) -> Dict[str, Any]:
     third: facts["postgres"] of the third hub.
     """
     mine = info["postgres"]
-    return dict(info, postgres=dict(
+    return dict(info, layouts=of_machine(info), postgres=dict(
         third, data_dir=mine["data_dir"], state="primary", server=third["server"] or mine["server"],
         certificate=mine.get("certificate"), trusted=mine.get("trusted")))
 
 
 def without_database(info: Facts) -> Dict[str, Any]:
     """The facts of the other hub as they will be: its database has made way, and it is cloned later."""
+    own = (5432, info["postgres"].get("port"))
     return dict(info, postgres=dict(info["postgres"], state="absent", server=None, control={}, pid=None, lock=False),
-                ports=[port for port in info["ports"] if port != 5432])
+                ports=[port for port in info["ports"] if port not in own], layouts=of_machine(info))
+
+
+def of_machine(info: Facts) -> Dict[str, Any]:
+    """What facts/layouts.py says of the machine, without what it says of a database that makes way."""
+    return {key: value for key, value in (info.get("layouts") or {}).items()
+            if key in ("mounts", "wal_space", "libraries", "python_apt")}
 
 
 def is_copy(info: Facts, third: Facts) -> bool:

@@ -439,8 +439,9 @@ def _unknown_devices(root: Element) -> Set[Tuple[str, str]]:
 def _check_references(current: Element, root: Element, absent: List[str]) -> None:
     for name, device in sorted(_unknown_devices(root) - _unknown_devices(current)):
         if device in absent:
-            raise HubError("fencing level %s still names %s, which is to be removed: list %s in absent too"
-                           % (name, device, name))
+            raise HubError("fencing level %s still names %s, which is to be removed: list %s in absent too, or take the "
+                           "level out first: cibadmin --delete --xml-text '<fencing-level id=\"%s\"/>'"
+                           % (name, device, name, name))
         raise HubError("fencing level %s names %s, which is no fencing device (class stonith) in the CIB or given here"
                        % (name, device))
     for name, target in sorted(_references(root) - _references(current)):

@@ -44,22 +44,27 @@ def mount_problems(infos: Infos, passive: str) -> List[Problem]:
         "DATA_DIR_MOUNTED", passive, "%s %s (%s), and the copy of the database is put in its place by a rename"
         % (data_dir, what, ", ".join(mounts)),
         "mount that file system one directory higher, on %s, which takes all of the database, WAL too: umount %s; "
-        "correct "
-        "/etc/fstab; mount %s" % (parent, " ".join(reversed(mounts)), parent))]
+        "correct /etc/fstab; mount %s" % (parent, " ".join(reversed(mounts)), parent))]
 
 
-def lost_found_problems(infos: Infos, active: str) -> List[Problem]:
-    """A file system's lost+found belongs to root, and a copy of the database stops at what its user cannot read."""
+def is_pair(infos: Infos) -> bool:
+    """Whether the hubs are a pair already: what it lives with stops no further run."""
+    return any(info["cluster"]["has_database"] for info in infos.values())
+
+
+def lost_found_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """A file system's lost+found belongs to root, and a copy of the database stops at what its user cannot read.
+
+    Where the passive hub has its copy, nothing has to be copied.
+    """
     path = known(infos[active]).get("lost_found")
-    if not path:
+    if not path or in_use(infos[passive]):
         return []
     return [Problem(
         "DATA_DIR_LOST_FOUND", active, "%s cannot be read by the database's user, and PostgreSQL copies no data "
-                                       "directory with "
-        "something in it that it cannot read" % path,
+                                       "directory with something in it that it cannot read" % path,
         "it is empty unless a file system check has put something there; take it away: rmdir %s (fsck makes it anew "
-        "when it "
-        "needs it)" % path)]
+        "when it needs it)" % path)]
 
 
 def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
@@ -116,8 +121,8 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
     if not wrong:
         return []
     return [Problem(
-        "SETTINGS_OVERRIDDEN", active, "set below the line that includes hub_ha.conf, and so counting "
-                                       "more: %s" % ", ".join(wrong),
+        "SETTINGS_OVERRIDDEN", active, "set below the line that includes hub_ha.conf, and so counting more: "
+                                       "%s" % ", ".join(wrong),
         "take these lines out, or move them above that line")]
 
 
@@ -139,8 +144,8 @@ def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
     return [Problem(
         "LIBRARY_LACKS", passive, "shared_preload_libraries of %s names %s, which is not here and comes with no "
-                                  "package of the hub: "
-        "without it the copy of the database does not start" % (active, ", ".join(item["name"] for item in lacking)),
+                                  "package of the hub: without it the copy of the database does not "
+                                  "start" % (active, ", ".join(item["name"] for item in lacking)),
         "install here what %s has it from: %s. Or take it out of shared_preload_libraries there" % (
             active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking)))]
 
@@ -158,8 +163,7 @@ def unit_problems(infos: Infos, active: str, restart: Sequence[str]) -> List[Pro
         return []
     return [Problem(
         "OUTSIDE_ITS_UNIT", active, "PostgreSQL was not started by %s but in %s, and has to be restarted once (for "
-                                    "%s), which the "
-        "unit could not do" % (own, unit, ", ".join(restart)),
+                                    "%s), which the unit could not do" % (own, unit, ", ".join(restart)),
         "stop it and start it by its unit: runuser -u %s -- %s/pg_ctl -D %s -m fast stop && systemctl start %s" % (
             info["layout"]["db_user"], info["postgres"]["bin_dir"], info["postgres"]["data_dir"], own))]
 
@@ -195,11 +199,11 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
     found = []
     for host, info in infos.items():
         room = known(info).get("wal_space")
-        if room and limit_mb << 20 > room["total_bytes"]:
+        if room and limit_mb << 20 > room["total_bytes"] and not is_pair(infos):
             found.append(Problem(
                 "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
-                                               "hub_ha_max_slot_wal_keep_size "
-                "lets an absent hub's slot hold back %s: a full disk stops the primary"
+                                               "hub_ha_max_slot_wal_keep_size lets an absent hub's slot hold back %s: "
+                                               "a full disk stops the primary"
                 % (room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
                 "make hub_ha_max_slot_wal_keep_size (MB) smaller, here at most %d, or the file system larger"
                 % (room["total_bytes"] * 2 // 5 >> 20)))
@@ -211,8 +215,8 @@ def port_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     port = infos[active]["postgres"]["port"]
     if port == 5432 or infos[passive]["postgres"]["state"] != "absent" or port not in infos[passive]["ports"]:
         return []
-    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has "
-                                           "on %s" % (port, active),
+    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has on "
+                                           "%s" % (port, active),
                     "stop and disable it: ss -ltnp sport = :%d" % port)]
 
 
@@ -234,12 +238,11 @@ def edition_problems(infos: Infos, active: str) -> List[Problem]:
         return []
     return [Problem(
         "VENDOR_COMMUNITY", active, "this is the vendor's Community package (no %s/cf-hub): it brings no PostgreSQL, "
-                                    "so there is no "
-        "database to replicate, and no package of it that makes a hub" % info["layout"]["bin_dir"],
+                                    "so there is no database to replicate, and no package of it that makes a "
+                                    "hub" % info["layout"]["bin_dir"],
         "a Community hub that keeps data in PostgreSQL is made from Debian's packages (cfengine3), by "
-        "playbooks/install-ha.yml on "
-        "two hosts without CFEngine. With the vendor's packages a pair needs the hub package, cfengine-nova-hub, on "
-        "both")]
+        "playbooks/install-ha.yml on two hosts without CFEngine. With the vendor's packages a pair needs the hub "
+        "package, cfengine-nova-hub, on both")]
 
 
 def no_database_problems(infos: Infos) -> List[Problem]:
@@ -264,6 +267,12 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                                  "it can serve so, and cannot be cloned anew: mount them one directory higher when "
                                  "you can"))
     room = facts.get("wal_space")
+    if room and is_pair(infos) and limit_mb << 20 > room["total_bytes"]:
+        found.append(Problem(
+            "DISK_BELOW_SLOT_BOUND", active, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
+            "hub_ha_max_slot_wal_keep_size lets an absent hub's slot hold back %s: a full disk stops the primary" % (
+                room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
+            "make hub_ha_max_slot_wal_keep_size (MB) smaller"))
     if room and room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
         found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's "
                                                               "slot may hold back %s"
@@ -271,12 +280,12 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                              "make room, or hub_ha_max_slot_wal_keep_size smaller"))
     if facts.get("archive_paths") and not info["cluster"]["has_database"]:
         found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it "
-                                                        "with the same "
-                             "archive_command, which names %s" % (passive, ", ".join(facts["archive_paths"])),
+                                                        "with the same archive_command, which names "
+                                                        "%s" % (passive, ", ".join(facts["archive_paths"])),
                              "see that it works there too, or WAL is kept until the disk is full"))
     if info["cfengine"].get("acl_unknown"):
-        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not "
-                                                    "known: %s" % info["cfengine"]["acl_unknown"],
+        found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: "
+                                                    "%s" % info["cfengine"]["acl_unknown"],
                              "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there "
                              "takes its place"))
     messages = facts.get("settings", {}).get("lc_messages") or "C"
@@ -296,7 +305,7 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
     new: whether the pair is made from nothing in this run.
     """
     include, restart = wanted["include"], wanted["restart"]
-    found = (mount_problems(infos, passive) + lost_found_problems(infos, active)
+    found = (mount_problems(infos, passive) + lost_found_problems(infos, active, passive)
              + recovery_problems(infos, active, passive) + outside_problems(infos, active) + overridden_problems(infos, active, include)
              + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
              + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
@@ -305,7 +314,10 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
     if nothing:  # it says better what find_active can only say of a pair
         report.failures[:] = [item for item in report.failures if item["code"] != "NO_PRIMARY"]
     # A package without a hub in it says why there is no database.
+    # Where not even the copy has room, that is what has to be mended.
+    full = {item["host"] for item in report.failures if item["code"] == "DISK_SPACE"}
     for problem in found + (nothing if not edition_problems(infos, active) else []):
-        report.add(problem)
+        if not (problem.code == "DISK_BELOW_SLOT_BOUND" and problem.host in full):
+            report.add(problem)
     for problem in notes(infos, active, passive, limit_mb):
         report.warn(problem.host, "%s: %s (%s)" % (problem.problem, problem.remedy, problem.code))

@@ -22,7 +22,7 @@ def problems(infos: Infos, roles: Roles) -> Iterator[Problem]:
     """Two primaries, or none. infos: {host: facts}."""
     hosts, primaries, states = list(infos), roles.primaries, roles.states
     if len(primaries) > 1:
-        other = next(host for host in primaries if host != roles.active)
+        other = [host for host in primaries if host != roles.active][0]
         systems = ["%s (system %s, %s)" % (host, pg_facts.system_identifier(item), human(
             (item["server"] or {}).get("size_bytes") or 0)) for host, item in
             ((host, infos[host]["postgres"]) for host in primaries)]
