@@ -8,7 +8,7 @@ VENV := .cache/venv
 STAMP := $(VENV)/.installed
 LINK := .cache/collections/ansible_collections/cfengine/hub_ha
 
-.PHONY: help demo demo-down test faults lint unit molecule venv link clean
+.PHONY: help docs demo demo-down test faults lint unit molecule venv link clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,6 +39,11 @@ $(STAMP): requirements.txt constraints.txt
 	@set -o pipefail; $(VENV)/bin/pip install --disable-pip-version-check -r requirements.txt -c constraints.txt | \
 		sed -un 's/^Collecting \([^ ]*\).*/  \1/p; s/^\(Installing\) .*/  \1/p'
 	@touch $@
+
+# What is made from the argument specs and from docs/problems.md; tests fail where it differs.
+docs: venv
+	@$(VENV)/bin/python tests/readmes.py
+	@$(VENV)/bin/python tests/problems.py
 
 # The checkout is the collection: playbooks and tests see it where Ansible looks for collections.
 link:

@@ -3,7 +3,7 @@
 """Ten thousand clients' keys from hub to hub: `.cache/venv/bin/python -m lab.keys --runs 5`, on the lab's pair.
 
 Each round: the keys are taken off the passive hub, a plain tar stream of the same files is timed, they are taken off
-again, and the roles bring them (know, then the part of role hub that is about keys), twice. Prints median, minimum and
+again, and the roles bring them (know, then the part of role cfengine that is about keys), twice. Prints median, minimum and
 maximum of the tasks about keys, and of the whole playbook with Ansible's start and the reading of both hubs.
 """
 
@@ -46,8 +46,8 @@ PLAY = """
   become: true
   vars: {ansible_pipelining: true}
   tasks:
-    - ansible.builtin.import_role: {name: cfengine.hub_ha.know, rolespec_validate: false}
-    - ansible.builtin.import_role: {name: cfengine.hub_ha.hub, tasks_from: keys.yml, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: cfengine.hub_ha.plan, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: cfengine.hub_ha.cfengine, tasks_from: keys.yml, rolespec_validate: false}
 """
 
 
@@ -82,7 +82,7 @@ def clear(host):
     podman.execute(host, ["sh", "-c", "rm -rf %s && cp -a %s.before %s" % (KEYS, KEYS, KEYS)])
 
 
-def task_seconds(output, role="cfengine.hub_ha.hub"):
+def task_seconds(output, role="cfengine.hub_ha.cfengine"):
     """Seconds that the tasks of a role took, of what callback profile_tasks prints at its end. Exits without one."""
     found = re.findall(r"^%s : .*? -+ ([0-9.]+)s$" % re.escape(role), output, re.MULTILINE)
     return sum(map(float, found)) if found else sys.exit("no times in the output:\n" + output)

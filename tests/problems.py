@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "plugins/module_utils/hubha/health/explanations.py"
 CODES = r"`?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*`?"
 HEADING = re.compile(r"^## +(%s(?:, *%s)*)\s*$" % (CODES, CODES))
-TABLES = ("### What prove says", "### What hub-ha status says", "### What preflight refuses")
+TABLES = ("### What verify says", "### What hub-ha status says", "### What preflight refuses")
 HEAD = '''# Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What each code of a problem means, and what to do. Made by tests/problems.py from docs: change it there."""

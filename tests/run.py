@@ -161,8 +161,7 @@ def build():
     run("build", ["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--force", "-p", target,
                   artifact], modest=True)
     installed = target / "ansible_collections" / "cfengine" / "hub_ha"
-    playbooks = sorted((installed / "playbooks").glob("*-*.yml")) + [installed / "playbooks" / name for name in (
-        "backup.yml", "restore.yml", "clients.yml")]
+    playbooks = sorted((installed / "playbooks").glob("*.yml"))
     run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check"] + playbooks,
         cwd="/", modest=True, ANSIBLE_COLLECTIONS_PATH=str(target))
     for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):

@@ -299,7 +299,7 @@ class Seen:
     began, ended: of the row.  mended, last: the times of the last mending step (None: none) and of the last step.
     frozen: {hub: spans}.  rows: {hub: sequence numbers of the outside writer, None when they cannot be read}.
     open_rows: the same of the open session.  before: the hub that was active.  end: the state in the end, *settled*
-    seconds after the last step (None: not reached in time).  proved: what role prove said (True: green; None: not
+    seconds after the last step (None: not reached in time).  proved: what role verify said (True: green; None: not
     asked), and *after* what the pair was then.  changed: tasks that playbooks changed.  load: see Result.
     marks: {hub: before the row and after it}.  missed: what steps that wait did not find.
     plays: all playbooks that were run.  facts: all that was looked at.  servers: {hub: (its postmaster before the row,
@@ -532,7 +532,7 @@ def verdict(result: Result, want: Expect, token: float, seen: Seen, where: str, 
     unsure = result.state == "whole" and result.left
     states = set([seen.end.well, (seen.after or seen.end).well])
     if result.proved is not None and not unsure and result.proved not in states:
-        yield "role prove is %s, the pair is %s" % ("green" if result.proved else "red", ", ".join(
+        yield "role verify is %s, the pair is %s" % ("green" if result.proved else "red", ", ".join(
             (result.state,) + seen.end.warned))
     yield from of_changes(result, want, token, seen, slack)
     if want.changed is not None and result.changed != want.changed:

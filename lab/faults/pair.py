@@ -293,7 +293,7 @@ def settings_back(log: Path) -> None:
 
 
 def proved(log: Path) -> bool:
-    """True when role prove calls the pair healthy."""
+    """True when role verify calls the pair healthy."""
     return play(str(HERE / "prove.yml"), log=log)[0] == 0
 
 
@@ -531,7 +531,7 @@ class Hands:
             self.missed.append("the pair is %s (%s), must be whole again" % (found.name, found.why))
 
     def do_given(self, name: str) -> None:
-        """Wait until the hub's database is given up; role prove must say so, with what to do."""
+        """Wait until the hub's database is given up; role verify must say so, with what to do."""
         (other,) = [one for one in HUBS if one != name]
         deadline, said = time.monotonic() + 20, None
         while said is None and time.monotonic() < deadline:
@@ -543,7 +543,7 @@ class Hands:
         status, output = play(str(HERE / "prove.yml"), log=self.watch.log.with_name("given.log"))
         for word in ("RESOURCE_GIVEN_UP", "hub-ha retry"):
             if status == 0 or word not in output:
-                self.missed.append("role prove does not say %s of a hub that was given up" % word)
+                self.missed.append("role verify does not say %s of a hub that was given up" % word)
 
     def do_package(self, name: str) -> None:
         """The hub's package is installed over itself; see do_packaged."""
@@ -583,7 +583,7 @@ class Hands:
         podman.execute(name, ["crm_resource", "--refresh", "--resource", "cfpgsql", "--node", name], timeout=30)
 
     def do_retry(self, name: str) -> None:
-        """What prove says is to be done."""
+        """What verify says is to be done."""
         podman.execute(name, ["hub-ha", "retry"], timeout=30)
 
     def do_refer(self, _name: str, host: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_carry
-short_description: Carries a full backup from a hub to the controller, or back
+short_description: (internal) Carries a full backup from a hub to the controller, or back
 version_added: "1.0.0"
 description:
   - Copies the files that the backup's manifest names in pieces, so that a large database needs no memory, over the

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_database
-short_description: A verified copy of a hub's running database, with its WAL, for a full backup
+short_description: (internal) A verified copy of a hub's running database, with its WAL, for a full backup
 version_added: "1.0.0"
 description:
   - Makes a new directory for a full backup and puts the database into it - C(pg_basebackup) with a fast checkpoint and

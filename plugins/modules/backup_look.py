@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_look
-short_description: Which full backups lie somewhere, and whether they are whole
+short_description: (internal) Which full backups lie somewhere, and whether they are whole
 version_added: "1.0.0"
 description:
   - Reads directories for full backups, or single full backups, with the manifest of each.

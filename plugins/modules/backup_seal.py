@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_seal
-short_description: Completes a full backup - the hubs' own files, the CIB, and last the manifest
+short_description: (internal) Completes a full backup - the hubs' own files, the CIB, and last the manifest
 version_added: "1.0.0"
 description:
   - Adds to the directory that M(cfengine.hub_ha.backup_database) has made the archives of the hubs, the live CIB if

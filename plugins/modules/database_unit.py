@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: database_unit
-short_description: A PostgreSQL server runs under its own unit of systemd
+short_description: (internal) A PostgreSQL server runs under its own unit of systemd
 version_added: "1.0.0"
 description:
   - Brings a server that something else has started, such as pacemaker, under its unit. Dirty pages are written first,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_application
-short_description: Puts the application hub-ha on a hub
+short_description: (internal) Puts the application hub-ha on a hub
 version_added: 0.1.0
 description:
   - Package C(hubha) of this collection as one file (a Python zip application), and a program C(/usr/local/sbin/hub-ha)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_archive
-short_description: A hub's own files, identity included, as one archive for a full backup, and back on the hub
+short_description: (internal) A hub's own files, identity included, as one archive for a full backup, and back on the hub
 version_added: "1.0.0"
 description:
   - With O(state=packed) reads files with owner and mode into one compressed archive that is returned.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_backup
-short_description: Saves a hub's configuration, keys and CIB with a manifest
+short_description: (internal) Saves a hub's configuration, keys and CIB with a manifest
 version_added: "1.0.0"
 description:
   - Copies the files that a high availability set-up changes, and the CIB if there is one, to a new directory named

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_certificate
-short_description: A hub's own TLS key and certificate, for its PostgreSQL or Mission Portal
+short_description: (internal) A hub's own TLS key and certificate, for its PostgreSQL or Mission Portal
 version_added: "1.0.0"
 description:
   - Makes a key (P-256) and a self-signed certificate with the given names and addresses, once.

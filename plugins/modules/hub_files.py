@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_files
-short_description: Carries policy and shared secrets from the active hub to the passive one
+short_description: (internal) Carries policy and shared secrets from the active hub to the passive one
 version_added: "1.0.0"
 description:
   - With O(state=packed) reads files on the active hub into one compressed archive that is returned.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_info
-short_description: Everything about one CFEngine hub that a high availability pair is decided on
+short_description: (internal) Everything about one CFEngine hub that a high availability pair is decided on
 version_added: "1.0.0"
 description:
   - Reads edition, version, paths, addresses, host key digest, PostgreSQL settings and role, cluster state,

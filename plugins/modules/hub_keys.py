@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_keys
-short_description: CFEngine's host keys, and which of them a hub or a client trusts
+short_description: (internal) CFEngine's host keys, and which of them a hub or a client trusts
 version_added: "1.0.0"
 description:
   - Works on the directory C(ppkeys), in which a host keeps the public keys that it trusts.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_reach
-short_description: Any sign of life of the hubs of a pair, before one outside of their cluster takes over
+short_description: (internal) Any sign of life of the hubs of a pair, before one outside of their cluster takes over
 version_added: "1.0.0"
 description:
   - Tries TCP ports, and by UDP that of corosync, on each address, from the host and from the controller, all at the

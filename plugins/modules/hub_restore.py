@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: hub_restore
-short_description: Puts files back as a backup of a hub holds them
+short_description: (internal) Puts files back as a backup of a hub holds them
 version_added: "1.0.0"
 description:
   - Takes a backup that M(cfengine.hub_ha.hub_backup) made and puts single files back from it, with owner and mode.

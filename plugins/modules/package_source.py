@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: package_source
-short_description: Tries where packages come from, and fetches one package file
+short_description: (internal) Tries where packages come from, and fetches one package file
 version_added: "1.0.0"
 description:
   - With O(state=tried) it asks the host's own repositories what they offer now, with lists of its own, and fetches the

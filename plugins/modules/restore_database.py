@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: restore_database
-short_description: Puts the database of a full backup in place on a blank host
+short_description: (internal) Puts the database of a full backup in place on a blank host
 version_added: "1.0.0"
 description:
   - Unpacks the database beside the data directory, checks it with C(pg_verifybackup), lets a private server, which

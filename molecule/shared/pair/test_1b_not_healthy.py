@@ -1,4 +1,4 @@
-"""States in which a pair must not be called healthy: each ends role prove red, and its own remedy ends the state."""
+"""States in which a pair must not be called healthy: each ends role verify red, and its own remedy ends the state."""
 
 from __future__ import annotations
 

@@ -82,9 +82,9 @@ def test_a_quiet_row_is_green():
     ({"rows": {"hub1": range(700), "hub2": range(700)}}, "100 acknowledged writes are not on hub1, must be at most 10"),
     ({"rows": {"hub1": None, "hub2": None}}, "the rows on hub1 cannot be read"),
     ({"rows": {"hub1": range(800), "hub2": range(700)}}, "its hubs hold different rows"),
-    ({"proved": False}, "role prove is red, the pair is whole"),
-    ({"proved": False, "after": audit.State("whole", "hub1")}, "role prove is red, the pair is whole"),
-    ({"proved": True, "end": audit.State("forked", "hub1")}, "role prove is green, the pair is forked"),
+    ({"proved": False}, "role verify is red, the pair is whole"),
+    ({"proved": False, "after": audit.State("whole", "hub1")}, "role verify is red, the pair is whole"),
+    ({"proved": True, "end": audit.State("forked", "hub1")}, "role verify is green, the pair is forked"),
     ({"end": audit.State("whole", "hub1", left=("monitor on hub1",))}, "failures are left: monitor on hub1"),
     ({"hub2": ((100, 102, "standby"), (102, 103, "primary"), (103, 104, "standby"), (104, 105, "primary"))},
      "2 promotions, must be at most 1"),
@@ -367,7 +367,7 @@ def test_what_the_guards_have_told_against_a_hub_makes_prove_red():
     """Until they have told that it is over, which may be while prove looks."""
     warned = audit.State("whole", "hub1", warned=("hub_ha-clients=0 on hub2",))
     assert findings(proved=True, end=warned) == (
-        "role prove is green, the pair is whole, hub_ha-clients=0 on hub2",)
+        "role verify is green, the pair is whole, hub_ha-clients=0 on hub2",)
     assert findings(proved=False, end=warned) == ()
     for proved in (True, False):
         assert findings(proved=proved, end=warned, after=audit.State("whole", "hub1")) == ()

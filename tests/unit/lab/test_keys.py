@@ -6,9 +6,9 @@ from lab import keys
 
 RECAP = """
 TASKS RECAP ********************************************************************
-cfengine.hub_ha.hub : The passive hub knows every client ---------------- 2.50s
-cfengine.hub_ha.know : Read everything about the hub in one round trip --- 1.85s
-cfengine.hub_ha.hub : Each hub trusts the other's key ------------------- 0.25s
+cfengine.hub_ha.cfengine : The passive hub knows every client ---------------- 2.50s
+cfengine.hub_ha.plan : Read everything about the hub in one round trip --- 1.85s
+cfengine.hub_ha.cfengine : Each hub trusts the other's key ------------------- 0.25s
 """
 
 

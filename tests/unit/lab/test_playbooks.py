@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml") if path.name != "inventory.yml")
+PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
 
 
 NOBODY = "{ansible_host: 127.0.0.1, ansible_port: 9, ansible_ssh_common_args: -oBatchMode=yes}"
@@ -115,7 +115,7 @@ WORK = """
   any_errors_fatal: true
   tasks:
     - name: This run alone
-      ansible.builtin.import_role: {name: cfengine.hub_ha.run, rolespec_validate: false}
+      ansible.builtin.import_role: {name: cfengine.hub_ha.run_lease, rolespec_validate: false}
       vars: {run_playbook: work.yml, run_needs: [hubs]}
     - name: Change the hubs
       block:
@@ -129,12 +129,12 @@ WORK = """
           ansible.builtin.fail: {msg: the way back was gone}
       always:
         - name: The end of this run
-          ansible.builtin.import_role: {name: cfengine.hub_ha.run, tasks_from: end.yml, rolespec_validate: false}
+          ansible.builtin.import_role: {name: cfengine.hub_ha.run_lease, tasks_from: end.yml, rolespec_validate: false}
 """
 
 
 def test_one_run_at_a_time(tmp_path):
-    """Role run as playbooks use it: refused beside another run, given back after an error, followed after a kill."""
+    """Role run_lease as playbooks use it: refused beside another run, given back after an error, followed after a kill."""
     playbook, hosts = tmp_path / "work.yml", tmp_path / "hosts.yml"
     playbook.write_text(WORK, encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": dict(
@@ -188,11 +188,91 @@ def test_a_limit_in_an_inventory_without_hubs(playbook, tmp_path):
     refused(run(playbook, inventory, "--limit", "hub"), "The inventory has no group named hubs")
 
 
+TWO_PAIRS = """
+hubs: {hosts: {berlin1: %s, berlin2: %s}}
+third_hub: {hosts: {berlin3: %s}}
+clients: {hosts: {berlin-client: %s}}
+paris: {hosts: {paris1: %s, paris2: %s}}
+paris_third_hub: {hosts: {paris3: %s}}
+paris_clients: {hosts: {paris-client: %s}}
+rome: {hosts: {rome1: %s, rome2: %s}}
+""" % ((NOBODY,) * 10)
+PARIS = ("-e", "hub_ha_hubs_group=paris")
+
+
+@pytest.fixture(name="pairs")
+def fixture_pairs(tmp_path):
+    """An inventory with several pairs, none of which answers."""
+    path = tmp_path / "hosts.yml"
+    path.write_text(TWO_PAIRS, encoding="ascii")
+    return path
+
+
+def hosts_of(done):
+    """Hosts of all plays but those that look at the inventory itself, out of --list-hosts."""
+    assert done.returncode == 0, done.stdout
+    plays = done.stdout.split("  play #")[1:]
+    return {line.strip() for text in plays if "The inventory" not in text.partition("\n")[0]
+            for line in text.splitlines() if line.startswith("      ")}
+
+
+BOTH, THIRD, CLIENT = {"1", "2"}, {"3"}, {"-client"}
+
+
+@pytest.mark.parametrize("playbook, hosts", [
+    ("install_ha.yml", BOTH | THIRD | CLIENT), ("return_from_third_hub.yml", BOTH | THIRD),
+    ("promote_third_hub.yml", THIRD), ("status.yml", BOTH)])
+@pytest.mark.parametrize("pair, options", [("berlin", ()), ("paris", PARIS)])
+def test_a_run_is_about_one_pair(playbook, hosts, pair, options, pairs):
+    assert hosts_of(run(playbook, pairs, "--list-hosts", *options)) == {pair + host for host in hosts}
+
+
+def test_names_of_groups_that_follow_no_rule(pairs):
+    options = ("-e", "hub_ha_hubs_group=rome", "-e", "hub_ha_third_hub_group=third_hub",
+               "-e", "hub_ha_clients_group=paris_clients")
+    found = hosts_of(run("install_ha.yml", pairs, "--list-hosts", *options))
+    assert found == {"rome1", "rome2", "berlin3", "paris-client"}
+    assert hosts_of(run("install_ha.yml", pairs, "--list-hosts", *options[:2])) == {"rome1", "rome2"}
+
+
+def test_nothing_is_said_or_asked_of_the_other_pair(pairs):
+    """The whole way to the plan: whoever cannot be reached stands in the report."""
+    said = run("upgrade-to-ha.yml", pairs, *PARIS, "-e", "hub_ha_virtual_ip=192.0.2.9").stdout
+    assert "paris1: cannot be reached" in said and "paris2: cannot be reached" in said and "paris3" in said, said
+    assert "berlin" not in said and "rome" not in said and "there is no variable" not in said, said
+
+
+@pytest.mark.parametrize("playbook, arguments, words", [
+    ("upgrade-to-ha.yml", ("--limit", "paris1"), "playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris"),
+    ("clients.yml", ("--limit", "paris-client"),
+     "playbooks/clients.yml -e hub_ha_hubs_group=paris --limit paris-client,paris,paris_third_hub"),
+    ("remove-ha.yml", ("--tags", "x"), "playbooks/remove-ha.yml -e hub_ha_hubs_group=paris")])
+def test_the_command_that_is_printed_means_the_same_pair(playbook, arguments, words, pairs):
+    done = run(playbook, pairs, *PARIS, *arguments)
+    refused(done, "ansible-playbook -i INVENTORY " + words)
+    assert "berlin" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("--limit", "rome")])
+def test_a_group_that_is_not_there(arguments, pairs):
+    refused(run("third-hub.yml", pairs, "-e", "hub_ha_hubs_group=rome", *arguments), "no group named rome_third_hub")
+    refused(run("status.yml", pairs, "-e", "hub_ha_hubs_group=paris,rome", *arguments), "no group named paris,rome")
+
+
+@pytest.mark.parametrize("old, new", [
+    ("paris: {", "paris: {vars: {hub_ha_hubs_group: paris}, "),
+    ("hubs: {", "all: {vars: {hub_ha_hubs_group: paris}}\nhubs: {")])
+def test_the_name_of_a_group_is_refused_in_the_inventory(old, new, pairs):
+    pairs.write_text(TWO_PAIRS.replace(old, new, 1), encoding="ascii")
+    refused(run("status.yml", pairs), "The inventory sets hub_ha_hubs_group (paris on")
+    assert "The inventory sets" not in run("status.yml", pairs, *PARIS).stdout
+
+
 def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
     """Before any host is asked, and with the way out."""
     playbook, hosts = tmp_path / "know.yml", tmp_path / "hosts.json"
     playbook.write_text(json.dumps([{"hosts": "hubs", "gather_facts": False, "any_errors_fatal": True, "tasks": [
-        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.know", "tasks_from": "variables.yml",
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.plan", "tasks_from": "variables.yml",
                                          "rolespec_validate": False}}]}]), encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}, "vars": {"hub_ha_fencing": [
         {"id": "a", "agent": "fence_ipmilan", "hub": "hub1", "password": "{{ vault_bmc_hub1 }}"}]}}}), encoding="ascii")
@@ -204,12 +284,15 @@ def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("form, lines", [("json", True), ("yaml", False)])
 def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
     playbook, hosts = tmp_path / "stop.yml", tmp_path / "hosts.json"
-    failures = [{"host": "hub%d" % number, "problem": "it is wrong", "remedy": "mend it", "code": ""} for number in (1, 2)]
+    failures = [{"host": "hub%d" % number, "problem": "it is wrong", "remedy": "run playbooks/upgrade-to-ha.yml",
+                 "code": ""} for number in (1, 2)]
     playbook.write_text(json.dumps([{"hosts": "hub1", "gather_facts": False, "tasks": [
         {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.preflight", "tasks_from": "stop.yml",
                                          "rolespec_validate": False}}],
-        "vars": {"hub_ha": {"failures": failures, "warnings": []}}}]), encoding="ascii")
+        "vars": {"hub_ha": {"failures": failures, "warnings": []}, "hub_ha_values": {"hub_ha_hubs_group": "paris"}}}]),
+        encoding="ascii")
     hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}}}}), encoding="ascii")
     done = run(playbook, hosts, ANSIBLE_CALLBACK_RESULT_FORMAT=form)
     assert done.returncode != 0 and "2 thing(s) must be put right first" in done.stdout, done.stdout
     assert ('" 1. hub1: it is wrong",' in done.stdout) == lines, done.stdout
+    assert "-> run playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris" in " ".join(done.stdout.split())

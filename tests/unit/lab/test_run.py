@@ -26,7 +26,7 @@ ERROR    [remove > verify] Executed: Failed
 PLAY = """\
 TASK [Say it] ******
 ok: [hub1]
-TASK [cfengine.hub_ha.know : What is wrong] ****
+TASK [cfengine.hub_ha.plan : What is wrong] ****
 [ERROR]: Task failed: hub2 cannot be reached
 fatal: [hub1]: FAILED! =>
     msg: hub2 cannot be reached

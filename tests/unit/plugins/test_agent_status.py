@@ -449,6 +449,13 @@ def test_problems_for_people(monkeypatch, capsys):
     assert "other hub    hub2, guard there" in said and "something" in said
 
 
+def test_a_command_for_the_controller_means_this_pair():
+    seen = healthy(files=Part([], "", 0.1))
+    seen = replace(seen, pair=replace(seen.pair, run_options=" -e hub_ha_hubs_group=paris"))
+    found = [item["remedy"] for item in status.answer(seen, Part(None), 0.0)["problems"]]
+    assert any(text.endswith("playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris") for text in found), found
+
+
 def test_colour_on_a_terminal_only(monkeypatch, capsys):
     assert "\033" not in told(monkeypatch, capsys, healthy(other=AWAY))[1]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

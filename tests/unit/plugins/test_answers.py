@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cfengine.hub_ha.plugins.filter import status as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import health as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.agent import answers
 
 ROOT = Path(__file__).parents[3]

@@ -214,7 +214,7 @@ def test_policy_from_elsewhere_is_a_warning():
 
 
 def test_what_def_json_names_is_in_the_policy():
-    role = Path(__file__).parents[3] / "roles" / "hub"
+    role = Path(__file__).parents[3] / "roles" / "cfengine"
     wanted = (role / "vars" / "main.yml").read_text(encoding="utf-8")
     policy = (role / "files" / "hub_ha.cf").read_text(encoding="utf-8")
     for bundle in ("main", "update"):

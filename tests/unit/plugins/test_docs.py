@@ -44,10 +44,10 @@ def test_every_code_of_a_problem_of_the_pair_is_explained():
     source = "".join((ROOT / "plugins/module_utils/hubha" / name).read_text(encoding="utf-8")
                      for name in ("health/checks.py", "pair/copies.py"))
     made = set(re.findall(r'Problem\(\s*"([A-Z_]+)"', source)) | {"ROLES_MOVED"}
-    assert told_in("### What prove says") == made
+    assert told_in("### What verify says") == made
 
 
 def test_every_code_of_what_a_hub_does_not_know_is_explained():
     source = (ROOT / "plugins/module_utils/hubha/health/seen.py").read_text(encoding="utf-8")
-    made = set(re.findall(r'(?:Problem|unknown)\(\s*"([A-Z_]+)"', source)) - told_in("### What prove says")
+    made = set(re.findall(r'(?:Problem|unknown)\(\s*"([A-Z_]+)"', source)) - told_in("### What verify says")
     assert made and told_in("### What hub-ha status says") == made

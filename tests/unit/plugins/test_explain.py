@@ -60,7 +60,7 @@ def test_sections():
 def test_tables_where_there_is_no_section_yet(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/operate.md").write_text(
-        "### What prove says\n\n| code | what | what to do |\n|---|---|---|\n"
+        "### What verify says\n\n| code | what | what to do |\n|---|---|---|\n"
         "| `LINK_DOWN`, `SLOT_LOST` | a \\| b | [so](#here) |\n"
         "\n### Else\n\n| `NOT_THIS` | a | b |\n", encoding="utf-8")
     found = problems.explanations(tmp_path)

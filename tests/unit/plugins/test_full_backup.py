@@ -287,6 +287,12 @@ def whole(**more):
                  "problems": [], "manifest": manifest()}, **more)
 
 
+def test_looks_at_paths_out_of_what_the_module_said():
+    said = {"hub1": {"looks": ["a1", "b1"]}, "hub2": {"skipped": True}, "controller": {"looks": ["a2"]}}
+    assert model.looks_of(said) == {"hub1": "a1", "controller": "a2"}
+    assert model.looks_of(said, 1) == {"hub1": "b1"}, "the controller is asked for one path"
+
+
 def restored(results=None, backup=None, place="controller", looks=None, stages=None, **settings):
     """The plan of a restore on two blank hosts, or on what is given."""
     results = blank_pair() if results is None else results

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import health as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.health import checks, show
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan, wanted_cib
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import install as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import platforms
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install, upgrade as plan

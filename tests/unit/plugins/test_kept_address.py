@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import layout
 
-ROLE = Path(__file__).parents[3] / "roles" / "address"
+ROLE = Path(__file__).parents[3] / "roles" / "shared_address"
 LINKS = [
     {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
     {"ifname": "eth1", "address": "aa:00:00:00:00:01",
@@ -55,6 +55,6 @@ def test_the_announcement_is_a_gratuitous_arp_request(program):
 
 def test_the_unit_is_where_hub_info_looks_for_it():
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
-    assert variables["address_unit"] == layout.KEPT_UNIT
+    assert variables["shared_address_unit"] == layout.KEPT_UNIT
     unit = (ROLE / "templates" / "hub-ha-address.service.j2").read_text(encoding="utf-8")
     assert "\nExecStart=" in unit and "\nExecStop=" not in unit

@@ -64,6 +64,13 @@ def test_wrong_file(change, words):
     assert words in caught.value.message and "upgrade-to-ha.yml" in caught.value.message
 
 
+def test_a_pair_whose_groups_have_other_names():
+    text = pair_file(plan.make_plan(pair.results(), pair.settings()), "hub1", dict(SETTINGS, run_options=" -e a=b"))
+    assert model.from_dict(json.loads(text)).run_options == " -e a=b"
+    older = {name: value for name, value in made().items() if name != "run_options"}
+    assert model.from_dict(older).run_options == ""
+
+
 def test_damaged_file(tmp_path):
     path = tmp_path / "pair.json"
     path.write_text("{", encoding="utf-8")

@@ -9,7 +9,7 @@ import json
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import cluster, database, health, plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.hub_list import ha_info
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Note
@@ -1375,7 +1375,9 @@ def test_ha_info_of_a_pair_stays_below_4_kb():
 
 
 def test_filters_are_the_models():
-    found = filters.FilterModule().filters()
+    found = {}
+    for module in (cluster, database, health, filters):
+        found.update(module.FilterModule().filters())
     assert found["make_plan"](pair.results(), pair.settings())["complete"]
     text = pair.corosync_conf(version=7)
     assert found["corosync_version"](text, [text, text]) == 7
@@ -1389,7 +1391,7 @@ def test_filters_are_the_models():
 
 
 def test_a_primary_that_is_no_policy_hub_yet_gives_the_role_back():
-    """A run that was cut off before role hub, and a failover before it was repeated."""
+    """A run that was cut off before role cfengine, and a failover before it was repeated."""
     results = pair.running_pair("hub2")
     assert plan.make_plan(results, pair.settings())["failures"] == []
     results["hub2"]["hub"]["cfengine"].update(am_policy_hub=False, policy_server=None, acl_in_policy=["10.0.0.0/8"])

@@ -47,8 +47,8 @@ def fixture_ask(tmp_path):
             VARIABLES, ansible_connection="local", ansible_python_interpreter=sys.executable)}}), encoding="utf-8")
         role = {"rolespec_validate": False}
         playbook.write_text(yaml.safe_dump([{"hosts": "hubs", "gather_facts": False, "tasks": [
-            {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.know", tasks_from="variables.yml")},
-            {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.know", tasks_from="decide.yml")},
+            {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.plan", tasks_from="variables.yml")},
+            {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.plan", tasks_from="decide.yml")},
             {"ansible.builtin.import_role": dict(role, name="cfengine.hub_ha.preflight", tasks_from="cib.yml"),
              "vars": {"resources_wanted": wanted}},
             {"ansible.builtin.debug": {

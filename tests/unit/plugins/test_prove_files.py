@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Role prove on a hub that lacks what it must know of the pair, in real ansible-playbook runs on this machine."""
+"""Role verify on a hub that lacks what it must know of the pair, in real ansible-playbook runs on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-MAIN = yaml.safe_load((Path(__file__).parents[3] / "roles/prove/tasks/main.yml").read_text(encoding="utf-8"))
+MAIN = yaml.safe_load((Path(__file__).parents[3] / "roles/verify/tasks/main.yml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(name="prove")
@@ -23,8 +23,8 @@ def fixture_prove(tmp_path, ansible_playbook):
         # The step as the role does it, with its condition.
         condition = [task["when"] for task in MAIN if task.get("ansible.builtin.import_tasks") == "files.yml"][0]
         done = ansible_playbook(variables, [{
-            "ansible.builtin.import_role": {"name": "cfengine.hub_ha.prove", "tasks_from": "files.yml"},
-            "when": condition, "vars": {"prove_directory": str(folder)}}], *options)
+            "ansible.builtin.import_role": {"name": "cfengine.hub_ha.verify", "tasks_from": "files.yml"},
+            "when": condition, "vars": {"verify_directory": str(folder)}}], *options)
         return done.returncode, done.stdout
     return run
 

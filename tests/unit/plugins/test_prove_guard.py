@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Role prove and what the guard says of itself, in real ansible-playbook runs on this machine.
+"""Role verify and what the guard says of itself, in real ansible-playbook runs on this machine.
 
 What systemd says is given, so that this needs none; the program is a script that answers as it is told.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROLE = Path(__file__).parents[3] / "roles/prove"
+ROLE = Path(__file__).parents[3] / "roles/verify"
 TASKS = [task for task in yaml.safe_load((ROLE / "tasks/guard.yml").read_text(encoding="utf-8"))
          if "ansible.builtin.systemd_service" not in task]
 WATCHES = {"running": True, "age": 0.4, "phase": "watch", "armed": True, "reason": "",
@@ -39,9 +39,9 @@ def fixture_prove(tmp_path, ansible_playbook):
         hub_ha.chmod(0o755)
         variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))
         done = ansible_playbook(dict(
-            variables, hub_ha_prove_wait=3, prove_program=str(hub_ha),
-            prove_guard={"status": {"ActiveState": guard, "LoadState": load}},
-            prove_pacemaker={"status": {"ActiveState": pacemaker}}), TASKS, *options)
+            variables, hub_ha_verify_wait=3, verify_program=str(hub_ha),
+            verify_guard={"status": {"ActiveState": guard, "LoadState": load}},
+            verify_pacemaker={"status": {"ActiveState": pacemaker}}), TASKS, *options)
         return done.returncode, done.stdout, len(asked.read_text(encoding="utf-8"))
     return run
 

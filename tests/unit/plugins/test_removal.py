@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as plan_filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import remove_ha as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import removal, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -570,7 +570,7 @@ def test_an_address_that_was_to_be_kept_and_is_gone_is_told():
 
 def test_what_is_not_proven_reaches_the_role_with_its_code():
     state = dict(SWITCHED, hub2=dict(SWITCHED["hub2"], role="standby"))
-    assert plan_filters.switch_problems(state, "hub2", "hub1") == [{
+    assert filters.switch_problems(state, "hub2", "hub1") == [{
         "code": "NO_PRIMARY", "host": "hub2", "problem": "PostgreSQL on hub2 is standby, not the primary",
         "remedy": "keep the data of hub1 until you have compared"}]
-    assert plan_filters.single_problems(Pair().good(), removed().results) == []
+    assert filters.single_problems(Pair().good(), removed().results) == []

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import settings as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import settings
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.options import shown
 
 OPTIONS = {}
 for path in (Path(__file__).parents[3] / "roles").glob("*/meta/argument_specs.yml"):
@@ -44,7 +46,8 @@ def test_coerced_by_the_spec(given, name, value):
     ("hub_ha_links", {"x": 1}), ("hub_ha_fencing_packages", None), ("hub_ha_class_expression", {"any::": 1})])
 def test_what_is_of_a_wrong_type_is_reported_and_its_default_goes_on_until_then(name, value):
     found = checked({name: value}, {name: value})
-    assert [item["host"] for item in found["problems"]] == ["all"] and name in found["problems"][0]["problem"]
+    assert [(item["host"], item["code"]) for item in found["problems"]] == [("all", "OPTION_INVALID")]
+    assert name in found["problems"][0]["problem"]
     assert found["values"][name] == (OPTIONS[name].get("default", []))
 
 
@@ -93,6 +96,12 @@ def test_what_plays_and_roles_set_holds_for_both():
     assert problems({}, {}, play={"hub_ha_tokn": 5000}) == ["all: there is no variable hub_ha_tokn"]
 
 
+def test_role_plan_and_the_library_leave_out_the_same():
+    text = (Path(__file__).parents[3] / "roles/plan/vars/main.yml").read_text(encoding="utf-8")
+    listed = re.search(r"plan_given: .*?\[(.*?)\]", text, re.DOTALL).group(1)
+    assert sorted(re.findall(r"'(\w+)'", listed)) == sorted(settings.NOTED)
+
+
 def test_what_the_roles_note_is_no_variable():
     noted = {"hub_ha_read": {"hub": {}}, "hub_ha_values": {}, "hub_ha": {}}
     assert problems(dict(VIP, **noted), VIP, play=VIP) == []
@@ -116,4 +125,4 @@ def test_of_one_hub_alone():
 def test_values_hold_no_secret():
     given = {"hub_ha_replication_password": "s3cret", "hub_ha_fencing": [{"password": "s3cret"}]}
     assert "s3cret" not in str(checked(given, given)["values"])
-    assert settings.shown("hub_ha_links", ["10.0.0.0/24"]) == "['10.0.0.0/24']"
+    assert shown("hub_ha_links", ["10.0.0.0/24"]) == "['10.0.0.0/24']"

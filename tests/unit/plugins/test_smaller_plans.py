@@ -92,7 +92,7 @@ def includes(role):
 RESTORE, REMOVE = includes("restore"), includes("remove")
 PLAN = set(load(ROLES / "restore" / "vars" / "main.yml")["restore_as_plan"])
 REMOVAL = set(test_removal.Pair().good())
-# Role know makes the plan, and the checks before it need none.
+# Role plan makes the plan, and the checks before it need none.
 BEFORE = [("know", "variables.yml"), ("know", "once.yml")]
 
 
@@ -108,7 +108,7 @@ def test_everything_that_is_asked_for_is_there(source, role, name, given):
     pytest.param(*item, id="%s, %s" % item[1:3]) for item in REMOVE if item[1:3] not in BEFORE])
 def test_everything_that_a_removal_asks_for_is_there(source, role, name, given):
     wanted = keys_in(role_texts(role, name, given))
-    assert wanted - REMOVAL == set(), "roles/%s/tasks/%s, included by roles/remove/tasks/%s" % (role, name, source)
+    assert wanted - REMOVAL == set(), "roles/%s/tasks/%s, included by roles/remove_ha/tasks/%s" % (role, name, source)
 
 
 def test_what_it_looks_at():

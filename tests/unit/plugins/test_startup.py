@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import rollback as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import startup
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab

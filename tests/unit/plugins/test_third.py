@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.filter import plan as plan_filters
+from ansible_collections.cfengine.hub_ha.plugins.filter import third_hub as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.evidence import Side
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.history import from_entries
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import third
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import report, third
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures" / "hub"))
 import pair  # noqa: E402
@@ -56,7 +56,7 @@ def promoted():
 
 
 def given(info, **more):
-    """What role know hands over."""
+    """What role plan hands over."""
     found = {"hosts": ["hub3"], "both": [],
              "result": {"hub": info} if info else {"unreachable": True, "msg": "no route"},
              "address": "", "inventory_address": "192.168.100.12"}
@@ -273,7 +273,7 @@ def test_promote():
         alive[0], dict(alive[0], port=5405, how="refuses"))]
     assert third.promote_verdict(info, both, False)["failures"][0]["problem"].endswith(
         "192.168.100.10 (port 22 accepts, port 5405 refuses; seen from control and hub3)")
-    assert "hub_ha_promote_confirm" in third.failures_text(refused["failures"])
+    assert "hub_ha_promote_confirm" in report.text(refused)
     confirmed = third.promote_verdict(info, alive, True)
     assert confirmed["do"] == "promote"
     hubs = {"hub1": "192.168.100.10", "hub2": "192.168.100.11"}
@@ -534,15 +534,15 @@ def test_firewalls_let_the_third_hub_in_and_its_own_the_pair():
 # --- what the roles get -------------------------------------------------------------------------------------------
 
 def test_a_stop_that_is_not_proved_is_told_with_its_code():
-    said = plan_filters.promote_unproved(["hub1", "hub2"], {"hub1": {"third_hub_stopped": True}, "hub2": {}})
+    said = filters.promote_unproved(["hub1", "hub2"], {"hub1": {"third_hub_stopped": True}, "hub2": {}})
     assert said.startswith("The third hub was not promoted: hub2 gives") and said.endswith("=hub2 (STOP_UNPROVEN)")
-    assert plan_filters.promote_unproved([], {}) == ""
+    assert filters.promote_unproved([], {}) == ""
 
 
 def test_what_keeps_a_third_hub_from_being_added_is_told_as_every_problem():
     plan = dict(plan_for(standby()), adopted=False)
     infos = {host: item["hub"] for host, item in pair.running_pair().items()}
-    assert plan_filters.third_obstacles(plan, infos) == [{
+    assert filters.third_obstacles(plan, infos) == [{
         "code": "PAIR_UNFINISHED", "host": "all", "problem": "the hubs are no pair yet, or wait for a restart",
         "remedy": "run playbooks/upgrade-to-ha.yml first"}]
 

@@ -42,7 +42,7 @@ def silence(told: Mapping[str, Any]) -> str:
     if told.get("timedout"):
         return "does not answer in time"
     if told.get("rc") in (0, 3) and str(told.get("stdout") or "").startswith("{"):
-        return "its hub-ha is of before; run upgrade-to-ha.yml"
+        return "its hub-ha is of before; run playbooks/upgrade-to-ha.yml"
     return "hub-ha says nothing of the pair: %s" % heard
 
 
@@ -61,7 +61,7 @@ def text_of(answer: Mapping[str, Any]) -> str:
     try:
         return status.text(answer)
     except (KeyError, TypeError, AttributeError):
-        return "its hub-ha is of another version: run upgrade-to-ha.yml"
+        return "its hub-ha is of another version: run playbooks/upgrade-to-ha.yml"
 
 
 def together(told: Mapping[str, Mapping[str, Any]]) -> Report:

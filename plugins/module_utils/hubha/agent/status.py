@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core import say
@@ -20,6 +21,7 @@ from ..core.run import Completed, HubError, local_runner
 from ..health import checks, seen as view, show
 from ..health.seen import Part, Seen
 from ..pair.copies import UPGRADE
+from ..pair.groups import of_this_pair
 from ..pair.model import PATH, Pair, load
 from ..pg import status as pg_status
 from ..pg.client import Postgres
@@ -217,7 +219,7 @@ def answer(seen: Seen, idle: Part, now: float) -> Dict[str, Any]:
     """What --json prints: the guard's own words, and the pair. now: seconds since 1970."""
     pair, plan = seen.pair, view.plan_of(seen)
     guard = seen.guard.value if seen.guard.known else {"running": False, "age": None}
-    found = view.problems(seen)
+    found = [replace(item, remedy=of_this_pair(item.remedy, pair.run_options)) for item in view.problems(seen)]
     return dict(
         guard, **kept_off(pair.node, seen.cluster), idle=idle.value if idle.known else None, pair_file="",
         schema=view.SCHEMA, hub=pair.node, other_hub=pair.peer, active=plan["active"] if known_active(seen) else None,

@@ -25,7 +25,7 @@ def ha_info(infos: Infos, client: Optional[Network]) -> Dict[str, Dict[str, str]
 
 def hub_list(infos: Infos, client: Optional[Network], virtual_ips: Sequence[str], nodes: Mapping[str, str],
              settings: Mapping[str, Any], layout: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
-    """What hubs and clients must know of each other, as services/hub_ha.json; see roles/hub/files/hub_ha.cf. None
+    """What hubs and clients must know of each other, as services/hub_ha.json; see roles/cfengine/files/hub_ha.cf. None
     until both hubs have a key.
     """
     if not client or not all(info["cfengine"]["key_public"] for info in infos.values()):

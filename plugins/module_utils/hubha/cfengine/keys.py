@@ -238,6 +238,11 @@ def read_item(item: Any) -> Tuple[Key, str, Optional[str]]:
     return key, user, expected
 
 
+def item_of(host: str, facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """The key of a host as an item for read_item(). facts: hub_info's of its CFEngine."""
+    return {"host": host, "public": facts["key_public"], "digest": facts["key_digest"]}
+
+
 def digest_type(option: Optional[str], expected: Iterable[str], names: Iterable[str]) -> str:
     """"MD5" or "SHA" for the names of files. Raises KeyProblem when it cannot be known.
 

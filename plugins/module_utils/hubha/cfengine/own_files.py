@@ -47,6 +47,11 @@ def other_paths(layout: Layout) -> List[str]:
         + [layout["data_dir"] + name for name in ("/postgresql.conf", "/pg_hba.conf", "/hub_ha.conf")]
 
 
+def all_paths(layout: Layout, further: Sequence[object] = ()) -> List[str]:
+    """All that a full backup holds of a hub: own_paths() and other_paths()."""
+    return own_paths(layout, further) + other_paths(layout)
+
+
 def left_out(path: str, layout: Layout) -> bool:
     """True for files below own_paths that belong to a moment: progress, markers, the agent's own notes."""
     folder, name = os.path.split(path)

@@ -57,7 +57,7 @@ AGENT_PATHS = ("/etc/cfengine-hub-ha", "/etc/cfengine-hub-ha/agent.conf",
                "/usr/lib/ocf/resource.d/cfengine/pgsql")
 PROGRAMS = ("cibadmin", "crm_simulate", "openssl", "perl", "ps")  # what the cluster's packages bring beside daemons
 FENCE_AGENTS = "/usr/sbin/fence_*"  # where pacemaker looks for them
-# Variables of the policy framework to which role hub adds its own.
+# Variables of the policy framework to which role cfengine adds its own.
 AUGMENTED: Dict[str, Any] = {"lists": {name: {"items": []} for name in (
     "acl", "update_inputs", "control_common_bundlesequence_end", "control_common_update_bundlesequence_end")}}
 # With it the vendor's policy writes units of its own, in the place of the mask too, and starts cf-postgres.
@@ -381,7 +381,7 @@ def augments_facts(path: str) -> Facts:
     try:
         text = read_text(path)
         data = augments.parse(text)
-        augments.merge(text, AUGMENTED)  # a trial: what role hub adds to must be such that it can be added to
+        augments.merge(text, AUGMENTED)  # a trial: what role cfengine adds to must be such that it can be added to
         if os.path.exists(os.path.join(os.path.dirname(path), "def_preferred.json")):
             raise ValueError("CFEngine reads def_preferred.json in its place; bring both together in def.json")
     except ValueError as error:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Is the pair healthy: could it take the loss of either hub at this moment. Pure functions.
 
-In: what the modules cib_info and replication_info return, systemd's units, and the plan (plan.make_plan) with "active"
+In: what the modules cib_info and replication_info return, systemd's units, and the plan (upgrade.make_plan) with "active"
 and "passive" (inventory names), "nodes" ({inventory name: node}), "virtual_ips" ([{"id", "ip"}]) and "slots". Out: a
 list of Problem, empty when all is well. What is not known is not well.
 """

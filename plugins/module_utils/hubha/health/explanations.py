@@ -1226,6 +1226,30 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: no-quorum-policy=ignore: a hub that is cut off goes on as if it were the whole cluster -> c"
         "rm_attribute --type crm_config --name no-quorum-policy --delete (NO_QUORUM_POLICY)\n"),
+    "OPTION_INVALID": (
+        "A variable has a value of a wrong type, none of those that there are, or one out of its bounds. Noth"
+        "ing was changed.\n"
+        "\n"
+        "- **Cause**: a slip of the pen, a wrong indentation in the inventory, or a value meant for another v"
+        "ariable.\n"
+        "- **Remedy**: correct it; what each variable is, and which values it takes, is in variables.md (docs"
+        "/variables.md). Values of secrets are not shown.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: hub_ha_token must be a whole number and is 'soon' -> correct it. What it is: Milliseconds w"
+        "ithout a sign of life after which the other hub counts as lost (corosync's token). (OPTION_INVALID)\n"),
+    "OPTION_UNKNOWN": (
+        "A variable is set that begins with `hub_ha_` and that this version does not know, so it has no effec"
+        "t. Nothing was changed.\n"
+        "\n"
+        "- **Cause**: a misspelt name, or one of another version.\n"
+        "- **Remedy**: take the name that the message suggests, or one of variables.md (docs/variables.md); r"
+        "emove what is not needed.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub2: there is no variable hub_ha_tokn -> did you mean hub_ha_token? (OPTION_UNKNOWN)\n"),
     "OTHER_CLUSTER": (
         "The host belongs to another cluster: its corosync.conf has another name or other nodes.\n"
         "\n"
@@ -2105,6 +2129,17 @@ SECTIONS: Dict[str, str] = {
         "    hub1: the database's user cfpostgres cannot read /etc/ssl/hub.pem (root:root 0600) -> chmod 0644"
         " /etc/ssl/hub.pem; that user must be able to pass through the directories above it (TLS_FILE_UNREADA"
         "BLE)\n"),
+    "TLS_INCOMPLETE": (
+        "Of `hub_ha_tls_certificate`, `hub_ha_tls_key` and `hub_ha_tls_ca` only one or two are set, and a cer"
+        "tificate of yours needs all three.\n"
+        "\n"
+        "- **Cause**: one was forgotten, or is set for another group.\n"
+        "- **Remedy**: set all three for both hubs, or none: the collection then makes its own.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: hub_ha_tls_key alone is given -> give hub_ha_tls_certificate, hub_ha_tls_key and hub_ha_tls"
+        "_ca together, or none (TLS_INCOMPLETE)\n"),
     "TLS_INVALID": (
         "The given certificate, key and authorities do not fit together, or PostgreSQL could not use them.\n"
         "\n"

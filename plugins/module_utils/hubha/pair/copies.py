@@ -32,7 +32,7 @@ class Copy:
 
     @classmethod
     def of_plan(cls, plan: Mapping[str, Any]) -> Copy:
-        """What a plan of plan.make_plan says of it."""
+        """What a plan of upgrade.make_plan says of it."""
         passive = plan["passive"]
         return cls(plan["active"], passive, plan["nodes"][passive], plan["slots"][passive])
 

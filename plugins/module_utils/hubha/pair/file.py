@@ -13,8 +13,8 @@ from . import model
 def pair_file(plan: Mapping[str, Any], host: str, settings: Mapping[str, Any]) -> str:
     """The file's text for one hub.
 
-    plan: see plan.make_plan. host: inventory name. settings: {"cluster", "user", "sslmode", "token",
-    "references", "max_lag": MB} of the operator. Raises HubError when the plan makes no valid file.
+    plan: see upgrade.make_plan. host: inventory name. settings: {"cluster", "user", "sslmode", "token", "references",
+    "run_options", "max_lag": MB} of the operator. Raises HubError when the plan makes no valid file.
     """
     layout = plan["layout"]
     peer = next(other for other in plan["hubs"] if other != host)
@@ -35,4 +35,5 @@ def pair_file(plan: Mapping[str, Any], host: str, settings: Mapping[str, Any]) -
         "sslmode": settings["sslmode"], "peer_addresses": [net["addresses"][peer] for net in networks],
         "addresses": [{"id": item["id"], "ip": item["ip"], "prefix": item["prefix"]} for item in plan["virtual_ips"]],
         "client_addresses": mine, "reference_addresses": [str(item) for item in settings["references"]],
-        "token_ms": int(settings["token"]), "max_lag_mb": int(settings.get("max_lag", 16))}))
+        "token_ms": int(settings["token"]), "max_lag_mb": int(settings.get("max_lag", 16)),
+        "run_options": str(settings.get("run_options") or "")}))

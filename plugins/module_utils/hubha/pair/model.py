@@ -33,8 +33,9 @@ class Pair:
     layout. replication_user, sslmode: how a standby comes to its primary. peer_addresses: the other hub's own
     addresses, that of the replication network first. addresses: the shared ones. client_addresses: this hub's own in
     the networks of the shared addresses of clients. reference_addresses: what must answer where clients can be reached;
-    may be empty. token_ms: corosync's token, milliseconds. max_lag_mb: WAL
-    that a healthy standby may be behind, megabytes.
+    may be empty. token_ms: corosync's token, milliseconds. max_lag_mb: WAL that a healthy standby may be behind,
+    megabytes. run_options: what a playbook needs on its command line to mean this pair, see groups; with a space before
+    it.
     """
 
     node: str
@@ -55,6 +56,7 @@ class Pair:
     reference_addresses: Tuple[str, ...] = ()
     token_ms: int = 3000
     max_lag_mb: int = 16
+    run_options: str = ""
     schema: int = field(default=SCHEMA)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -92,6 +94,8 @@ def problems(given: Mapping[str, Any]) -> List[Problem]:
             wrong("%s is %r, where a number from %d to %d is wanted" % (name, value, least, most))
     if given.get("socket_dir") is not None and not isinstance(given["socket_dir"], str):
         wrong("socket_dir is %r, where a path or null is wanted" % (given["socket_dir"],))
+    if not isinstance(given.get("run_options", ""), str):
+        wrong("run_options is %r, where a text is wanted" % (given["run_options"],))
     for name in ("peer_addresses", "client_addresses", "reference_addresses"):
         value = given.get(name)
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) and item for item in value):

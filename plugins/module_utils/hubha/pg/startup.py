@@ -30,7 +30,7 @@ def dropin(values: Mapping[str, str], pg_ctl: str, data_dir: str, log: str) -> s
     """Text of a drop-in with which the database's unit starts the server with these values. It must have a User."""
     command = [pg_ctl, "-w", "-D", data_dir, "-l", log] + words(values) + ["start"]
     return "\n".join([
-        "# Made by the way back of role cfengine.hub_ha.wayback: with what stands in its files PostgreSQL may not start, so it",
+        "# Made by the way back of role cfengine.hub_ha.rollback: with what stands in its files PostgreSQL may not start, so it",
         "# starts with the values that it was running with. Correct the files, then remove this and: systemctl daemon-reload",
         "[Service]", "Type=forking", "PIDFile=%s/postmaster.pid" % data_dir.replace("%", "%%"), "ExecStart=",
         "ExecStart=" + " ".join(unit_word(word) for word in command), ""])

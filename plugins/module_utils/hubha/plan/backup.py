@@ -91,6 +91,15 @@ def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, re
     return {host: result["hub"] for host, result in results.items() if "hub" in result}
 
 
+def looks_of(results: Mapping[str, Facts], number: int = 0) -> Dict[str, Facts]:
+    """{place: its look at the path of that number}. results: {place: result of module backup_look, or of a skip}.
+
+    A place that was not asked for so many paths has none.
+    """
+    return {place: result["looks"][number] for place, result in results.items()
+            if len(result.get("looks") or []) > number}
+
+
 def is_pair(info: Facts) -> bool:
     """True when this hub's cluster has the database in hand."""
     return "cfpgsql" in info["cluster"]["cib_resources"]

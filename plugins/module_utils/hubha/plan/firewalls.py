@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from ..core.problem import Problem, Report
 from ..core.text import as_list
@@ -65,3 +65,17 @@ def plan_firewall(host: str, info: Info, rules: Rules, settings: Settings, repor
     """firewall_change of one host, and what stands against it into the report."""
     report.take(firewall_problems(host, info, rules, settings))
     return firewall_change(info, rules, settings)
+
+
+def text(firewalls: Mapping[str, Mapping[str, Any]], closed: Iterable[Mapping[str, Any]]) -> str:
+    """One line about the hubs' firewalls, for the list of what will be done.
+
+    firewalls: plan_firewalls'. closed: [{"address", "port", "protocol"}] of ports that do not let the other hub in now.
+    """
+    opened = ["%s on %s (%d rules)" % (item["kind"], host, len(item["rules"]))
+              for host, item in firewalls.items() if item["open"]]
+    shut = ["%s %s/%s" % (item["address"], item["port"], item["protocol"]) for item in closed]
+    if not opened:
+        return ", ".join("%s on %s" % (item["kind"], host) for host, item in firewalls.items()) + "; nothing is changed"
+    return "will be opened: " + ", ".join(opened) + (
+        "; closed now: " + ", ".join(dict.fromkeys(shut)) if shut else "")

@@ -53,6 +53,12 @@ def first_hub(infos: Mapping[str, Facts]) -> Optional[str]:
     return next(iter(begun or infos))
 
 
+def install_first(results: Mapping[str, Facts]) -> Dict[str, str]:
+    """{"first": first_hub()}, or {} when none is to be made. results: {host: result of module hub_info}."""
+    first = first_hub({host: result["hub"] for host, result in results.items() if "hub" in result})
+    return {"first": first} if first else {}
+
+
 def package_layout(name: str) -> Optional[str]:
     """Name of the layout that the hub package of this name brings, or None."""
     return next((layout["name"] for layout in LAYOUTS.values() if name in layout["cfengine_packages"]), None)

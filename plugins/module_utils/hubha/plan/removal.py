@@ -340,7 +340,7 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
 
 def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
               report: Report) -> Dict[str, Any]:
-    """{host: {"rules"}} as of plan.make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
+    """{host: {"rules"}} as in make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
     mine = infos[keep]
     addresses = [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
     near = [item["interface"] for item in mine["addresses"]

@@ -15,6 +15,7 @@ from ..facts import postgres as pg_facts
 from ..facts.units import runs
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
+from ..pg.startup import running_values
 
 Facts = Mapping[str, Any]
 Plan = Mapping[str, Any]
@@ -34,12 +35,21 @@ def view(plan: Plan) -> Plan:
     return dict(plan, active=serving, passive=plan["active"])
 
 
+def values(result: Facts) -> Dict[str, str]:
+    """{name: value} of what PostgreSQL was running with and its files would not give it again.
+
+    result: of module hub_info when the plan was made, or of an attempt that reached nobody.
+    """
+    return running_values((result["hub"]["postgres"]["server"] or {}).get("pending") if "hub" in result else None)
+
+
 def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], stage: str) -> Dict[str, Any]:
     """What is there and what may be done.
 
-    plan: see plan.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results of
-    hub_info on each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker had
-    its time; "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was started.
+    plan: see upgrade.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results
+    of hub_info on each hub just now, as a loop over the hubs registers them. stage: "look"; "waited", when pacemaker
+    had its time; "held", when the cluster was put into maintenance and has settled; "started", when PostgreSQL was
+    started.
     Returns {"primaries": [hosts that take writes], "lost": {host: why nothing is known of it}, "do": "nothing", "wait",
     "hold", "stop", "start" or "release" (end the maintenance), "ask": host whose pacemaker can be asked or None,
     "managed": whether pacemaker has the database, "adopted": whether it had it before this run, "set_maintenance":

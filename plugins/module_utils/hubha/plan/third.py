@@ -19,6 +19,7 @@ from ..core.text import as_list, first_version, human
 from ..facts import postgres as pg_facts
 from ..host import reach, system
 from ..host.firewall import model as firewall_model
+from ..pair import groups
 from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
 from ..pg.slots import slot_name
@@ -43,8 +44,9 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
 
     third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
     module hub_info there (or of an attempt that reached nobody), "address": that the operator gives or "",
-    "inventory_address": how Ansible reaches it}. follows: it will follow the pair, whatever its database is now. The
-    plan gets "third" (None without one), see describe().
+    "inventory_address": how Ansible reaches it, "groups": names of those of the hubs and of the third hub}.
+    follows: it will follow the pair, whatever its database is now. The plan gets "third" (None without one), see
+    describe().
     """
     third = third or {}
     hosts = third.get("hosts") or []
@@ -57,10 +59,10 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
     plan["third"] = None
     report = Report()
     if third.get("both"):
-        report.fail(third["both"][0], "this hub is in the groups hubs and third_hub",
+        report.fail(third["both"][0], "this hub is in the groups %s and %s" % group_names(third),
                     "the third hub is outside the cluster: take it out of one of the two groups", "THIRD_IN_PAIR")
     if len(hosts) > 1:
-        report.fail("all", "the group third_hub has %d hosts: %s" % (len(hosts), ", ".join(hosts)),
+        report.fail("all", "the group %s has %d hosts: %s" % (group_names(third)[1], len(hosts), ", ".join(hosts)),
                     "one third hub can follow a pair", "THIRD_MORE")
     if hosts and plan["complete"] and plan["client"] and len(hosts) == 1 and not third.get("both"):
         infos = {host: result["hub"] for host, result in results.items() if "hub" in result}
@@ -70,6 +72,12 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
     if plan["complete"]:
         own_addresses(plan)
     return plan
+
+
+def group_names(third: Facts) -> Tuple[str, str]:
+    """Names of the inventory's groups of the hubs and of the third hub. third: as for make_plan."""
+    hubs, outside = third.get("groups") or ("hubs", "third_hub")
+    return str(hubs), str(outside)
 
 
 def outsiders(results: Mapping[str, Facts], third: Facts) -> List[str]:
@@ -498,19 +506,34 @@ def promote_stops(verdict: Facts, facts: Facts, signs: Sequence[Sign], hubs: Map
     return list(hubs) if strangers else found
 
 
-def promote_unproved(stops: Sequence[str], proved: Sequence[str]) -> Optional[Problem]:
+def promote_unproved(stops: Sequence[str], proved: Sequence[str],
+                     named: Tuple[str, str] = ("hubs", "third_hub")) -> Optional[Problem]:
     """What keeps the third hub from being promoted after the stop; None when nothing does.
 
     stops: promote_stops'. proved: names of the hubs that have said at the end of their stop that nothing serves there
-    any more; anything else (left out of the run, unreachable, failed, never asked) is no proof.
+    any more; anything else (left out of the run, unreachable, failed, never asked) is no proof. named: names of the
+    inventory's groups of the hubs and of the third hub.
     """
     lacking = [name for name in stops if name not in proved]
     return None if not lacking else Problem(
         "STOP_UNPROVEN", lacking[0] if len(lacking) == 1 else "all",
         "The third hub was not promoted: %s gives signs of life, or could not be asked, and has not proved that it is "
         "stopped, see above" % " and ".join(lacking),
-        "Switch it off, and run this again, for all hosts of the groups hubs and third_hub. If it is off already and "
-        "only could not be asked: -e hub_ha_promote_off=%s" % ",".join(lacking))
+        "Switch it off, and run this again, for all hosts of the groups %s and %s. If it is off already and "
+        "only could not be asked: -e hub_ha_promote_off=%s" % (*named, ",".join(lacking)))
+
+
+def unproved_text(stops: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]],
+                  names: Optional[Mapping[str, Any]] = None) -> str:
+    """promote_unproved() for people, "" when nothing keeps the third hub.
+
+    hostvars: {host: its variables}; the mark of a hub that has proved it is "third_hub_stopped", set to true. names:
+    {variable: name of a group}, the usual ones when not given.
+    """
+    names = names or groups.usual(groups.USUAL)
+    found = promote_unproved(stops, [host for host in stops if hostvars[host].get("third_hub_stopped") is True],
+                             (names[groups.HUBS], names[groups.THIRD_HUB]))
+    return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
 
 
 def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
@@ -520,12 +543,6 @@ def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
     """
     return [{"interface": item["interface"], "address": "%s/%d" % (item["address"], item["prefix"])}
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
-
-
-def failures_text(failures: Iterable[Mapping[str, str]]) -> str:
-    """For people, as preflight's report."""
-    return "\n".join("%2d. %s: %s\n      -> %s (%s)" % (
-        number, item["host"], item["problem"], item["remedy"], item["code"]) for number, item in enumerate(failures, 1))
 
 
 def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:
@@ -547,7 +564,8 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
                         "ansible -m ping %s%s" % (host, ". If nobody takes writes now: " + PROMOTE if nobody else ""),
                         "HUB_UNREACHABLE")
         if not missing:
-            report.fail("all", "the group hubs has %d hosts" % len(infos), "exactly two hubs make a pair", "GROUP_SIZE")
+            report.fail("all", "the group %s has %d hosts" % (group_names(third)[0], len(infos)),
+                        "exactly two hubs make a pair", "GROUP_SIZE")
         return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
     states = {host: item["postgres"]["state"] for host, item in infos.items()}
     primaries = [host for host, state in states.items() if state == "primary"]

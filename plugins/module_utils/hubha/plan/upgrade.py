@@ -43,7 +43,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     """The plan for the hubs.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
-    for a new pair only. settings: see roles/know/defaults. probes: {host: link_check result}. Returns a dict with
+    for a new pair only. settings: see roles/plan/defaults. probes: {host: link_check result}. Returns a dict with
     "failures" (list of {"host", "problem", "remedy", "code"}), "warnings", and as far as it could be decided the rest.
     """
     report = Report()

@@ -44,7 +44,7 @@ FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[str, Any]:
     """Arguments for module cib.
 
-    plan: see plan.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
+    plan: see upgrade.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
     "operation_timeout", "start_timeout"} of the operator. known: hub_info's "cluster" of the active hub.
     """
     fencing: List[Item] = settings["fencing"] if isinstance(settings["fencing"], list) else []

@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 class Context:
     """The facts of two hubs, the operator's settings, and what the plan makes of both.
 
-    infos: {host: facts of module hub_info}, in the order of the node numbers. settings: see roles/know/defaults, with
+    infos: {host: facts of module hub_info}, in the order of the node numbers. settings: see roles/plan/defaults, with
     "hosts": the inventory names. needed, missing: {host: [package]}. virtual_ips, replication_ip: the shared addresses.
     networks: those that both hubs have. firewalls: see plan/firewalls.py. probes: {host: result of module link_check}.
     wanted, pending: see pg/wanted.py. disrupts: what pacemaker would interrupt. keep: ids of the resources that count.

@@ -60,7 +60,7 @@ def framework(context: Context) -> Iterator[Finding]:
 
 
 def acl(context: Context) -> Iterator[Finding]:
-    """Role hub sets acl in def.json, and then a list in the policy itself counts no more."""
+    """Role cfengine sets acl in def.json, and then a list in the policy itself counts no more."""
     cfengine = context.active_info["cfengine"]
     listed, own = cfengine.get("acl_in_policy"), cfengine.get("policy_server")
     if listed and listed != ["%s/16" % own] and cfengine.get("am_policy_hub"):

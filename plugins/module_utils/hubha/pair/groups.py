@@ -1,0 +1,51 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""In which groups of the inventory the hosts of a pair are. Pure functions.
+
+An inventory may hold several pairs; a run is told the group of its hubs, and the other names follow from that one. What
+is said of a playbook has to mean the same pair.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any, Dict, Iterable, List, Mapping
+
+HUBS, THIRD_HUB, CLIENTS = "hub_ha_hubs_group", "hub_ha_third_hub_group", "hub_ha_clients_group"
+USUAL = "hubs"
+
+
+def usual(hubs: str) -> Dict[str, str]:
+    """{variable: name} as it is when the operator gives no more than the group of the hubs."""
+    prefix = "" if hubs == USUAL else hubs + "_"
+    return {HUBS: USUAL, THIRD_HUB: prefix + "third_hub", CLIENTS: prefix + "clients"}
+
+
+def run_options(names: Mapping[str, Any]) -> str:
+    """What a command needs to mean the same groups, with a space before it; "" where they have their usual names.
+
+    names: {variable: name}; one that is not there has its usual name. There may be other keys.
+    """
+    return "".join(" -e %s=%s" % (variable, shlex.quote(str(names[variable])))
+                   for variable, name in usual(str(names.get(HUBS, USUAL))).items()
+                   if names.get(variable, name) != name)
+
+
+def of_this_pair(text: str, options: str) -> str:
+    """A text with these options (run_options') behind each playbook that it names and that has none yet."""
+    return re.sub(r"\bplaybooks/[\w-]+\.yml\b(?! -e hub_ha_\w+_group=)", lambda match: match.group() + options, text)
+
+
+def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> List[str]:
+    """Variables that name a group for one of these hosts and do not for the run, as ["VARIABLE (VALUE on HOST)"].
+
+    names: those of the run. hostvars: Ansible's. A play has its hosts before it has any host's variables.
+    """
+    found: Dict[str, str] = {}
+    for host in hosts:
+        here = hostvars[host]  # gathers all of the host's variables anew each time
+        for variable in (HUBS, THIRD_HUB, CLIENTS):
+            if variable in here and here[variable] != names[variable]:
+                found.setdefault(variable, "%s (%s on %s)" % (variable, here[variable], host))
+    return list(found.values())

@@ -1,0 +1,103 @@
+# Copyright: the cfengine.hub_ha authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Names of the inventory's groups, the commands that mean the same pair, and defaults that stand in several places."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.cfengine.hub_ha.plugins.filter import groups as filters, plan as plan_filters, third_hub
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import groups
+
+ROOT = Path(__file__).parents[3]
+ROLES = sorted((ROOT / "roles").glob("*/defaults/main.yml"))
+PARIS = {"hub_ha_hubs_group": "paris", "hub_ha_third_hub_group": "paris_third_hub",
+         "hub_ha_clients_group": "paris_clients"}
+
+
+@pytest.mark.parametrize("names, options", [
+    ({}, ""),
+    ({"hub_ha_hubs_group": "hubs", "hub_ha_third_hub_group": "third_hub", "hub_ha_clients_group": "clients"}, ""),
+    (dict(PARIS, hub_ha_token=3000), " -e hub_ha_hubs_group=paris"),
+    (dict(PARIS, hub_ha_third_hub_group="third_hub"),
+     " -e hub_ha_hubs_group=paris -e hub_ha_third_hub_group=third_hub"),
+    ({"hub_ha_clients_group": "a b"}, " -e hub_ha_clients_group='a b'"),
+    ({"hub_ha_third_hub_group": ""}, " -e hub_ha_third_hub_group=''")])
+def test_what_a_command_needs(names, options):
+    assert groups.run_options(names) == filters.run_options(names) == options
+
+
+@pytest.mark.parametrize("text, meant", [
+    ("run playbooks/upgrade-to-ha.yml, which writes it",
+     "run playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris, which writes it"),
+    ("playbooks/a.yml or playbooks/b.yml.",
+     "playbooks/a.yml -e hub_ha_hubs_group=paris or playbooks/b.yml -e hub_ha_hubs_group=paris."),
+    ("playbooks/a.yml -e hub_ha_hubs_group=paris", "playbooks/a.yml -e hub_ha_hubs_group=paris"),
+    ("docs/operate.md, roles/playbooks/x", "docs/operate.md, roles/playbooks/x")])
+def test_a_playbook_that_is_named_means_this_pair(text, meant):
+    assert filters.of_this_pair(text, PARIS) == meant
+    assert filters.of_this_pair(text, {}) == text
+
+
+def test_what_the_inventory_sets_is_seen_too_late():
+    names = groups.usual("hubs")
+    hostvars = {"hub1": {"hub_ha_hubs_group": "hubs"}, "hub4": {"hub_ha_hubs_group": "paris"},
+                "hub5": {"hub_ha_hubs_group": "paris", "hub_ha_clients_group": "c"}}
+    assert filters.groups_misplaced(names, hostvars, ["hub1"]) == []
+    assert filters.groups_misplaced(names, hostvars, list(hostvars)) == [
+        "hub_ha_hubs_group (paris on hub4)", "hub_ha_clients_group (c on hub5)"]
+    assert filters.groups_misplaced(PARIS, {"hub4": PARIS}, ["hub4"]) == [], "of the command line, every host has it"
+
+
+def test_the_group_is_named_in_what_is_said():
+    said = third_hub.promote_unproved(["hub4"], {"hub4": {}}, PARIS)
+    assert "all hosts of the groups paris and paris_third_hub" in said
+    result = plan_filters.make_plan({}, {}, None, {"hosts": ["hub6", "hub7"], "groups": ["paris", "paris_third_hub"]})
+    assert "the group paris_third_hub has 2 hosts" in str(result["failures"])
+
+
+def defaults():
+    """[(variable, value, role)] of all roles."""
+    return [(name, value, path.parts[-3]) for path in ROLES
+            for name, value in yaml.safe_load(path.read_text(encoding="utf-8")).items()]
+
+
+def test_a_default_that_several_roles_have_is_the_same_in_each():
+    """Each of these roles is also used where no other one has run."""
+    known, repeated = {}, set()
+    for name, value, role in defaults():
+        repeated |= {name} & set(known)
+        assert known.setdefault(name, (value, role))[0] == value, (name, role, known[name])
+    assert repeated == set(PARIS), "of all others one role has it"
+
+
+def test_the_names_that_follow_from_that_of_the_hubs_are_made_the_same_way_everywhere():
+    own = {name: value for name, value, _role in defaults() if name in PARIS}
+    for play in yaml.safe_load((ROOT / "playbooks/parts/inventory.yml").read_text(encoding="utf-8")):
+        assert own == {name: play["vars"][name] for name in PARIS}
+    # A play has no defaults of roles when it looks for its hosts.
+    text = " ".join(" ".join(path.read_text(encoding="utf-8") for path in (ROOT / "playbooks").glob("*.yml")).split())
+    for name, value in own.items():
+        wanted = repr(value) if "{{" not in value else value.strip("{} ").replace(
+            "if hub_ha_hubs_group", "if hub_ha_hubs_group | default('hubs')")
+        assert text.count("%s | default(" % name) == text.count("%s | default(%s)" % (name, wanted)) > 0
+    assert not re.search(r"hosts: (hubs|third_hub|clients)\b|groups(\.|\[')(hubs|third_hub|clients)", text)
+
+
+def test_no_role_has_the_name_of_a_group_in_it():
+    assert [str(path.relative_to(ROOT)) for path in (ROOT / "roles").rglob("*") if path.suffix in (".yml", ".j2")
+            and re.search(r"groups(\.|\[')(hubs|third_hub|clients)", path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_fallback_is_the_default_of_the_role_that_has_the_variable():
+    """Where another role reads it, with default(...), because that role may not have run."""
+    known = {name: value for name, value, _role in defaults()}
+    known["hub_ha_virtual_ip"] = ""
+    pattern = re.compile(r"\b(hub_ha_\w+) \| default\(('[^']*'|\d+|true|false)[,)]")
+    found = [(path.parts[-3], name, yaml.safe_load(value)) for path in sorted((ROOT / "roles").rglob("*.yml"))
+             for name, value in pattern.findall(path.read_text(encoding="utf-8"))]
+    assert len(found) > 20
+    assert [item for item in found if item[1] in known and item[2] != known[item[1]]] == []
