@@ -293,6 +293,12 @@ def test_another_standby_follows(both):
     both.refused("another standby follows this hub (replication slot hub_ha_hub3)")
 
 
+def test_a_socket_that_moves_with_the_restart_is_known(both):
+    both.hub("hub1")["postgres"]["server"]["pending"] = [
+        {"name": "unix_socket_directories", "old": "/run/a", "new": "/run/b", "file": "/etc/postgresql.conf", "line": 7}]
+    assert [item["name"] for item in both.good()["pending"]] == ["unix_socket_directories"]
+
+
 def test_a_restart_that_is_not_allowed(both):
     both.refused("hub_ha_allow_restart is false", allow_restart=False)
     removed().good(allow_restart=False)

@@ -25,7 +25,7 @@ from ..pair.networks import parse_ip
 from ..pg import status as replication_model
 from ..pg.evidence import Kind, relation
 from ..pg.slots import slot_name
-from ..pg.wanted import INCLUDE_FILE
+from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .firewalls import firewall_clients, plan_firewall
 
 Facts = Mapping[str, Any]
@@ -326,7 +326,8 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
         "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
         "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
         "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
-        "include": stays, "restart": restart, "owned": owned, "slots": slots, "keep_address": bool(wanted),
+        "include": stays, "restart": restart, "pending": pending_settings(server), "owned": owned, "slots": slots,
+        "keep_address": bool(wanted),
         "addresses": kept, "release": released(infos, keep, shared, wanted),
         "hub_list": the_list, "augments": single_augments(the_list, addresses.get(other_node)),
         "stop": {host: hub_units(info) for host, info in infos.items()},

@@ -312,10 +312,10 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
              + port_problems(infos, active, passive) + shell_problems(infos) + edition_problems(infos, active))
     nothing = [] if new else no_database_problems(infos)
     if nothing:  # it says better what find_active can only say of a pair
-        report.failures[:] = [item for item in report.failures if item["code"] != "NO_PRIMARY"]
+        report.failures[:] = [item for item in report.failures if item.get("code") != "NO_PRIMARY"]
     # A package without a hub in it says why there is no database.
     # Where not even the copy has room, that is what has to be mended.
-    full = {item["host"] for item in report.failures if item["code"] == "DISK_SPACE"}
+    full = {item["host"] for item in report.failures if item.get("code") == "DISK_SPACE"}
     for problem in found + (nothing if not edition_problems(infos, active) else []):
         if not (problem.code == "DISK_BELOW_SLOT_BOUND" and problem.host in full):
             report.add(problem)
