@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Writes each role's README.md from its argument specs. Run it when they change; a unit test compares."""
