@@ -3,7 +3,7 @@
 """Ten thousand clients' keys from hub to hub: `.cache/venv/bin/python -m lab.keys --runs 5`, on the lab's pair.
 
 Each round: the keys are taken off the passive hub, a plain tar stream of the same files is timed, they are taken off
-again, and the roles bring them (know, then the part of role cfengine that is about keys), twice. Prints median, minimum and
+again, and the roles bring them (plan, then the part of role cfengine that is about keys), twice. Prints median, minimum and
 maximum of the tasks about keys, and of the whole playbook with Ansible's start and the reading of both hubs.
 """
 

@@ -164,6 +164,13 @@ def build():
     playbooks = sorted((installed / "playbooks").glob("*.yml"))
     run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check"] + playbooks,
         cwd="/", modest=True, ANSIBLE_COLLECTIONS_PATH=str(target))
+    # By name, as the artifact's users call them; a name with a dash cannot be called.
+    run("build", ["ansible-playbook", "-i", ROOT / "inventories" / "lab" / "hosts.yml", "--syntax-check"]
+        + ["cfengine.hub_ha." + path.stem for path in playbooks if "-" not in path.stem], cwd="/", modest=True,
+        ANSIBLE_COLLECTIONS_PATH=str(target))
+    filters = sorted(path.stem for path in (ROOT / "plugins" / "filter").glob("*.yml"))
+    run("build", ["ansible-doc", "-t", "filter"] + ["cfengine.hub_ha." + name for name in filters], cwd="/", modest=True,
+        ANSIBLE_COLLECTIONS_PATH=str(target))
     for module in sorted((ROOT / "plugins" / "modules").glob("*.py")):
         run("build", ["ansible-doc", "-t", "module", "cfengine.hub_ha." + module.stem], cwd="/", modest=True,
             ANSIBLE_COLLECTIONS_PATH=str(target))

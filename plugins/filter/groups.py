@@ -17,9 +17,14 @@ def of_this_pair(text, names):
     return groups.of_this_pair(text, groups.run_options(names))
 
 
-def groups_misplaced(names, hostvars, hosts):
+def groups_misplaced(names, hostvars, inventory_groups):
     """See hubha/pair/groups.py, misplaced."""
-    return groups.misplaced(names, hostvars, hosts)
+    return groups.misplaced(names, hostvars, inventory_groups)
+
+
+def groups_lacking(names, inventory_groups, needs):
+    """See hubha/pair/groups.py, lacking."""
+    return groups.lacking(names, inventory_groups, needs)
 
 
 class FilterModule:
@@ -27,4 +32,5 @@ class FilterModule:
 
     def filters(self):
         """Name to function."""
-        return {"run_options": run_options, "of_this_pair": of_this_pair, "groups_misplaced": groups_misplaced}
+        return {"run_options": run_options, "of_this_pair": of_this_pair, "groups_misplaced": groups_misplaced,
+                "groups_lacking": groups_lacking}

@@ -3,7 +3,7 @@
 """Adds the shared addresses that this hub has kept, and tells the neighbours of them. Arguments: ADDRESS/PREFIX ...
 
 Run at boot by hub-ha-address.service. The interface is the one with an address of the same network, whatever its name
-is today. An address that is there is left as it is. Managed by Ansible, role cfengine.hub_ha.address.
+is today. An address that is there is left as it is. Managed by Ansible, role cfengine.hub_ha.shared_address.
 """
 
 from __future__ import annotations

@@ -439,7 +439,7 @@ def test_no_pair(monkeypatch, capsys):
     assert found["problems"][0]["code"] == "PAIR_FILE" and found["pair_file"] == "it is cut" and not found["healthy"]
     assert found["running"] and found["armed"], "so that the playbook can judge the guard all the same"
     assert status.main([], "1") == 2
-    assert "it is cut: upgrade-to-ha.yml writes it (PAIR_FILE)" in capsys.readouterr().out
+    assert "it is cut: playbooks/upgrade-to-ha.yml writes it (PAIR_FILE)" in capsys.readouterr().out
 
 
 def test_problems_for_people(monkeypatch, capsys):

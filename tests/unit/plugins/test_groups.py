@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,10 +49,70 @@ def test_what_the_inventory_sets_is_seen_too_late():
     names = groups.usual("hubs")
     hostvars = {"hub1": {"hub_ha_hubs_group": "hubs"}, "hub4": {"hub_ha_hubs_group": "paris"},
                 "hub5": {"hub_ha_hubs_group": "paris", "hub_ha_clients_group": "c"}}
-    assert filters.groups_misplaced(names, hostvars, ["hub1"]) == []
-    assert filters.groups_misplaced(names, hostvars, list(hostvars)) == [
+    assert filters.groups_misplaced(names, hostvars, {"all": ["hub1"]}) == []
+    assert filters.groups_misplaced(names, hostvars, {"all": ["hub1"], "paris": ["hub4", "hub5"], "none": []}) == [
         "hub_ha_hubs_group (paris on hub4)", "hub_ha_clients_group (c on hub5)"]
-    assert filters.groups_misplaced(PARIS, {"hub4": PARIS}, ["hub4"]) == [], "of the command line, every host has it"
+    assert filters.groups_misplaced(PARIS, {"hub4": PARIS}, {"all": ["hub4"]}) == [], \
+        "of the command line, every host has it"
+
+
+def test_of_thousands_of_clients_the_first_ones_are_looked_at():
+    looked = []
+
+    class Hostvars(dict):
+        def __getitem__(self, host):
+            looked.append(host)
+            return {}
+
+    clients = ["client%d" % number for number in range(5000)]
+    groups.misplaced(groups.usual("hubs"), Hostvars(), {"all": clients, "clients": clients, "hubs": ["hub1", "hub2"]})
+    assert looked == clients[:5] + ["hub1", "hub2"]
+
+
+THERE = {"all": ["hub1", "hub2", "c1"], "hubs": ["hub1", "hub2"], "clients": ["c1"], "empty": []}
+
+
+@pytest.mark.parametrize("given, needs, lacks", [
+    ({}, ["hub_ha_hubs_group"], []),
+    ({}, ["hub_ha_hubs_group", "hub_ha_clients_group"], []),
+    ({}, ["hub_ha_hubs_group", "hub_ha_third_hub_group"], ["third_hub"]),
+    ({"hub_ha_hubs_group": "paris"}, ["hub_ha_hubs_group"], ["paris"]),
+    ({"hub_ha_hubs_group": "empty"}, ["hub_ha_hubs_group"], ["empty"]),
+    # Given, so it must be there, whether the run needs it or not.
+    ({"hub_ha_third_hub_group": "third_hup"}, ["hub_ha_hubs_group"], ["third_hup"]),
+    ({"hub_ha_clients_group": "cleints"}, ["hub_ha_hubs_group"], ["cleints"]),
+    ({"hub_ha_clients_group": "empty"}, ["hub_ha_hubs_group"], []),
+    ({"hub_ha_clients_group": "empty"}, ["hub_ha_clients_group"], ["empty"]),
+    ({"hub_ha_third_hub_group": ""}, ["hub_ha_hubs_group"], [])])
+def test_a_group_that_would_end_well_without_anything_done(given, needs, lacks):
+    hubs = given.get("hub_ha_hubs_group", "hubs")
+    names = {**groups.usual(hubs), "hub_ha_hubs_group": hubs, **given}
+    found = filters.groups_lacking(names, THERE, needs)
+    assert [item["name"] for item in found] == lacks
+    assert all(names[item["variable"]] == item["name"] for item in found)
+
+
+def run_of(tmp_path, hosts, *options):
+    """The first plays of a playbook, which ask no host."""
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {
+        "hosts": hosts, "children": {"hubs": {"hosts": {"hub1": None, "hub2": None}}}}}), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{
+        "ansible.builtin.import_playbook": str(ROOT / "playbooks/parts/inventory.yml"),
+        "vars": {"run_playbook": "upgrade-to-ha.yml"}}]), encoding="utf-8")
+    program = shutil.which("ansible-playbook")
+    assert program
+    return subprocess.run([program, "-i", "hosts.yml", "play.yml", *options], cwd=tmp_path, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env=dict(os.environ, ANSIBLE_LOCALHOST_WARNING="false", NO_COLOR="1"))
+
+
+@pytest.mark.parametrize("hosts", [{}, {"localhost": {"ansible_connection": "local"}}])
+def test_an_inventory_may_have_localhost(tmp_path, hosts):
+    done = run_of(tmp_path, hosts)
+    assert done.returncode == 0, done.stdout
+    done = run_of(tmp_path, hosts, "-e", "hub_ha_third_hub_group=typo")
+    assert done.returncode == 2 and "no group named typo" in done.stdout
+    assert "-e hub_ha_third_hub_group=NAME" in done.stdout
 
 
 def test_the_group_is_named_in_what_is_said():

@@ -73,7 +73,7 @@ def keeps(found: Mapping[str, Any]) -> List[str]:
 def guard_text(found: Mapping[str, Any]) -> str:
     """What the guard says, for people. found: see answer()."""
     wrong = found.get("pair_file")
-    wrong = "%s: upgrade-to-ha.yml writes it (PAIR_FILE)" % wrong if wrong else ""
+    wrong = "%s: playbooks/upgrade-to-ha.yml writes it (PAIR_FILE)" % wrong if wrong else ""
     if not found["running"]:
         lines = ["The guard does not run on this hub: systemctl status cfengine-hub-ha-guard"]
         return "\n".join(lines + keeps(found) + [wrong] * bool(wrong))

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Any, Collection, Dict, List, Mapping, Sequence
 
 HUBS, THIRD_HUB, CLIENTS = "hub_ha_hubs_group", "hub_ha_third_hub_group", "hub_ha_clients_group"
 USUAL = "hubs"
+#: So many hosts of each group are looked at for variables that stand at the wrong place: to gather all variables of
+#: thousands of clients takes minutes, and what a group has shows at its first hosts.
+LOOKED_AT = 5
 
 
 def usual(hubs: str) -> Dict[str, str]:
@@ -37,13 +40,28 @@ def of_this_pair(text: str, options: str) -> str:
     return re.sub(r"\bplaybooks/[\w-]+\.yml\b(?! -e hub_ha_\w+_group=)", lambda match: match.group() + options, text)
 
 
-def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> List[str]:
-    """Variables that name a group for one of these hosts and do not for the run, as ["VARIABLE (VALUE on HOST)"].
+def lacking(names: Mapping[str, Any], groups: Mapping[str, Sequence[str]],
+            needs: Collection[str]) -> List[Dict[str, str]]:
+    """Groups without which the run would skip everything and end well, as [{"variable", "name"}].
 
-    names: those of the run. hostvars: Ansible's. A play has its hosts before it has any host's variables.
+    names: {variable: name} of the run. groups: Ansible's. needs: variables whose groups must have somebody in them. A
+    name that the operator has given must be one that the inventory has in any case.
+    """
+    expected = usual(str(names[HUBS]))
+    return [{"variable": variable, "name": str(names[variable])} for variable in (HUBS, THIRD_HUB, CLIENTS)
+            if (variable in needs and not groups.get(names[variable]))
+            or (names[variable] not in ("", expected[variable]) and names[variable] not in groups)]
+
+
+def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]],
+              groups: Mapping[str, Sequence[str]]) -> List[str]:
+    """Variables that name a group for a host and do not for the run, as ["VARIABLE (VALUE on HOST)"].
+
+    names: those of the run. hostvars, groups: Ansible's; the first hosts of each group are looked at. A play has its
+    hosts before it has any host's variables.
     """
     found: Dict[str, str] = {}
-    for host in hosts:
+    for host in dict.fromkeys(host for hosts in groups.values() for host in hosts[:LOOKED_AT]):
         here = hostvars[host]  # gathers all of the host's variables anew each time
         for variable in (HUBS, THIRD_HUB, CLIENTS):
             if variable in here and here[variable] != names[variable]:
