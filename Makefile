@@ -1,7 +1,7 @@
 # Each of these does everything on a fresh machine (Debian 12 or 13 or Ubuntu, root, Python 3.11 or newer):
 #   make demo    a lab of real hosts, a live hub upgraded to a pair, a power cut; make demo-down removes it
 #   make test    every test; its exit status is the verdict
-#   make layouts each layout that people have, made on lab hosts: refused, or a pair at the end; make demo-down ends it
+#   make layouts each layout that people have, made on lab hosts: refused before the first change, or a pair at the end
 #   make faults  every fault to a living pair, in an order of a printed seed (ROWS=a,b SEED=n); make demo-down ends it
 SHELL := /bin/bash
 PYTHON ?= python3

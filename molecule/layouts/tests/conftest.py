@@ -56,8 +56,9 @@ class Database:
 
     def sql(self, query, hub=None, database="postgres"):
         """Rows (one text each) of a query, as root; also of another hub with the same socket and port."""
-        return (hub or self.hub).run_expect([0], "%s/psql -h %s -p %d -XAtq -v ON_ERROR_STOP=1 -d %s <<'END'\n%s;\nEND" % (
-            BIN, self.folder, self.port, database, query)).stdout.splitlines()
+        command = "%s/psql -h %s -p %d -XAtq -v ON_ERROR_STOP=1 -d %s <<'END'\n%s;\nEND" % (
+            BIN, self.folder, self.port, database, query)
+        return (hub or self.hub).run_expect([0], command).stdout.splitlines()
 
     def stop_writing(self):
         """The writer of prepare.yml, or the one from here."""
@@ -68,8 +69,9 @@ class Database:
         self.folder, self.port = folder or self.folder, port or self.port
         parameters = {"dbname": "cfdb", "user": "root", "application_name": "lab_writer",
                       "host": self.folder, "port": str(self.port)}
-        self.hub.run_expect([0], "rm -f {0}.log; cat >{0}.json <<'END'\n{1}\nEND\nsystemd-run --quiet --collect --unit=lab-writer.service "
-                                 "python3 {0}.py --name=layouts-{2:.0f} --log={0}.log --retry=0.02 --parameters={0}.json"
+        self.hub.run_expect([0], "rm -f {0}.log; cat >{0}.json <<'END'\n{1}\nEND\n"
+                                 "systemd-run --quiet --collect --unit=lab-writer.service python3 {0}.py "
+                                 "--name=layouts-{2:.0f} --log={0}.log --retry=0.02 --parameters={0}.json"
                             .format(WRITER, json.dumps(parameters), time.time()))
         deadline = time.monotonic() + 20
         while self.hub.run("grep -q '^A ' %s.log" % WRITER).rc != 0:

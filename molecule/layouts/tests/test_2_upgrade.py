@@ -1,4 +1,4 @@
-"""Layouts with which a hub becomes a pair all the same: all of them at once, on both hubs, in one upgrade; then on the pair."""
+"""Layouts with which a hub becomes a pair all the same: all of them at once, in one upgrade; then on the pair."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ shared_preload_libraries = 'pg_stat_statements'
 # of the operator's, and in nobody's way
 work_mem = 5MB
 """ % (PORT, SOCKETS, ARCHIVE, ARCHIVE)
-# On both hubs. Bridges within each, with the same address on both; networks of two hosts; addresses of IPv6 that go away
-# (deprecated), and on hub2 one that client1 has already (dadfailed).
+# On both hubs. Bridges within each, with the same address on both; networks of two hosts; addresses of IPv6 that go
+# away (deprecated), and on hub2 one that client1 has already (dadfailed).
 NETWORKS = """set -e
 n=$(($(uname -n | tr -dc 0-9) - 1))
 for bridge in docker0,172.17.0.1/16 virbr0,192.168.122.1/24; do
@@ -63,7 +63,7 @@ cat >>{data}/postgresql.conf <<'END'
 {conf}END
 {start}
 """.format(data=DATA, sockets=SOCKETS, archive=ARCHIVE, conf=CONF, start=BY_UNIT)
-# One directory higher than the data directory, as the report of test_1_refused.py says, and smaller than the usual bound.
+# One directory higher than the data directory, as the report of test_1_refused.py says; smaller than the usual bound.
 DISK_OF_HUB2 = "mkdir -p {0} && mount -t tmpfs -o size=3g,mode=0755 tmpfs {0} && mkdir -m 0700 {0}/lost+found".format(
     WORK + "/state/pg")
 # The policy framework then makes its list of who may connect of that name.
@@ -97,7 +97,7 @@ def ended_well(done):
 
 
 def test_port_that_is_taken_on_hub2(refused):
-    """PostgreSQL's own, which is not the usual one. Besides, addresses that both hubs have are no network between them."""
+    """PostgreSQL's own, which is not the usual one. And addresses that both hubs have are no network between them."""
     squatter = "systemd-run --quiet --collect --unit=squatter python3 -c 'import socket, time; " \
                "s = socket.create_server((\"127.0.0.1\", %d)); time.sleep(600)' && " \
                "timeout 20 sh -c 'until ss -Htln sport = :%d | grep -q .; do sleep 0.2; done'" % (PORT, PORT)
@@ -111,7 +111,8 @@ def test_check_mode_without_python3_apt(play, hub1, hub2):
     """It tells what the run will do, and of what the operator should know; nothing changes."""
     before = [fingerprint(host) for host in (hub1, hub2)]
     done = upgrade(play, "--check", "--diff")
-    assert "hub2: cfengine.hub_ha.packages : Install packages, as a real run will do it" in ended_well(done), done.output
+    changes = ended_well(done)
+    assert "hub2: cfengine.hub_ha.packages : Install packages, as a real run will do it" in changes, changes
     done.says("(ARCHIVE_ON_BOTH)", "which names " + ARCHIVE, "(DATA_DIR_MOUNTED)",
               "at or below its data directory (%s, %s/pg_wal)" % (DATA, DATA))
     assert [fingerprint(host) for host in (hub1, hub2)] == before
@@ -137,8 +138,9 @@ def test_port_and_socket_of_the_operators(hub1, hub2, database):
     rows = database.sql("SELECT application_name, state FROM pg_stat_replication")
     assert rows == ["hub2|streaming"]
     for hub, standby in ((hub1, "f"), (hub2, "t")):
-        assert database.sql("SELECT pg_is_in_recovery(), current_setting('port'), "
-                            "current_setting('unix_socket_directories')", hub) == ["%s|%d|%s" % (standby, PORT, SOCKETS)]
+        rows = database.sql("SELECT pg_is_in_recovery(), current_setting('port'), "
+                            "current_setting('unix_socket_directories')", hub)
+        assert rows == ["%s|%d|%s" % (standby, PORT, SOCKETS)]
     assert database.sql("SELECT sender_port FROM pg_stat_wal_receiver", hub2) == [str(PORT)]
 
 
@@ -162,7 +164,8 @@ def test_hub_that_was_bootstrapped_to_a_name(hub1, hub2):
 def test_list_given_as_a_text(hub1, hub2):
     for hub in (hub1, hub2):
         assert hub.package("fence-agents-ipmilan").is_installed
-    assert "enable_cfengine_enterprise_hub_ha" not in hub1.check_output("cat %s/masterfiles/def.json" % WORK)  # Community
+    # Of Enterprise's policy, which the Community edition does not have.
+    assert "enable_cfengine_enterprise_hub_ha" not in hub1.check_output("cat %s/masterfiles/def.json" % WORK)
 
 
 def test_libraries_and_disks_of_both_hubs(hub1, hub2, database):
@@ -191,8 +194,9 @@ def test_lines_below_our_include_and_settings_of_a_restore_on_the_pair(refused, 
             "sed -i '/# of ours$/d' %s/postgresql.conf" % DATA), \
             broken(hub1, psql % "SET primary_slot_name = 'of_old'", psql % "RESET primary_slot_name"):
         refused("set below the line that includes hub_ha.conf, and so counting more: listen_addresses "
-                "(%s/postgresql.conf line" % DATA, "take these lines out, or move them above that line (SETTINGS_OVERRIDDEN)",
-                "hub1: %s/postgresql.auto.conf sets primary_slot_name" % DATA, "(RECOVERY_LEFT_OVER)", variables=VARIABLES)
+                "(%s/postgresql.conf line" % DATA, "or move them above that line (SETTINGS_OVERRIDDEN)",
+                "hub1: %s/postgresql.auto.conf sets primary_slot_name" % DATA, "(RECOVERY_LEFT_OVER)",
+                variables=VARIABLES)
 
 
 def test_clients_limited_to_one_of_them(play):
