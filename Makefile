@@ -1,6 +1,7 @@
 # Each of these does everything on a fresh machine (Debian 12 or 13 or Ubuntu, root, Python 3.11 or newer):
 #   make demo    a lab of real hosts, a live hub upgraded to a pair, a power cut; make demo-down removes it
 #   make test    every test; its exit status is the verdict
+#   make layouts each layout that people have, made on lab hosts: refused before the first change, or a pair at the end
 #   make faults  every fault to a living pair, in an order of a printed seed (ROWS=a,b SEED=n); make demo-down ends it
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .cache/venv
 STAMP := $(VENV)/.installed
 LINK := .cache/collections/ansible_collections/cfengine/hub_ha
 
-.PHONY: help docs demo demo-down test faults lint unit molecule venv link clean
+.PHONY: help docs demo demo-down test faults layouts lint unit molecule venv link clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -25,6 +26,9 @@ test: venv
 faults: venv
 	@$(PYTHON) -m lab up --hosts hub1,hub2,client1
 	@$(PYTHON) -m lab faults --build $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
+layouts: venv
+	@$(VENV)/bin/python tests/run.py molecule-layouts
 
 lint unit molecule: venv
 	@$(VENV)/bin/python tests/run.py $@

@@ -25,8 +25,9 @@ STATE = ROOT / ".cache" / "test"
 BIN = ROOT / ".cache" / "venv" / "bin"
 SCENARIOS = ("default", "bad-input", "interrupted", "clients", "fresh", "enterprise", "third-hub", "remove")
 # restore: fresh runs its tests too, on the pair that it has anyway; alone it makes one for them, and so do default and
-# faults. debian12: remove begins with that pair and its tests, and cuts the power later.
-BY_NAME_ONLY = ("restore", "debian12", "faults")
+# faults. debian12: remove begins with that pair and its tests, and cuts the power later. layouts: the unit tests know of
+# each; this makes them on hosts, and takes long.
+BY_NAME_ONLY = ("restore", "debian12", "faults", "layouts")
 # Programs that the unit tests run for real: pacemaker's on files, PostgreSQL's on loopback; and one that comes with the
 # distribution's agent, which is in no path.
 PACKAGES = {"cibadmin": "pacemaker-cli-utils", "pg_createcluster": "postgresql", "openssl": "openssl",

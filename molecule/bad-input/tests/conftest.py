@@ -118,21 +118,30 @@ def written():
     return figures["acknowledged"], figures["failed"]
 
 
+def refuses(hosts, run, *words):
+    """Run, and assert that it refuses with these words and changes nothing.
+
+    hosts: what may not be changed. run: a function that returns a Run, which is returned.
+    """
+    before = [fingerprint(host) for host in hosts]
+    done = run()
+    assert done.rc != 0, done.output
+    done.says("Nothing was changed.", *words)
+    assert done.recap and all(counters["changed"] == 0 for counters in done.recap.values()), done.output
+    for old, host in zip(before, hosts):
+        changes = [line for line in difflib.unified_diff(old.splitlines(), fingerprint(host).splitlines(), n=0)]
+        assert not changes, changes
+    return done
+
+
 @pytest.fixture
 def refused(play, hub1, hub2):
     """A function that runs the playbook and asserts that it refuses with these words and changes nothing."""
 
     def run(*words, variables=None, reachable=("hub1", "hub2"), **environment):
         hosts = [host for name, host in (("hub1", hub1), ("hub2", hub2)) if name in reachable]
-        before = [fingerprint(host) for host in hosts]
         acknowledged, failed = written()
-        done = play.upgrade(variables, **environment)
-        assert done.rc != 0, done.output
-        done.says("Nothing was changed.", *words)
-        assert done.recap and all(counters["changed"] == 0 for counters in done.recap.values()), done.output
-        for old, host in zip(before, hosts):
-            changes = [line for line in difflib.unified_diff(old.splitlines(), fingerprint(host).splitlines(), n=0)]
-            assert not changes, changes
+        done = refuses(hosts, lambda: play.upgrade(variables, **environment), *words)
         later = written()
         assert later[0] > acknowledged and later[1] == failed == 0
         return done

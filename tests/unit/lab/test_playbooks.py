@@ -296,3 +296,20 @@ def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
     assert done.returncode != 0 and "2 thing(s) must be put right first" in done.stdout, done.stdout
     assert ('" 1. hub1: it is wrong",' in done.stdout) == lines, done.stdout
     assert "-> run playbooks/upgrade-to-ha.yml -e hub_ha_hubs_group=paris" in " ".join(done.stdout.split())
+
+
+def test_no_password_for_sudo_on_both_hubs(tmp_path):
+    """Ansible goes on without a host that has failed; with both of them the report would be gone."""
+    sudo, hosts = tmp_path / "sudo", tmp_path / "hosts.json"
+    sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n", encoding="ascii")
+    sudo.chmod(0o755)
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": {}, "hub2": {}}, "vars": {
+        "ansible_connection": "local", "ansible_become_exe": str(sudo), "ansible_python_interpreter": sys.executable,
+        "hub_ha_virtual_ip": "192.0.2.9", "hub_ha_fencing": "none", "hub_ha_fencing_none_reason": "a test"}}}),
+        encoding="ascii")
+    done = run("upgrade-to-ha.yml", hosts, ANSIBLE_BECOME_ALLOW_SAME_USER="1")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0 and "Nothing was changed. 2 thing(s) must be put right first" in said, done.stdout
+    for host in ("hub1", "hub2"):
+        assert "%s: it answers, and its user may not become root:" % host in said, done.stdout
+        assert "-m ping %s (NOT_ROOT)" % host in said, done.stdout

@@ -89,11 +89,11 @@ def includes(role):
             for task in tasks_of(load(path)) if included(task)]
 
 
-RESTORE, REMOVE = includes("restore"), includes("remove")
+RESTORE, REMOVE = includes("restore"), includes("remove_ha")
 PLAN = set(load(ROLES / "restore" / "vars" / "main.yml")["restore_as_plan"])
 REMOVAL = set(test_removal.Pair().good())
 # Role plan makes the plan, and the checks before it need none.
-BEFORE = [("know", "variables.yml"), ("know", "once.yml")]
+BEFORE = [("plan", "variables.yml"), ("plan", "once.yml")]
 
 
 @pytest.mark.parametrize("source, role, name, given", [
@@ -113,6 +113,7 @@ def test_everything_that_a_removal_asks_for_is_there(source, role, name, given):
 
 def test_what_it_looks_at():
     """Files that are included, further files, variables of roles, and those of variables."""
+    assert RESTORE and REMOVE, "a role of another name has none"
     assert {("packages", "install.yml"), ("database", "places.yml"), ("install", "hub.yml"), ("install", "start.yml")} \
         <= set(item[1:3] for item in RESTORE)
     found = dict((item[1:3], keys_in(role_texts(*item[1:]))) for item in RESTORE)
