@@ -313,3 +313,25 @@ def test_no_password_for_sudo_on_both_hubs(tmp_path):
     for host in ("hub1", "hub2"):
         assert "%s: it answers, and its user may not become root:" % host in said, done.stdout
         assert "-m ping %s (NOT_ROOT)" % host in said, done.stdout
+
+
+@pytest.mark.parametrize("playbook, config, host, first, only", [
+    ("upgrade-to-ha.yml", "[defaults]\n", {}, "", False),
+    ("install-ha.yml", "[ssh_connection]\nssh_args = -o ServerAliveInterval=60\n", {}, "ServerAliveInterval=60", False),
+    ("remove-ha.yml", "[defaults]\n", {"ansible_ssh_args": "-o ServerAliveInterval=70"}, "ServerAliveInterval=70", True),
+    ("third-hub.yml", "[defaults]\n", {"ansible_ssh_extra_args": "-J jump"}, "", False)])
+def test_a_hub_that_freezes_ends_the_run_with_any_ansible_cfg(tmp_path, playbook, config, host, first, only):
+    """What ssh is told. It takes the first of two, so the operator's own comes first; one of the inventory is alone."""
+    program, told, hosts = tmp_path / "ssh", tmp_path / "told", tmp_path / "hosts.json"
+    program.write_text("#!/bin/sh\necho \"$*\" >>%s\nexit 255\n" % told, encoding="ascii")
+    program.chmod(0o755)
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": host, "hub2": host}},
+                                 "third_hub": {"hosts": {"hub3": host}}}), encoding="ascii")
+    (tmp_path / "ansible.cfg").write_text(config, encoding="ascii")
+    run(playbook, hosts, ANSIBLE_CONFIG=str(tmp_path / "ansible.cfg"), ANSIBLE_SSH_EXECUTABLE=str(program))
+    said = told.read_text(encoding="utf-8").splitlines()
+    assert said
+    for line in said:
+        before, ours, _after = line.partition("ServerAliveInterval=5 -o ServerAliveCountMax=3")
+        assert bool(ours) != only and first in before, line
+        assert ("-J jump" in line) == ("ansible_ssh_extra_args" in host)
