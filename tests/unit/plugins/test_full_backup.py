@@ -109,6 +109,9 @@ def test_a_hub_that_cannot_be_reached():
     found = texts(planned(results))
     assert found == ["hub2: cannot be reached: no route -> mend that, or save the other hub alone: --limit hub1. What "
                      "only hub2 has, its own keys, is then not in the backup"]
+    results["hub2"] = {"failed": True, "msg": "Task failed: Missing sudo password"}
+    found, = planned(results)["failures"]
+    assert found["code"] == "NOT_ROOT" and "--ask-become-pass" in found["remedy"]
     del results["hub2"]
     plan = planned(results)
     assert plan["source"] == "hub1" and plan["pair"] and plan["address"] == "192.168.10.10"
@@ -146,7 +149,9 @@ def test_the_controllers_directory():
     assert len(plan["failures"]) == 3
     assert all(text.startswith("all: ") for text in texts(plan))
     assert "chown 1000 /home/me/b, on the controller" in "".join(texts(plan))
-    assert planned(looks={"controller": look("/home/me/b", uid=1000, own_uid=1000)})["failures"] == []
+    plan = planned(looks={"controller": look("/home/me/b", uid=1000, own_uid=1000)})
+    assert plan["failures"] == [] and plan["warnings"] == []
+
 
 
 def test_more_that_is_wrong_stands_in_the_same_report():

@@ -24,6 +24,7 @@ from ..pair.copies import Copy, copy_problems
 from ..pg import clone as basebackup_model
 from ..pg.slots import slot_name
 from .checks import systems
+from .checks.inventory import unread
 
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
@@ -80,14 +81,13 @@ def served(layout: Layout) -> List[str]:
 def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, report: Report) -> Dict[str, Facts]:
     """{host: facts} of the hubs that answered; the others are failures.
 
-    unreachable: their remedy, in which %(host)s is the hub and %(others)s are the other ones.
+    unreachable: what to do about one that cannot be reached; %(host)s in it is that hub, %(others)s are the other ones.
     """
     report.failures.extend(settings.get("problems") or [])
     for host, result in results.items():
         if "hub" not in result:
             others = ",".join(name for name in results if name != host)
-            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        unreachable % {"host": host, "others": others}, "HUB_UNREACHABLE")
+            report.add(unread(host, result, unreachable % {"host": host, "others": others}))
     return {host: result["hub"] for host, result in results.items() if "hub" in result}
 
 
@@ -371,7 +371,9 @@ def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stage
         check_room(infos[target], stages[target] if place == "controller" else None, target, backup, layout, report)
     for text in manifest["shared"]:
         if text not in settings["virtual_ips"]:
-            report.warn("all", "clients know the shared address %s, which hub_ha_virtual_ip does not name" % text)
+            report.warn("all", "clients know the shared address %s, which hub_ha_virtual_ip does not name" % text,
+                        "name it in hub_ha_virtual_ip, or lead them to the new one with playbooks/clients.yml",
+                        "SHARED_ADDRESS_DIFFERS")
     found.update({
         "target": target, "other": next(host for host in infos if host != target), "place": place,
         "backup": {"path": backup["path"], "name": backup["name"], "id": backup["id"]}, "manifest": manifest,
@@ -441,7 +443,9 @@ def check_versions(host: str, info: Facts, manifest: Facts, report: Report) -> N
                     "apt-get update, or add the package source, then check with: apt-cache policy cfengine3",
                     "CFENGINE_MISSING")
     elif version != manifest["cfengine_version"]:
-        report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]))
+        report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]),
+                    "if that is not meant, install CFEngine %s here before" % manifest["cfengine_version"],
+                    "BACKUP_VERSION")
     major = str(manifest["postgres"]["major"])
     package = (info["packages"] or {}).get("postgresql-" + major) or {}
     if major not in info["postgres"]["bins"] and (manifest["layout"] == "enterprise" or not package.get("candidate")):
@@ -503,7 +507,7 @@ def restore_text(the_plan: Facts) -> str:
     if manifest["foreign_resources"]:
         lines.append("not put back  resources of your own in the cluster: %s. They are in the backup's %s; see "
                      "docs/operate.md" % (", ".join(manifest["foreign_resources"]), CIB))
-    lines += ["warning       %s: %s" % (item["host"], item["problem"]) for item in the_plan["warnings"]]
+    lines += ["warning       %s" % Problem.from_dict(item) for item in the_plan["warnings"]]
     return "\n".join(lines)
 
 
