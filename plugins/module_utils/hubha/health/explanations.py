@@ -183,6 +183,22 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    all: hub_ha_full_backup_keep is -1 -> give 0 (all are kept) or more (BACKUP_KEEP)\n"),
+    "BACKUP_MAY_NOT_LAST": (
+        "A warning: the backup is fetched to a controller that may be a container, and would be gone with it."
+        " So it is not taken away from the hub.\n"
+        "\n"
+        "- **Cause**: the playbook runs in Docker, podman, a pod, an execution environment, or on a machine m"
+        "ade of such an image.\n"
+        "- **Remedy**: carry the backup from the hub to where it lasts. If the directory lasts, as a volume o"
+        "f the container's host does, set\n"
+        "  `hub_ha_full_backup_fetch_lasts: true`; then nothing stays on the hub.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: the controller may be a container that is thrown away (/run/.containerenv is there), and wh"
+        "at is fetched to /srv/hub-backups with it: the backup stays on hub2 too, in /var/backups/cfengine-hu"
+        "b-ha-full -> carry it from there to where it lasts. If /srv/hub-backups lasts, as a volume does, set"
+        " hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub (BACKUP_MAY_NOT_LAST)\n"),
     "BACKUP_MISSING": (
         "There is no backup to put back where `hub_ha_restore_from` says, or it is not set.\n"
         "\n"

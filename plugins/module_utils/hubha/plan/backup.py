@@ -9,6 +9,7 @@ backup_look returns.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -143,12 +144,13 @@ def unknown(run: Any) -> Optional[bool]:
 
 
 def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], looks: Mapping[str, Facts],
-                settings: Facts, alive: Alive = unknown) -> Dict[str, Any]:
+                settings: Facts, alive: Alive = unknown, container: Optional[str] = None) -> Dict[str, Any]:
     """What playbook backup will do: {"failures", "warnings", "complete", ...}.
 
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
-    the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
-    alive: see cut_off().
+    the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, lasts (whether
+    the controller's directory outlives a container), problems. alive: see cut_off(). container: what tells that the
+    controller may be one. "kept" is the hub's directory when the backup stays there although it is fetched, else empty.
     """
     report = Report()
     infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only "
@@ -188,8 +190,17 @@ def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], 
         report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
                     "move its tables back to pg_default: such a copy could not be put back", "TABLESPACE_OUTSIDE")
     check_places(source, looks, found["cut_off"], layout, server["size_bytes"], report)
+    kept = container and "controller" in looks and not settings["lasts"]
+    if kept:
+        report.warn("all", "the controller may be a container that is thrown away (%s), and what is fetched to %s with it: "
+                    "the backup stays on %s too, in %s" % (
+                        container, looks["controller"]["path"], source, looks[source]["path"]),
+                    "carry it from there to where it lasts. If %s lasts, as a volume does, set "
+                    "hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub" % looks["controller"]["path"],
+                    "BACKUP_MAY_NOT_LAST")
     found.update({
         "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
+        "kept": looks[source]["path"] if kept else "",
         "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
         "hub_ha_full_backup_hub says so" if settings["hub"] else why_not,
         "address": own_address(infos, source) if pair else None,
@@ -264,6 +275,10 @@ def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: F
     missing = sorted(set(the_plan["facts"]["listed"]) - set(the_plan["facts"]["hubs"]))
     if missing:
         lines.append("NOT in it: the keys of %s" % ", ".join(missing))
+    if the_plan["kept"]:
+        lines.append("It lies in %s on %s too, with private keys in it, since the controller may be a container that is "
+                     "thrown away: carry it to where it lasts, or set hub_ha_full_backup_fetch_lasts if it lasts here"
+                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"]))
     if where != "the controller":
         lines.append("It lies on that hub only, with private keys in it: keep a copy elsewhere, or set "
                      "hub_ha_full_backup_fetch_dir")
