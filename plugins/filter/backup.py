@@ -11,7 +11,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import 
 
 def full_backup_plan(results, replication, looks, settings):
     """See hubha/plan/backup.py, backup_plan."""
-    return backup.backup_plan(results, replication, backup.looks_of(looks), settings, ansible_run.alive)
+    return backup.backup_plan(results, replication, backup.looks_of(looks), settings, ansible_run.alive,
+                              looks.get("controller", {}).get("container"))
 
 
 def full_backup_text(the_plan, path, where, database, sealed, gone):

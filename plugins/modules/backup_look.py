@@ -50,10 +50,16 @@ looks:
   returned: success
   type: list
   elements: dict
+container:
+  description: What tells that the host may be a container, in words; null where nothing does.
+  returned: success
+  type: str
+  sample: /run/.containerenv is there
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import full_backup
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import container
 
 
 def main():
@@ -67,7 +73,7 @@ def main():
         looks = [full_backup.look(path, module.params["digest"]) for path in module.params["paths"]]
     except OSError as error:
         module.fail_json(msg="the backups cannot be read: %s" % error)
-    module.exit_json(changed=False, looks=looks)
+    module.exit_json(changed=False, looks=looks, container=container.evidence())
 
 
 if __name__ == "__main__":

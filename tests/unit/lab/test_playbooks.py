@@ -281,6 +281,31 @@ def test_a_variable_of_a_vault_that_is_not_there(tmp_path):
     assert "--ask-vault-pass" in said and "(VARIABLE_UNDEFINED)" in said
 
 
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+@pytest.mark.parametrize("third, words", [
+    ({"ansible_host": "127.0.0.1", "ansible_port": 9}, "ssh"),
+    (dict(LOCAL, ansible_python_interpreter="/nonexistent/python3"), "interpreter")], ids=["away", "no Python"])
+@pytest.mark.parametrize("first", [{}, {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}])
+def test_a_third_hub_that_says_nothing_ends_no_run(tmp_path, first, third, words):
+    """Whatever the reason, each hub knows it and goes on, the first one too, and no host counts as failed."""
+    playbook, hosts = tmp_path / "third.yml", tmp_path / "hosts.json"
+    playbook.write_text(json.dumps([{"hosts": "hubs", "gather_facts": False, "any_errors_fatal": True, "tasks": [
+        {"ansible.builtin.ping": {}, "ignore_unreachable": True, "any_errors_fatal": False},
+        {"ansible.builtin.import_role": {"name": "cfengine.hub_ha.plan", "tasks_from": "third.yml", "rolespec_validate": False}},
+        {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} heard {{ 'hub' in hub_ha_third_read }} of "
+                                          "{{ hub_ha_third_read.msg }}"}}]}]), encoding="ascii")
+    hosts.write_text(json.dumps({"hubs": {"hosts": {"hub1": dict(LOCAL, **first), "hub2": LOCAL}},
+                                 "third_hub": {"hosts": {"hub3": third}}}), encoding="ascii")
+    given = {"plan_packages": [], "plan_tls": [], "plan_layout": "debian", "hub_ha_firewall": "check"}
+    done = run(playbook, hosts, "-e", json.dumps(given), ANSIBLE_TIMEOUT="5")
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 0 and "failed=1" not in said, done.stdout
+    assert "hub1 heard False of" in said and "hub2 heard False of" in said, done.stdout
+    assert words in said.partition("hub2 heard False of")[2].lower(), done.stdout
+
+
 @pytest.mark.parametrize("form, lines", [("json", True), ("yaml", False)])
 def test_the_report_has_lines_whatever_ansible_cfg_says(tmp_path, form, lines):
     playbook, hosts = tmp_path / "stop.yml", tmp_path / "hosts.json"

@@ -261,6 +261,15 @@ def test_what_may_be_shared():
     assert made(revoked_keys=[KEYS["other"]])["failures"] == []
 
 
+@pytest.mark.parametrize("host", ["hub1", "hub2"])
+def test_policy_from_version_control_is_a_warning(host):
+    results = pair.running_pair()
+    assert made(results)["warnings"] == []
+    results[host]["hub"]["cfengine"]["policy_deployed"] = ["/srv/policy/.git is there"]
+    warning, = made(results)["warnings"]
+    assert (warning["code"], warning["host"]) == ("POLICY_DEPLOYED", host) and "/srv/policy/.git is there" in warning["problem"]
+
+
 def test_links_in_the_policy_are_a_warning():
     results = pair.results()
     results["hub1"]["hub"]["cfengine"]["policy_links"] = ["services/a"]

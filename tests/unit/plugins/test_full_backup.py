@@ -25,17 +25,17 @@ def look(path="/srv/backups", **more):
 
 
 def backup_settings(**more):
-    return dict({"problems": [], "hub": "", "keep": 0}, **more)
+    return dict({"problems": [], "hub": "", "keep": 0, "lasts": False}, **more)
 
 
-def planned(results=None, replication=None, looks=None, **settings):
+def planned(results=None, replication=None, looks=None, container=None, **settings):
     """The plan for a healthy pair, or for what is given."""
     results = pair.running_pair() if results is None else results
     replication = pair.replication_state() if replication is None else replication
     if "current_lsn" not in replication.get("hub1", {"current_lsn": 1}):
         replication["hub1"]["current_lsn"] = "0/5000000"
     looks = dict({"hub1": look(), "hub2": look()}, **(looks or {}))
-    return model.backup_plan(results, replication, looks, backup_settings(**settings))
+    return model.backup_plan(results, replication, looks, backup_settings(**settings), container=container)
 
 
 def texts(plan):
@@ -109,6 +109,9 @@ def test_a_hub_that_cannot_be_reached():
     found = texts(planned(results))
     assert found == ["hub2: cannot be reached: no route -> mend that, or save the other hub alone: --limit hub1. What "
                      "only hub2 has, its own keys, is then not in the backup"]
+    results["hub2"] = {"failed": True, "msg": "Task failed: Missing sudo password"}
+    found, = planned(results)["failures"]
+    assert found["code"] == "NOT_ROOT" and "--ask-become-pass" in found["remedy"]
     del results["hub2"]
     plan = planned(results)
     assert plan["source"] == "hub1" and plan["pair"] and plan["address"] == "192.168.10.10"
@@ -146,7 +149,20 @@ def test_the_controllers_directory():
     assert len(plan["failures"]) == 3
     assert all(text.startswith("all: ") for text in texts(plan))
     assert "chown 1000 /home/me/b, on the controller" in "".join(texts(plan))
-    assert planned(looks={"controller": look("/home/me/b", uid=1000, own_uid=1000)})["failures"] == []
+    plan = planned(looks={"controller": look("/home/me/b", uid=1000, own_uid=1000)})
+    assert plan["failures"] == [] and plan["warnings"] == [] and plan["kept"] == ""
+
+
+def test_what_goes_to_a_container_stays_on_the_hub_too():
+    looks = {"hub2": look("/srv/hub"), "controller": look("/runner/b")}
+    plan = planned(looks=looks, container="/run/.containerenv is there")
+    warning, = plan["warnings"]
+    assert plan["failures"] == [] and plan["kept"] == "/srv/hub" and warning["code"] == "BACKUP_MAY_NOT_LAST"
+    assert "(/run/.containerenv is there)" in warning["problem"] and "on hub2 too, in /srv/hub" in warning["problem"]
+    lasts = planned(looks=looks, container="x", lasts=True)
+    assert lasts["warnings"] == [] and lasts["kept"] == ""
+    hub = planned(container="x")
+    assert hub["warnings"] == [] and hub["kept"] == "", "what is not fetched lies where the operator has put it"
 
 
 def test_more_that_is_wrong_stands_in_the_same_report():
@@ -519,7 +535,9 @@ def test_report():
     del plan["facts"]["hubs"]["hub2"]
     plan["facts"]["listed"] = ["hub1", "hub2"]
     text = model.made_text(plan, "/b/x", "the controller", database, {"files": 70, "cib": False}, [])
-    assert "NOT in it: the keys of hub2" in text and "on that hub only" not in text
+    assert "NOT in it: the keys of hub2" in text and "on that hub only" not in text and "lies in" not in text
+    text = model.made_text(dict(plan, kept="/srv/hub"), "/b/x", "the controller", database, {"files": 70, "cib": False}, [])
+    assert "It lies in /srv/hub/x on hub2 too, with private keys in it" in text
 
 
 @pytest.mark.parametrize("progress, words", [

@@ -989,7 +989,7 @@ def test_filters_give_plain_data_and_text_for_people():
     standby(replay_paused=True)(replication)
     problems = found["cluster_problems"](cluster, the_plan())
     problems += found["replication_problems"](replication, the_plan(), 64) + found["guard_problems"]({"hub1": None})
-    assert [sorted(item) for item in problems] == [["code", "host", "problem", "remedy"]] * 3
+    assert [sorted(item) for item in problems] == [["code", "host", "problem", "remedy", "severity"]] * 3
     lines = found["problems_text"](problems).splitlines()
     assert lines[0] == ("hub2: constraint cli-ban-mscfpgsql-on-hub2 keeps mscfpgsql off hub2 (score -INFINITY) -> "
                         "crm_resource --clear --resource mscfpgsql (BAN_LEFT)")

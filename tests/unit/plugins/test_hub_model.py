@@ -216,7 +216,7 @@ def test_cib_summary_sees_maintenance_mode(value, on):
 @pytest.mark.parametrize("classes, expected", [
     ({}, False), ({"other": ["any::"]}, False), ({"x": ["any::"]}, True), ({"default:x": ["any"]}, True),
     ({"x": "any"}, True),
-    ({"x": ["any.!am_policy_hub::"]}, False), ({"x": ["any::", "!am_policy_hub"]}, True), ({"x": []}, True),
+    ({"x": ["any.!am_policy_hub::"]}, False), ({"x": ["!any"]}, False), ({"x": ["any::", "!am_policy_hub"]}, True), ({"x": []}, True),
     ({"x": {"class_expressions": ["linux.!policy_server::"], "comment": "c"}}, False)])
 def test_whether_augments_define_a_class_on_hubs(classes, expected):
     assert words.on_hubs(classes, "x") is expected

@@ -189,7 +189,8 @@ WARNED = [
 def test_said_and_no_refusal(given, text, code):
     found = made(**given)
     assert found["failures"] == [] and len(found["warnings"]) == 1
-    assert text in found["warnings"][0]["problem"] and "(%s)" % code in found["warnings"][0]["problem"]
+    warning = found["warnings"][0]
+    assert text in warning["problem"] and (warning["code"], warning["severity"]) == (code, "warning") and warning["remedy"]
 
 
 # --- facts -------------------------------------------------------------------------------------------------------
@@ -287,6 +288,12 @@ UNREAD = [
      "NOT_ROOT", "may not become root", "--ask-become-pass"),
     ("no become", {"failed": True, "msg": "root is needed on hub2: connect as root or set ansible_become"}, "NOT_ROOT",
      "may not become root", "ansible -i INVENTORY -b -m ping hub2"),
+    ("no Python", {"failed": True, "rc": 127, "msg": "The module interpreter '/usr/bin/python3' was not found."},
+     "HUB_UNREADABLE", "no Python that Ansible can use: The module interpreter '/usr/bin/python3' was not found.",
+     "ansible_python_interpreter"),
+    ("one that is too old", {"failed": True, "rc": 1, "msg": "MODULE FAILURE", "module_stderr": "ansible-core requires a "
+                             "minimum of Python version 3.9. Current version: 3.6.8"}, "HUB_UNREADABLE",
+     "no Python that Ansible can use: MODULE FAILURE", "3.9 or newer"),
     ("it failed there", {"failed": True, "msg": "ip did not end within 60 s"}, "HUB_UNREADABLE",
      "it answers, and could not be read: ip did not end within 60 s", "cfengine.hub_ha.hub_info hub2"),
 ]
@@ -307,7 +314,7 @@ def test_a_policy_that_takes_long_to_read_is_no_hub_that_cannot_be_reached(tmp_p
     assert probe.acl_in_policy(run, {"masterfiles": str(tmp_path), "bin_dir": "/bin"}) == (
         None, "cf-promises did not end within 60 s")
     found = made(change=of("hub1", "cfengine", acl_in_policy=None, acl_unknown="cf-promises did not end within 60 s"))
-    assert found["failures"] == [] and "(POLICY_SLOW)" in found["warnings"][0]["problem"]
+    assert found["failures"] == [] and [item["code"] for item in found["warnings"]] == ["POLICY_SLOW"]
 
 
 def test_a_hub_that_was_bootstrapped_to_a_name(monkeypatch):

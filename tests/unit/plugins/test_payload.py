@@ -22,7 +22,7 @@ BOUNDS = {
     "augments": 500,
     "backup_carry": 0,
     "backup_database": 1850,
-    "backup_look": 600,
+    "backup_look": 650,
     "backup_seal": 800,
     "basebackup": 2950,
     "cib": 2650,

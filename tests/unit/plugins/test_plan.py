@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.cfengine.hub_ha.plugins.filter import cluster, database, health, plan as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.hub_list import ha_info
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Note
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import WARNING
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair import networks as pair_networks
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.roles import find_roles
@@ -874,7 +874,9 @@ def test_one_network_is_a_warning():
     assert found["failures"] == [] and [net["network"] for net in found["links"]] == ["192.168.0.0/24"]
     assert "one network only" in found["warnings"][0]["problem"]
     text = filters.preflight_text(found)
-    assert text == "  - all: the hubs share one network only: a fault there separates them (a warning)"
+    assert text.splitlines() == [
+        "  - all: the hubs share one network only: a fault there separates them (a warning)",
+        "      -> connect them by a second network, best by a cable of its own, and run this again (ONE_NETWORK)"]
 
 
 # --- what is tried over the network -----------------------------------------------------------------------------------
@@ -1056,7 +1058,7 @@ def test_one_network_serves_everything():
     assert [net["network"] for net in networks] == ["192.168.100.0/24"]
     assert context.chosen == pair_networks.Choice(networks, networks[0], networks[0])
     found = list(network_checks.check(context))
-    assert len(found) == 1 and isinstance(found[0], Note)
+    assert len(found) == 1 and found[0].severity == WARNING and found[0].code
 
 
 def test_no_more_links_than_knet_has():

@@ -184,7 +184,7 @@ def test_the_repository_is_named_with_its_command():
 def test_selinux_is_said_or_set(mode, on, manage, warned):
     results = enterprise(hubs("rhel-9", selinux={"mode": mode, "booleans": {"daemons_enable_cluster_mode": on}}))
     found = plan.make_plan(results, pair.settings(cluster_packages=[], selinux=manage))
-    warnings = [item["problem"] for item in found["warnings"] if "SELinux" in item["problem"]]
+    warnings = [item for item in found["warnings"] if item["code"] == "SELINUX_BOOLEAN"]
     assert len(warnings) == (2 if warned else 0) and found["failures"] == []
     if warned:
-        assert "setsebool -P daemons_enable_cluster_mode on" in warnings[0]
+        assert "setsebool -P daemons_enable_cluster_mode on" in warnings[0]["remedy"]

@@ -8,7 +8,6 @@ import copy
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import portal
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SHARED = ["192.168.100.100"]
@@ -74,7 +73,7 @@ def test_names_come_from_the_resolver():
 
 
 def decide(hub, **settings):
-    return portal.certificate_plan(hub, OWN, SHARED, settings, NOW)
+    return portal.certificate_plan("hub1", hub, OWN, SHARED, settings, NOW)
 
 
 def test_certificate_is_read():
@@ -110,13 +109,14 @@ def test_where_there_is_no_certificate_one_is_made_and_without_mission_portal_no
 def test_an_own_certificate_is_never_replaced_but_looked_at(change):
     arguments, warnings = decide(own_certificate(**change))
     assert arguments is None
-    assert len(warnings) == 1 and "does not name 192.168.100.100 and hub.example.net" in warnings[0]
+    assert len(warnings) == 1 and "does not name 192.168.100.100 and hub.example.net" in warnings[0].problem
+    assert (warnings[0].host, warnings[0].code) == ("hub1", "PORTAL_CERTIFICATE_NAMES")
 
 
 def test_an_own_certificate_that_names_everything_is_no_matter():
     tls = {"names": ["hub1.example.net", "hub.example.net"], "addresses": OWN + SHARED}
     assert decide(own_certificate(**tls)) == (None, [])
-    assert "expires in 9 days" in decide(own_certificate(**dict(tls, expires=NOW + 10 * 86400 - 1)))[1][0]
+    assert "expires in 9 days" in decide(own_certificate(**dict(tls, expires=NOW + 10 * 86400 - 1)))[1][0].problem
     tls["names"] = ["*.example.net"]
     assert decide(own_certificate(**tls)) == (None, [])
 
@@ -146,10 +146,9 @@ def checked(mine, theirs):
     results = pair.results()
     infos = {"hub1": results["hub1"]["hub"], "hub2": results["hub2"]["hub"]}
     infos["hub1"]["portal"], infos["hub2"]["portal"] = copy.deepcopy(mine), copy.deepcopy(theirs)
-    report = Report()
-    portal.check(infos, "hub1", "hub2", report)
-    assert report.failures == []
-    return ["%s: %s" % (item["host"], item["problem"]) for item in report.warnings]
+    found = portal.lacks(infos, "hub1", "hub2")
+    assert {item.severity for item in found} <= {"warning"} and all(item.code and item.remedy for item in found)
+    return ["%s: %s" % (item.host, item.problem) for item in found]
 
 
 def test_a_licence_that_lacks_is_said_before():

@@ -23,8 +23,8 @@ def called(node):
 
 
 def code_of(node):
-    """The expression that is the code in a call of Problem, of seen.unknown or of a report's fail; None for any other call."""
-    place = {"Problem": 0, "unknown": 0, "fail": 3}.get(called(node))
+    """The expression that is the code in a call of Problem, of seen.unknown or of a report's fail or warn; None for any other."""
+    place = {"Problem": 0, "unknown": 0, "fail": 3, "warn": 3}.get(called(node))
     named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
     if place is None or not named and len(node.args) <= place:
         return None
@@ -60,6 +60,7 @@ def test_codes_are_found():
         "A_B", "C_D", "E_F"}
     assert codes('def f(report):\n report.fail("all", "x", "y", "G_H"); report.fail("all", "I_J", "y", code="K_L")') == {
         "G_H", "K_L"}
+    assert codes('def f(report):\n report.warn("all", "x", "y", "M_N")') == {"M_N"}
 
 
 @pytest.mark.parametrize("code", sorted(ALL))
@@ -80,5 +81,5 @@ def test_sections_are_sorted_and_of_codes_that_there_are():
                                   or path.match("hubha/plan/upgrade.py")], ids=lambda path: path.name)
 def test_every_refusal_of_the_upgrade_has_a_code(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and called(node) == "fail":
+        if isinstance(node, ast.Call) and called(node) in ("fail", "warn"):
             assert code_of(node) is not None, "%s:%d" % (path.name, node.lineno)

@@ -378,6 +378,14 @@ def test_an_unreachable_hub_needs_a_word(both):
     both.refused("hub2: cannot be reached: Failed to connect", "hub1 is to go on alone: -e hub_ha_remove_without=hub2")
 
 
+@pytest.mark.parametrize("without", ["", "hub2"])
+def test_a_hub_that_wants_a_password_is_not_lost(both, without):
+    both.results["hub2"] = {"failed": True, "msg": "Task failed: Missing sudo password"}
+    failures, = both.plan(without=without)["failures"]
+    assert failures["code"] == "NOT_ROOT" and "--ask-become-pass" in failures["remedy"]
+    assert "hub_ha_remove_without" not in failures["remedy"]
+
+
 def test_without_the_hub_that_is_lost(both):
     both.lose("hub2")
     made = both.good(without="hub2")
@@ -577,6 +585,6 @@ def test_an_address_that_was_to_be_kept_and_is_gone_is_told():
 def test_what_is_not_proven_reaches_the_role_with_its_code():
     state = dict(SWITCHED, hub2=dict(SWITCHED["hub2"], role="standby"))
     assert filters.switch_problems(state, "hub2", "hub1") == [{
-        "code": "NO_PRIMARY", "host": "hub2", "problem": "PostgreSQL on hub2 is standby, not the primary",
+        "code": "NO_PRIMARY", "severity": "error", "host": "hub2", "problem": "PostgreSQL on hub2 is standby, not the primary",
         "remedy": "keep the data of hub1 until you have compared"}]
     assert filters.single_problems(Pair().good(), removed().results) == []

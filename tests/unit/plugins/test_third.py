@@ -165,6 +165,11 @@ def test_pair_does_without_a_third_hub_that_cannot_be_reached():
     assert plan["third"]["certificate"] == theirs
     found = third.ready(plan, {host: item["hub"] for host, item in results.items()})
     assert [(item.code, item.host) for item in found] == [("HUB_UNREACHABLE", "hub3")]
+    told = dict(given(None), result={"failed": True, "msg": "Task failed: Missing sudo password"})
+    plan = third.make_plan(results, pair.settings(), {}, told)
+    assert not plan["failures"] and plan["warnings"][-1]["code"] == "NOT_ROOT"
+    found = third.ready(plan, {host: item["hub"] for host, item in results.items()})
+    assert [(item.code, item.host) for item in found] == [("NOT_ROOT", "hub3")]
 
 
 def test_address_that_cannot_be_known():
@@ -497,10 +502,12 @@ def test_all_three_are_needed():
     results["hub2"] = {"unreachable": True, "msg": "no route"}
     found = way_back(results)
     assert found["stage"] == "refuse" and found["failures"][0]["host"] == "hub2"
-    assert found["failures"][0]["remedy"].endswith("ansible -m ping hub2")
+    assert found["failures"][0]["remedy"].endswith("ansible -i INVENTORY -m ping hub2")
     info = promoted()
     info["postgres"].update(state="stopped", standby_signal=True)
     assert "promote-third-hub.yml" in way_back(results, info)["failures"][0]["remedy"], "cut at the switch"
+    results["hub2"] = {"failed": True, "msg": "Task failed: Missing sudo password"}
+    assert [item["code"] for item in way_back(results)["failures"]] == ["NOT_ROOT"]
 
 
 def test_operators_own_maintenance_is_not_taken_over():
@@ -543,7 +550,7 @@ def test_what_keeps_a_third_hub_from_being_added_is_told_as_every_problem():
     plan = dict(plan_for(standby()), adopted=False)
     infos = {host: item["hub"] for host, item in pair.running_pair().items()}
     assert filters.third_obstacles(plan, infos) == [{
-        "code": "PAIR_UNFINISHED", "host": "all", "problem": "the hubs are no pair yet, or wait for a restart",
+        "code": "PAIR_UNFINISHED", "severity": "error", "host": "all", "problem": "the hubs are no pair yet, or wait for a restart",
         "remedy": "run playbooks/upgrade-to-ha.yml first"}]
 
 

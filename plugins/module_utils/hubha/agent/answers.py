@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..core.problem import Problem
+from ..plan.checks.inventory import unread
 from . import status
 
 
@@ -34,21 +35,21 @@ def answer_of(told: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     return found if isinstance(found, dict) and "problems" in found else None
 
 
-def silence(told: Mapping[str, Any]) -> str:
-    """Why there is no answer in a result of module command."""
-    heard = " ".join(str(told.get("stderr") or told.get("msg") or told.get("stdout") or "no reason given").split())
-    if told.get("unreachable"):
-        return "cannot be reached: %s" % heard
+def silence(host: str, told: Mapping[str, Any]) -> str:
+    """Why there is no answer in a result of module command on that host, with the host."""
     if told.get("timedout"):
-        return "does not answer in time"
+        return "%s: does not answer in time" % host
     if told.get("rc") in (0, 3) and str(told.get("stdout") or "").startswith("{"):
-        return "its hub-ha is of before; run playbooks/upgrade-to-ha.yml"
-    return "hub-ha says nothing of the pair: %s" % heard
+        return "%s: its hub-ha is of before; run playbooks/upgrade-to-ha.yml" % host
+    if "cmd" not in told and "stdout" not in told:  # nothing was run there
+        return str(unread(host, told))
+    heard = " ".join(str(told.get("stderr") or told.get("msg") or told.get("stdout") or "no reason given").split())
+    return "%s: hub-ha says nothing of the pair: %s" % (host, heard)
 
 
 def problem_text(item: Mapping[str, str]) -> str:
     """A problem (as dict) in one line."""
-    return str(Problem(item["code"], item["host"], item["problem"], item["remedy"]))
+    return str(Problem.from_dict(item))
 
 
 def sees_cluster(answer: Mapping[str, Any]) -> bool:
@@ -72,7 +73,7 @@ def together(told: Mapping[str, Mapping[str, Any]]) -> Report:
     """
     answers = {host: answer for host, answer in ((host, answer_of(item)) for host, item in told.items()) if answer}
     lines: List[str] = []
-    silent = ["%s: %s" % (host, silence(item)) for host, item in told.items() if host not in answers]
+    silent = [silence(host, item) for host, item in told.items() if host not in answers]
     # A hub without a pair file has no picture, and its problems come with the others'.
     first = max(answers, default=None, key=lambda host: (bool(answers[host].get("picture")), sees_cluster(answers[host])))
     known: List[Any] = []

@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Any, Callable, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..core.problem import Report
+from ..core.problem import WARNING, Problem
 from ..core.run import CommandMissing, Runner
 
 Facts = Mapping[str, Any]  # of look()
@@ -120,11 +120,11 @@ def wanted(facts: Facts, addresses: List[str], shared: List[str], names: Sequenc
     return {"names": list(dict.fromkeys(found)), "addresses": list(dict.fromkeys(["127.0.0.1"] + addresses + shared))}
 
 
-def certificate_plan(facts: Optional[Facts], own_addresses: List[str], shared: List[str], settings: Mapping[str, Any],
-                     now: float) -> Tuple[Optional[Dict[str, Any]], List[str]]:
+def certificate_plan(host: str, facts: Optional[Facts], own_addresses: List[str], shared: List[str],
+                     settings: Mapping[str, Any], now: float) -> Tuple[Optional[Dict[str, Any]], List[Problem]]:
     """(arguments for module hub_certificate or None, [warnings]) for one hub.
 
-    settings: {"portal_certificate": auto, renew or keep, "portal_names": list}. now: seconds since 1970.
+    host: its inventory name. settings: {"portal_certificate": auto, renew or keep, "portal_names": list}. now: seconds since 1970.
     """
     if facts is None:
         return None, []
@@ -135,18 +135,21 @@ def certificate_plan(facts: Optional[Facts], own_addresses: List[str], shared: L
                     common_name=facts["full_name"].split(".")[0]), []
     if facts["tls"] is None:
         return None, []
-    warnings = []
+    warnings: List[Problem] = []
     mine = {*facts["tls"]["names"], *(plain(text) for text in facts["tls"]["addresses"])}
     own_names = (facts["full_name"], facts["full_name"].split(".")[0], "localhost")
     missing = [text for text in shared if plain(text) not in mine]
     missing += [text for text in need["names"] if text not in own_names and not covered(text, mine)]
     if missing:
-        warnings.append("Mission Portal's certificate %s is your own and does not name %s: who checks it through the "
-                        "shared address will refuse it; have it issued anew with that, or set "
-                        "hub_ha_portal_certificate to renew" % (facts["certificate"], " and ".join(missing)))
+        warnings.append(Problem(
+            "PORTAL_CERTIFICATE_NAMES", host, "Mission Portal's certificate %s is your own and does not name %s: who checks "
+            "it through the shared address will refuse it" % (facts["certificate"], " and ".join(missing)),
+            "have it issued anew with that, or set hub_ha_portal_certificate to renew", WARNING))
     if facts["tls"]["expires"] and facts["tls"]["expires"] - now < EXPIRY_WARNING * 86400:
-        warnings.append("Mission Portal's certificate %s is your own and expires in %d days"
-                        % (facts["certificate"], (facts["tls"]["expires"] - now) // 86400))
+        warnings.append(Problem(
+            "PORTAL_CERTIFICATE_EXPIRING", host, "Mission Portal's certificate %s is your own and expires in %d days"
+            % (facts["certificate"], (facts["tls"]["expires"] - now) // 86400),
+            "have it issued anew, or set hub_ha_portal_certificate to renew", WARNING))
     return None, warnings
 
 
@@ -172,16 +175,21 @@ def well_kept(summary: str) -> bool:
     return words[0] == "file" and words[1].startswith(SECRETS_OWNER + ":") and words[2] == SECRETS_MODE
 
 
-def check(infos: Mapping[str, Any], active: str, passive: str, report: Report) -> None:
-    """What Mission Portal lacks on a pair goes into the plan's report."""
+def lacks(infos: Mapping[str, Any], active: str, passive: str) -> List[Problem]:
+    """What Mission Portal lacks on a pair, all of it warnings."""
     mine, theirs = infos[active].get("portal"), infos[passive].get("portal")
     if mine is None:
-        return
+        return []
+    found = []
     if not mine["secrets"].startswith("file "):
-        report.warn(active, "there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its counterparts are in "
-                            "the database, so nobody but a backup has it: the hubs' secrets are left as they are")
+        found.append(Problem(
+            "PORTAL_SECRETS_MISSING", active, "there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its "
+            "counterparts are in the database, so nobody but a backup has it: the hubs' secrets are left as they are",
+            "bring it back from a backup of this hub; CFEngine before 3.16 has none", WARNING))
     if mine["licences"] and not (theirs or {}).get("licences"):
         key = infos[passive]["cfengine"]["key_digest"] or "that the hub gets now (cf-key -p, see README)"
-        report.warn(passive, "no licence here, and %s has one. It is for one hub's key, so it is never copied; without "
-                             "an own one this hub reports on 25 hosts only after a failover. Ask the vendor for one "
-                             "for the key %s" % (active, key))
+        found.append(Problem(
+            "LICENCE_MISSING", passive, "no licence here, and %s has one. It is for one hub's key, so it is never copied; "
+            "without an own one this hub reports on 25 hosts only after a failover" % active,
+            "ask the vendor for one for the key %s" % key, WARNING))
+    return found

@@ -42,7 +42,7 @@ def on_hubs(classes: Mapping[str, Any], name: str) -> bool:
         if key.rpartition(":")[2] == name:
             value = value.get("class_expressions", []) if isinstance(value, dict) else value
             texts = [value] if isinstance(value, str) else list(value)
-            return not texts or not all("!am_policy_hub" in text or "!policy_server" in text for text in texts)
+            return not texts or not all(re.search(r"!(am_policy_hub|policy_server|any)\b", text) for text in texts)
     return False
 
 

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from ..cfengine import (
     augments,
+    deployed,
     key_files as keys_loader,
     keys as keys_model,
     layout as layouts,
@@ -361,6 +362,7 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     read = {name: "%s/%s" % (layout["inputs"], name) for name in served}
     result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
+    result["policy_deployed"] = deployed.look(layout)
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = tree_digest(
         {name: digest for name, digest in policy.items() if name not in words.POLICY_STAMPS})

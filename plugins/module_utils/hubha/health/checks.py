@@ -60,7 +60,7 @@ def may_pass(problems: Iterable[Mapping[str, str]], check_mode: bool = False) ->
 
 def text(problems: Iterable[Mapping[str, str]]) -> str:
     """Problems (as dicts) for people, one a line."""
-    return "\n".join(str(Problem(item["code"], item["host"], item["problem"], item["remedy"])) for item in problems)
+    return "\n".join(str(Problem.from_dict(item)) for item in problems)
 
 
 def causes(problems: Iterable[Problem]) -> List[Problem]:

@@ -183,6 +183,22 @@ SECTIONS: Dict[str, str] = {
         "Example:\n"
         "\n"
         "    all: hub_ha_full_backup_keep is -1 -> give 0 (all are kept) or more (BACKUP_KEEP)\n"),
+    "BACKUP_MAY_NOT_LAST": (
+        "A warning: the backup is fetched to a controller that may be a container, and would be gone with it."
+        " So it is not taken away from the hub.\n"
+        "\n"
+        "- **Cause**: the playbook runs in Docker, podman, a pod, an execution environment, or on a machine m"
+        "ade of such an image.\n"
+        "- **Remedy**: carry the backup from the hub to where it lasts. If the directory lasts, as a volume o"
+        "f the container's host does, set\n"
+        "  `hub_ha_full_backup_fetch_lasts: true`; then nothing stays on the hub.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: the controller may be a container that is thrown away (/run/.containerenv is there), and wh"
+        "at is fetched to /srv/hub-backups with it: the backup stays on hub2 too, in /var/backups/cfengine-hu"
+        "b-ha-full -> carry it from there to where it lasts. If /srv/hub-backups lasts, as a volume does, set"
+        " hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub (BACKUP_MAY_NOT_LAST)\n"),
     "BACKUP_MISSING": (
         "There is no backup to put back where `hub_ha_restore_from` says, or it is not set.\n"
         "\n"
@@ -193,6 +209,18 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: there is no backup in /b, neither on hub1 nor on hub2 nor on the controller -> correct hub_"
         "ha_restore_from (BACKUP_MISSING)\n"),
+    "BACKUP_VERSION": (
+        "A warning: the host has, or will get, another version of CFEngine than the hubs had when the backup "
+        "was made.\n"
+        "\n"
+        "- **Cause**: the package source has a newer one by now, or another one is installed.\n"
+        "- **Remedy**: none, if that is meant; else install the version that the message names before the bac"
+        "kup is put back.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: CFEngine 3.24.2 here, the backup is of 3.21.5 -> if that is not meant, install CFEngine 3."
+        "21.5 here before (BACKUP_VERSION)\n"),
     "BACKUP_WITHOUT_KEYS": (
         "The backup does not hold a hub's own keys, and clients trust no others.\n"
         "\n"
@@ -692,6 +720,18 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: hub_ha_firewall_clients names 'office', which is no network -> give networks such as 10.20."
         "0.0/16, or single addresses (FIREWALL_CLIENTS_INVALID)\n"),
+    "FIREWALL_LEFT_ALONE": (
+        "A warning: the hub has a firewall, which is not touched. What the hubs need of each other is tried; "
+        "what clients need cannot be tried from here.\n"
+        "\n"
+        "- **Cause**: `hub_ha_firewall` is `check`, as it is by default.\n"
+        "- **Remedy**: see that all clients reach 5308/tcp on both hubs; where `hub_ha_firewall: manage` is p"
+        "ossible, it opens what is needed.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: ufw is active and is left alone (hub_ha_firewall); only the ports between the hubs are tri"
+        "ed here -> see yourself that all clients reach 5308/tcp on both hubs (FIREWALL_LEFT_ALONE)\n"),
     "FIREWALL_UNMANAGEABLE": (
         "`hub_ha_firewall` is `manage`, and the firewall of that hub cannot be opened as the pair needs it.\n"
         "\n"
@@ -982,7 +1022,7 @@ SECTIONS: Dict[str, str] = {
     "HUB_UNREACHABLE": (
         "A hub could not be asked, so nothing is known of it. It may serve, and it may hold the newest data.\n"
         "\n"
-        "- **Cause**: it is off, its network or SSH is broken, its key or sudo password is wrong.\n"
+        "- **Cause**: it is off, or its network or SSH is broken, or the key of SSH is wrong.\n"
         "- **Remedy**: switch it on and mend the connection; check with `ansible -m ping HOST`. A hub that is"
         " lost for good is given up on\n"
         "  your word only, with the variable that the message names.\n"
@@ -992,11 +1032,13 @@ SECTIONS: Dict[str, str] = {
         "    hub2: cannot be reached: no route to host -> switch it on and mend the connection. If it is lost"
         " for good and hub1 is to go on alone: -e hub_ha_remove_without=hub2. (...) (HUB_UNREACHABLE)\n"),
     "HUB_UNREADABLE": (
-        "Ansible has reached the hub, and reading it has failed there.\n"
+        "Ansible has reached the hub, and what it has asked there has failed, or could not be begun without P"
+        "ython.\n"
         "\n"
-        "- **Cause**: stands behind the colon, in the words of the program that failed.\n"
-        "- **Remedy**: mend that on the hub. To ask it alone: `ansible -i INVENTORY -b -m cfengine.hub_ha.hub"
-        "_info HUB`.\n"
+        "- **Cause**: stands behind the colon, in the words of the program that failed. Without Python, or wi"
+        "th one older than 3.9, the message says so.\n"
+        "- **Remedy**: mend that on the hub; without Python install `python3`, or name it in `ansible_python_"
+        "interpreter`. To ask it alone: `ansible -i INVENTORY -b -m cfengine.hub_ha.hub_info HUB`.\n"
         "\n"
         "Example:\n"
         "\n"
@@ -1075,6 +1117,18 @@ SECTIONS: Dict[str, str] = {
         "    hub2: shared_preload_libraries of hub1 names pg_cron, which is not here and comes with no packag"
         "e of the hub: without it the copy of the database does not start -> install on the passive hub what "
         "the active one has it from, or take the library out and restart PostgreSQL (LIBRARY_LACKS)\n"),
+    "LICENCE_MISSING": (
+        "A warning, Enterprise only: the passive hub has no licence. After a failover it reports on 25 hosts "
+        "only.\n"
+        "\n"
+        "- **Cause**: a licence is for one hub's key, so it is never copied.\n"
+        "- **Remedy**: ask the vendor for one for the passive hub's key, which the message names.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub2: no licence here, and hub1 has one. It is for one hub's key, so it is never copied; without"
+        " an own one this hub reports on 25 hosts only after a failover -> ask the vendor for one for the key"
+        " SHA=... (LICENCE_MISSING)\n"),
     "LINKS_OFF_NETWORK": (
         "`hub_ha_links` names an address or a network on which the hubs have no address in common.\n"
         "\n"
@@ -1096,6 +1150,18 @@ SECTIONS: Dict[str, str] = {
         "    hub1: link 1 between hub1 (where this is seen) and hub2 is down (192.168.10.11 to 192.168.10.12)"
         " -> on both hubs: corosync-cfgtool -n; mend cable, interface or firewall of that network, of either "
         "hub (LINK_DOWN)\n"),
+    "MACHINE_COPIED": (
+        "A warning: both hubs have the same machine id or SSH host keys. CFEngine's keys differ; with those t"
+        "he same it would be HUB_COPIED (docs/problems.md).\n"
+        "\n"
+        "- **Cause**: one hub was made as a copy of the other one's machine, or both of one image.\n"
+        "- **Remedy**: make new ones on the hub that is not active, with the commands of the message, and boo"
+        "t it.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub2: it has the same machine id as hub1, as a copy of its machine has -> on the one that is not"
+        " active: rm -f /etc/machine-id ... (MACHINE_COPIED)\n"),
     "MAINTENANCE_LEFT": (
         "PostgreSQL is stopped, and the cluster leaves it so: a run was cut off between stopping PostgreSQL a"
         "nd starting it again\n"
@@ -1179,6 +1245,19 @@ SECTIONS: Dict[str, str] = {
         "    all: neither host has a PostgreSQL database in /var/lib/cfengine3/state/pg/data: there is nothin"
         "g to make a pair of -> playbooks/install-ha.yml makes a pair from nothing, also from a hub that has "
         "no database yet (NO_DATABASE)\n"),
+    "NO_POLICY_FRAMEWORK": (
+        "A warning: the policy is not the masterfiles policy framework, so nothing reads `def.json`, through "
+        "which the policy of this collection is switched on.\n"
+        "\n"
+        "- **Cause**: a policy of your own.\n"
+        "- **Remedy**: have it read `services/hub_ha.cf` and run its bundles `hub_ha:main` and `hub_ha:update"
+        "`; else run `playbooks/clients.yml` for new clients.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: /var/cfengine/masterfiles is not CFEngine's masterfiles policy framework, which reads def."
+        "json: clients learn of the other hub from playbooks/clients.yml only -> have your policy read servic"
+        "es/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update (NO_POLICY_FRAMEWORK)\n"),
     "NO_POLICY_HUB": (
         "The host that is to be upgraded is no policy hub.\n"
         "\n"
@@ -1226,6 +1305,17 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: no-quorum-policy=ignore: a hub that is cut off goes on as if it were the whole cluster -> c"
         "rm_attribute --type crm_config --name no-quorum-policy --delete (NO_QUORUM_POLICY)\n"),
+    "ONE_NETWORK": (
+        "A warning: the cluster has one link only. When that fails, the hubs are separated.\n"
+        "\n"
+        "- **Cause**: the hubs have one network in common, or `hub_ha_links` names one.\n"
+        "- **Remedy**: connect them by a second network, best by a cable of its own, and run the playbook aga"
+        "in.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: the hubs share one network only: a fault there separates them -> connect them by a second n"
+        "etwork, best by a cable of its own, and run this again (ONE_NETWORK)\n"),
     "OPTION_INVALID": (
         "A variable has a value of a wrong type, none of those that there are, or one out of its bounds. Noth"
         "ing was changed.\n"
@@ -1452,6 +1542,49 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    hub2: how PostgreSQL on hub2 is is not known: no connection to port 5432 of 192.168.20.102 -> hu"
         "b-ha status on hub2 (PEER_UNKNOWN)\n"),
+    "POLICY_DEPLOYED": (
+        "A warning: the hub's policy seems to be deployed from version control. A deployment that makes `mast"
+        "erfiles` the same as the repository takes\n"
+        "out what this collection has put there: `services/hub_ha.cf`, `services/hub_ha.json`, its part of `d"
+        "ef.json` and, on Enterprise, `ha_info.json`.\n"
+        "\n"
+        "- **Cause**: `masterfiles` are a checkout, or part of one, cfbs has built them, `cfengine_internal_m"
+        "asterfiles_update` is set, or Mission Portal has a\n"
+        "  repository (`/opt/cfengine/dc-scripts/params.sh`).\n"
+        "- **Remedy**: put these files into the repository, or run the playbook after each deployment: Policy"
+        " from version control (docs/operate.md).\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: its policy seems to come from version control (/var/cfengine/masterfiles/.git is there): a"
+        " deployment takes what this collection has put into /var/cfengine/masterfiles out again, until it is"
+        ' run the next time, unless it is in the repository too -> keep both: docs/operate.md, "Policy from v'
+        'ersion control" (POLICY_DEPLOYED)\n'),
+    "POLICY_LINKS": (
+        "A warning: `masterfiles` hold symbolic links. This playbook carries them to the other hub as links, "
+        "cf-agent as what they point to, so the hubs would\n"
+        "differ again and again.\n"
+        "\n"
+        "- **Cause**: policy that is kept elsewhere.\n"
+        "- **Remedy**: replace the links by what they point to, or set `hub_ha_sync_policy: false` and deploy"
+        " to both hubs.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: masterfiles hold symbolic links (services/a); between the hubs cf-agent carries them as wh"
+        "at they point to, and this playbook as links -> replace them by what they point to, or set hub_ha_sy"
+        "nc_policy to false (POLICY_LINKS)\n"),
+    "POLICY_LOCATION": (
+        "A warning: hosts take their policy from another directory than the hub's `masterfiles`.\n"
+        "\n"
+        "- **Cause**: `mpf_update_policy_master_location` in `def.json`.\n"
+        "- **Remedy**: put `services/hub_ha.cf` and `services/hub_ha.json` there too, after each run that cha"
+        "nges them.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: def.json has hosts take their policy from /srv/policy, where the policy for high availabil"
+        "ity is not -> put services/hub_ha.cf and services/hub_ha.json there (POLICY_LOCATION)\n"),
     "POLICY_SLOW": (
         "A warning: `cf-promises` did not read the policy within a minute, so whether the policy itself sets "
         "`acl` is not known.\n"
@@ -1477,6 +1610,43 @@ SECTIONS: Dict[str, str] = {
         "    hub1: def.json defines mpf_enable_cfengine_systemd_component_management, with which the vendor's"
         " policy writes cf-postgres.service, where the mask is, and starts PostgreSQL on both hubs -> take th"
         'at class out of def.json, or leave the hubs out: "any.!am_policy_hub::" (POLICY_STARTS_DATABASE)\n'),
+    "PORTAL_CERTIFICATE_EXPIRING": (
+        "A warning, Enterprise only: Mission Portal's certificate, one of your own, ends in less than 30 days"
+        ".\n"
+        "\n"
+        "- **Cause**: nobody has renewed it.\n"
+        "- **Remedy**: have it issued anew, or have one made here with `hub_ha_portal_certificate: renew`.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: Mission Portal's certificate /var/cfengine/httpd/ssl/certs/hub1.cert is your own and expir"
+        "es in 9 days -> have it issued anew, or set hub_ha_portal_certificate to renew (PORTAL_CERTIFICATE_E"
+        "XPIRING)\n"),
+    "PORTAL_CERTIFICATE_NAMES": (
+        "A warning, Enterprise only: Mission Portal's certificate, one of your own, does not name the shared "
+        "address or its name.\n"
+        "\n"
+        "- **Cause**: it was issued for a single hub.\n"
+        "- **Remedy**: have it issued anew with what the message names, or have one made here with `hub_ha_po"
+        "rtal_certificate: renew`.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: Mission Portal's certificate /var/cfengine/httpd/ssl/certs/hub1.cert is your own and does "
+        "not name 192.168.100.100: who checks it through the shared address will refuse it -> have it issued "
+        "anew with that, or set hub_ha_portal_certificate to renew (PORTAL_CERTIFICATE_NAMES)\n"),
+    "PORTAL_SECRETS_MISSING": (
+        "A warning, Enterprise only: the active hub has no `httpd/secrets.ini`. Its counterparts are in the d"
+        "atabase, so it cannot be made anew.\n"
+        "\n"
+        "- **Cause**: CFEngine is older than 3.16, or the file was removed.\n"
+        "- **Remedy**: bring it back from a backup of this hub. Before 3.16 there is none, and nothing to do.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: there is no httpd/secrets.ini, as there is from CFEngine 3.16 on; its counterparts are in "
+        "the database, so nobody but a backup has it: the hubs' secrets are left as they are -> bring it back"
+        " from a backup of this hub; CFEngine before 3.16 has none (PORTAL_SECRETS_MISSING)\n"),
     "PORT_CLOSED": (
         "A port that one hub needs of the other cannot be reached.\n"
         "\n"
@@ -1772,6 +1942,17 @@ SECTIONS: Dict[str, str] = {
         "    hub1: upgrade-to-ha of anna@controller is at work on this pair (run 3f2a, last heard of 12 s ago"
         ") -> wait for its end. If you know that it is dead, take its place: -e hub_ha_run_takeover=3f2a (wit"
         "hout that it counts for another 108 s) (RUN_HELD)\n"),
+    "SELINUX_BOOLEAN": (
+        "A warning: SELinux is enforcing, and does not let confined daemons ask the cluster who is active.\n"
+        "\n"
+        "- **Cause**: the boolean is off, as it is by default.\n"
+        "- **Remedy**: `hub_ha_selinux: manage`, or the command of the message.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: SELinux is enforcing, and daemons_enable_cluster_mode is off: confined daemons of CFEngine"
+        " may not ask the cluster who is active -> set hub_ha_selinux to manage, or: setsebool -P daemons_ena"
+        "ble_cluster_mode on (SELINUX_BOOLEAN)\n"),
     "SENDERS_TAKEN": (
         "All WAL senders of the active hub are taken by others; a clone needs two.\n"
         "\n"
@@ -1841,6 +2022,18 @@ SECTIONS: Dict[str, str] = {
         "    hub1: wal_level is set in /var/cfengine/state/pg/data/postgresql.auto.conf, which overrides ever"
         "ything that is set elsewhere -> take it out there: ALTER SYSTEM RESET wal_level, or correct the unit"
         "'s start command (SETTING_OVERRIDDEN)\n"),
+    "SHARED_ADDRESS_DIFFERS": (
+        "A warning: the backup is of a pair with another shared address, and clients look for the hubs there.\n"
+        "\n"
+        "- **Cause**: `hub_ha_virtual_ip` was changed or left out.\n"
+        "- **Remedy**: name the old address in `hub_ha_virtual_ip` too, or lead the clients to the new one wi"
+        "th `playbooks/clients.yml`.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: clients know the shared address 192.168.100.100, which hub_ha_virtual_ip does not name -> n"
+        "ame it in hub_ha_virtual_ip, or lead them to the new one with playbooks/clients.yml (SHARED_ADDRESS_"
+        "DIFFERS)\n"),
     "SHARED_ADDRESS_INVALID": (
         "A shared address is no IP address.\n"
         "\n"
@@ -2035,6 +2228,17 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    hub1: a tablespace lies outside the data directory: /srv/fast -> move its tables back to pg_defa"
         "ult: such a copy could not be put back (TABLESPACE_OUTSIDE)\n"),
+    "THIRD_ACL": (
+        "A warning: the third hub is in another /16 network than the pair, and `acl`, when nobody sets it, is"
+        " that of the hub that is asked.\n"
+        "\n"
+        "- **Cause**: `def.json` has no `vars.acl`.\n"
+        "- **Remedy**: name the clients' networks in `vars.acl` of `def.json`.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub3: clients are admitted by acl, which is the /16 network of the hub that they ask: the third "
+        "hub would refuse them -> name the clients' networks in vars.acl of def.json (THIRD_ACL)\n"),
     "THIRD_ACTIVE": (
         "The third hub is active: its PostgreSQL takes writes, so it cannot be made a follower of the pair.\n"
         "\n"
@@ -2107,6 +2311,28 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    hub3: this is no third hub of a pair: the list of hubs (services/hub_ha.json) does not name it -"
         "> playbooks/third-hub.yml makes it one, while the pair lives (THIRD_UNKNOWN)\n"),
+    "TLS_AUTHORITIES_DIFFER": (
+        "A warning: the file with the authorities of PostgreSQL's certificates is not the same on both hubs.\n"
+        "\n"
+        "- **Cause**: it was renewed on one of them.\n"
+        "- **Remedy**: write the authorities of both certificates into it, on both hubs.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    all: /etc/tls/ca.crt differs between the hubs: on both it must hold the authorities of both cert"
+        "ificates -> write the same authorities into it on both hubs (TLS_AUTHORITIES_DIFFER)\n"),
+    "TLS_EXPIRING": (
+        "A warning: the certificate for PostgreSQL that you have given ends in less than 30 days. The passive"
+        " hub refuses an expired one.\n"
+        "\n"
+        "- **Cause**: nobody has renewed it; only certificates that this collection has made are renewed by i"
+        "t.\n"
+        "- **Remedy**: put a new one and its key there in time, and run the playbook again.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub2: the certificate /etc/tls/hub.crt expires in 10 days, and nothing here renews it -> put a n"
+        "ew one and its key there in time, and run this again (TLS_EXPIRING)\n"),
     "TLS_FILE_MISSING": (
         "A file which `hub_ha_tls_certificate`, `hub_ha_tls_key` or `hub_ha_tls_ca` names is not there, or is"
         " a directory.\n"

@@ -9,6 +9,7 @@ backup_look returns.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -24,6 +25,7 @@ from ..pair.copies import Copy, copy_problems
 from ..pg import clone as basebackup_model
 from ..pg.slots import slot_name
 from .checks import systems
+from .checks.inventory import unread
 
 Facts = Mapping[str, Any]
 Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
@@ -80,14 +82,13 @@ def served(layout: Layout) -> List[str]:
 def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, report: Report) -> Dict[str, Facts]:
     """{host: facts} of the hubs that answered; the others are failures.
 
-    unreachable: their remedy, in which %(host)s is the hub and %(others)s are the other ones.
+    unreachable: what to do about one that cannot be reached; %(host)s in it is that hub, %(others)s are the other ones.
     """
     report.failures.extend(settings.get("problems") or [])
     for host, result in results.items():
         if "hub" not in result:
             others = ",".join(name for name in results if name != host)
-            report.fail(host, "cannot be reached: %s" % " ".join(str(result.get("msg", "no answer")).split()),
-                        unreachable % {"host": host, "others": others}, "HUB_UNREACHABLE")
+            report.add(unread(host, result, unreachable % {"host": host, "others": others}))
     return {host: result["hub"] for host, result in results.items() if "hub" in result}
 
 
@@ -143,12 +144,13 @@ def unknown(run: Any) -> Optional[bool]:
 
 
 def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], looks: Mapping[str, Facts],
-                settings: Facts, alive: Alive = unknown) -> Dict[str, Any]:
+                settings: Facts, alive: Alive = unknown, container: Optional[str] = None) -> Dict[str, Any]:
     """What playbook backup will do: {"failures", "warnings", "complete", ...}.
 
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
-    the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, problems.
-    alive: see cut_off().
+    the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, lasts (whether
+    the controller's directory outlives a container), problems. alive: see cut_off(). container: what tells that the
+    controller may be one. "kept" is the hub's directory when the backup stays there although it is fetched, else empty.
     """
     report = Report()
     infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only "
@@ -188,8 +190,17 @@ def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], 
         report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
                     "move its tables back to pg_default: such a copy could not be put back", "TABLESPACE_OUTSIDE")
     check_places(source, looks, found["cut_off"], layout, server["size_bytes"], report)
+    kept = container and "controller" in looks and not settings["lasts"]
+    if kept:
+        report.warn("all", "the controller may be a container that is thrown away (%s), and what is fetched to %s with it: "
+                    "the backup stays on %s too, in %s" % (
+                        container, looks["controller"]["path"], source, looks[source]["path"]),
+                    "carry it from there to where it lasts. If %s lasts, as a volume does, set "
+                    "hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub" % looks["controller"]["path"],
+                    "BACKUP_MAY_NOT_LAST")
     found.update({
         "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
+        "kept": looks[source]["path"] if kept else "",
         "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
         "hub_ha_full_backup_hub says so" if settings["hub"] else why_not,
         "address": own_address(infos, source) if pair else None,
@@ -264,6 +275,10 @@ def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: F
     missing = sorted(set(the_plan["facts"]["listed"]) - set(the_plan["facts"]["hubs"]))
     if missing:
         lines.append("NOT in it: the keys of %s" % ", ".join(missing))
+    if the_plan["kept"]:
+        lines.append("It lies in %s on %s too, with private keys in it, since the controller may be a container that is "
+                     "thrown away: carry it to where it lasts, or set hub_ha_full_backup_fetch_lasts if it lasts here"
+                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"]))
     if where != "the controller":
         lines.append("It lies on that hub only, with private keys in it: keep a copy elsewhere, or set "
                      "hub_ha_full_backup_fetch_dir")
@@ -371,7 +386,9 @@ def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stage
         check_room(infos[target], stages[target] if place == "controller" else None, target, backup, layout, report)
     for text in manifest["shared"]:
         if text not in settings["virtual_ips"]:
-            report.warn("all", "clients know the shared address %s, which hub_ha_virtual_ip does not name" % text)
+            report.warn("all", "clients know the shared address %s, which hub_ha_virtual_ip does not name" % text,
+                        "name it in hub_ha_virtual_ip, or lead them to the new one with playbooks/clients.yml",
+                        "SHARED_ADDRESS_DIFFERS")
     found.update({
         "target": target, "other": next(host for host in infos if host != target), "place": place,
         "backup": {"path": backup["path"], "name": backup["name"], "id": backup["id"]}, "manifest": manifest,
@@ -441,7 +458,9 @@ def check_versions(host: str, info: Facts, manifest: Facts, report: Report) -> N
                     "apt-get update, or add the package source, then check with: apt-cache policy cfengine3",
                     "CFENGINE_MISSING")
     elif version != manifest["cfengine_version"]:
-        report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]))
+        report.warn(host, "CFEngine %s here, the backup is of %s" % (version, manifest["cfengine_version"]),
+                    "if that is not meant, install CFEngine %s here before" % manifest["cfengine_version"],
+                    "BACKUP_VERSION")
     major = str(manifest["postgres"]["major"])
     package = (info["packages"] or {}).get("postgresql-" + major) or {}
     if major not in info["postgres"]["bins"] and (manifest["layout"] == "enterprise" or not package.get("candidate")):
@@ -503,7 +522,7 @@ def restore_text(the_plan: Facts) -> str:
     if manifest["foreign_resources"]:
         lines.append("not put back  resources of your own in the cluster: %s. They are in the backup's %s; see "
                      "docs/operate.md" % (", ".join(manifest["foreign_resources"]), CIB))
-    lines += ["warning       %s: %s" % (item["host"], item["problem"]) for item in the_plan["warnings"]]
+    lines += ["warning       %s" % Problem.from_dict(item) for item in the_plan["warnings"]]
     return "\n".join(lines)
 
 

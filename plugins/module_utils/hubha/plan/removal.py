@@ -26,6 +26,7 @@ from ..pg import status as replication_model
 from ..pg.evidence import Kind, relation
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
+from .checks.inventory import unread
 from .firewalls import firewall_clients, plan_firewall
 
 Facts = Mapping[str, Any]
@@ -64,9 +65,8 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
             report.fail("all", "hub_ha_%s names %s, which is no hub of this inventory"
                         % ("keep" if name == "keep" else "remove_without", settings[name]),
                         "use the inventory's name of the hub: %s" % " or ".join(results), "HUB_UNKNOWN")
-    check_reachable(results, infos, settings, report)
     lost = [host for host in results if host not in infos]
-    if not infos or lost and (lost != [settings["without"]] or lost == [settings["keep"]]):
+    if not check_reachable(results, infos, settings, report):
         return found
     if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
         begun = begun_on(infos)
@@ -120,18 +120,22 @@ def unfinished(infos: Infos, begun: Sequence[str]) -> Problem:
         "touched; packages, and what hub_ha_firewall has opened, stay" % unit)
 
 
-def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> None:
-    """A hub that cannot be reached is given up only on the operator's word."""
+def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> bool:
+    """A hub that cannot be reached is given up only on the operator's word. False when one lacks that is not."""
+    known = len(report.failures)
     for host, result in results.items():
-        if host in infos or host == settings["without"] and host != settings["keep"] and len(infos) == 1:
+        if host in infos:
             continue
-        why = " ".join(str(result.get("msg", "no answer")).split())
         others = [name for name in infos if name != host]
-        report.fail(host, "cannot be reached: %s" % why,
-                    "switch it on and mend the connection. If it is lost for good and %s is to go on alone: "
-                    "-e hub_ha_remove_without=%s. It must not come back by itself then, because it still counts itself "
-                    "a hub and a member of the cluster" % (others[0], host) if others and host != settings["keep"]
-                    else "check address, network and SSH key with: ansible -m ping %s" % host, "HUB_UNREACHABLE")
+        problem = unread(
+            host, result, "switch it on and mend the connection. If it is lost for good and %s is to go on alone: "
+            "-e hub_ha_remove_without=%s. It must not come back by itself then, because it still counts itself "
+            "a hub and a member of the cluster" % (others[0], host) if others and host != settings["keep"] else "")
+        # One that only asks for a password is not lost, whatever the operator says.
+        given_up = host == settings["without"] and host != settings["keep"] and len(infos) == 1
+        if not given_up or problem.code == "NOT_ROOT":
+            report.add(problem)
+    return len(report.failures) == known
 
 
 def find_serving(infos: Infos, report: Report) -> Optional[str]:

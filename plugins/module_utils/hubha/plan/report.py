@@ -8,11 +8,12 @@ from typing import Any, Mapping
 
 
 def text(plan: Mapping[str, Any]) -> str:
-    """Every failure of a plan, numbered, with its remedy and code, and every warning where the plan has any."""
+    """Every failure of a plan, numbered, and every warning where the plan has any, with their remedies and codes."""
     lines = []
     for number, item in enumerate(plan["failures"], 1):
         lines.append("%2d. %s: %s" % (number, item["host"], item["problem"]))
         lines.append("      -> %s%s" % (item["remedy"], " (%s)" % item["code"] if item.get("code") else ""))
     for item in plan.get("warnings") or []:
         lines.append("  - %s: %s (a warning)" % (item["host"], item["problem"]))
+        lines.append("      -> %s (%s)" % (item["remedy"], item["code"]))
     return "\n".join(lines)

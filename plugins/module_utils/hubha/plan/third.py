@@ -24,6 +24,7 @@ from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
 from ..pg.slots import slot_name
 from . import upgrade
+from .checks.inventory import unread
 from .firewalls import firewall_clients, plan_firewall
 
 Facts = Mapping[str, Any]
@@ -126,7 +127,10 @@ def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequ
     info = (third.get("result") or {}).get("hub")
     host = third["hosts"][0]
     if info is None:
-        report.warn(host, "the third hub cannot be reached: what is known of it is left as it is")
+        problem = unread(host, third.get("result") or {})
+        plan["third_unread"] = problem.to_dict()
+        report.warn(host, problem.problem + "; what is known of the third hub is left as it is", problem.remedy,
+                    problem.code)
         if entry and address:
             plan["third"] = unreachable(host, address, entry, infos, plan)
             enter(plan)
@@ -197,8 +201,8 @@ def check_acl(plan: Plan, active: Facts, where: str, host: str, report: Report) 
     if not active["cfengine"].get("sets_acl"):
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
         if parse_ip(where) not in inside:
-            report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name "
-                              "the clients' networks in vars.acl of def.json, or the third hub refuses them")
+            report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: the third "
+                        "hub would refuse them", "name the clients' networks in vars.acl of def.json", "THIRD_ACL")
 
 
 def check_versions(plan: Plan, active: Facts, info: Facts, host: str, report: Report) -> None:
@@ -380,9 +384,7 @@ def ready(plan: Plan, infos: Infos) -> List[Problem]:
     """
     found = []
     if not plan["third"] or not plan["third"]["reachable"]:
-        found.append(Problem("HUB_UNREACHABLE", plan["third"]["host"] if plan["third"] else "third_hub",
-                             "the third hub cannot be reached",
-                             "check address, network and SSH key with: ansible -m ping third_hub"))
+        found.append(Problem.from_dict(plan["third_unread"]) if plan.get("third_unread") else unread("third_hub", {}))
     if not plan["adopted"] or plan["restart"] or plan["maintenance_ours"]:
         found.append(Problem("PAIR_UNFINISHED", "all", "the hubs are no pair yet, or wait for a restart",
                              "run %s first" % UPGRADE))
@@ -560,9 +562,10 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
         report = Report()
         nobody = info and info["postgres"]["state"] != "primary"
         for host in missing:
-            report.fail(host, "cannot be reached", "all three hubs are needed for the way back; check with: "
-                        "ansible -m ping %s%s" % (host, ". If nobody takes writes now: " + PROMOTE if nobody else ""),
-                        "HUB_UNREACHABLE")
+            report.add(unread(
+                host, results.get(host) or third.get("result") or {}, "all three hubs are needed for the way back; check "
+                "with: ansible -i INVENTORY -m ping %s%s"
+                % (host, ". If nobody takes writes now: " + PROMOTE if nobody else "")))
         if not missing:
             report.fail("all", "the group %s has %d hosts" % (group_names(third)[0], len(infos)),
                         "exactly two hubs make a pair", "GROUP_SIZE")

@@ -44,7 +44,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
     for a new pair only. settings: see roles/plan/defaults. probes: {host: link_check result}. Returns a dict with
-    "failures" (list of {"host", "problem", "remedy", "code"}), "warnings", and as far as it could be decided the rest.
+    "failures" and "warnings" (see core.problem.Report), and as far as it could be decided the rest.
     """
     report = Report()
     for host, result in results.items():
@@ -185,9 +185,8 @@ def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report
     certificates = {}
     for host, info in context.infos.items():
         own = [network[host] for network in addresses]
-        certificates[host], warnings = portal.certificate_plan(info.get("portal"), own, context.virtual_ips,
+        certificates[host], warnings = portal.certificate_plan(host, info.get("portal"), own, context.virtual_ips,
                                                                context.settings, info["clock"]["end"])
-        for text in warnings:
-            report.warn(host, text)
+        report.take(warnings)
     return {"secrets": portal.secrets_plan(context.active_info.get("portal"), context.passive_info.get("portal")),
             "certificates": certificates}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from ...core.text import as_list
 from ...host.firewall import model as firewall_model
 from ..firewalls import firewall_problems, valid_network
@@ -25,7 +25,8 @@ def check(context: Context) -> Iterator[Finding]:
         kind = info["firewall"]["kind"]
         if settings.get("firewall") == "check" and not context.adopted \
                 and kind in firewall_model.MANAGEABLE + ("iptables",):
-            yield Note(host, "%s is active and is left alone (hub_ha_firewall). The ports between the hubs are tried "
-                             "here; see yourself that all clients reach 5308/tcp on both hubs" % kind)
+            yield Problem("FIREWALL_LEFT_ALONE", host, "%s is active and is left alone (hub_ha_firewall); only the "
+                          "ports between the hubs are tried here" % kind,
+                          "see yourself that all clients reach 5308/tcp on both hubs", WARNING)
     for host, info in context.infos.items():
         yield from firewall_problems(host, info, context.firewalls[host]["rules"], settings)

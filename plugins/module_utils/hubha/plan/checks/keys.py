@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from ...core.text import as_list
 from .context import Context
 
@@ -53,8 +53,8 @@ def copies(context: Context) -> Iterator[Finding]:
             "make one of the two a machine of its own, the one that is not active: rm %s/localhost.* there, and %s. "
             "Its database is moved aside, not copied; see docs/operate.md" % (infos[first]["layout"]["ppkeys"], renew))
     elif same:
-        yield Note(second, "it has the same %s as %s, as a copy of its machine has. On the one that is not active: %s"
-                   % (" and ".join(same), first, renew))
+        yield Problem("MACHINE_COPIED", second, "it has the same %s as %s, as a copy of its machine has"
+                      % (" and ".join(same), first), "on the one that is not active: %s" % renew, WARNING)
 
 
 def revoked(context: Context) -> Iterator[Finding]:

@@ -256,16 +256,15 @@ def no_database_problems(infos: Infos) -> List[Problem]:
 
 
 def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Problem]:
-    """What the operator should know and that stops nothing; the remedy is part of what is said."""
+    """What the operator should know and that stops nothing."""
     info, found = infos[active], []
     facts = known(info)
     for host, other in infos.items():
         mounts = known(other).get("mounts") or []
         if mounts and in_use(other):
-            found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory "
-                                                           "(%s)" % ", ".join(mounts),
-                                 "it can serve so, and cannot be cloned anew: mount them one directory higher when "
-                                 "you can"))
+            found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory (%s): "
+                                 "it can serve so, and cannot be cloned anew" % ", ".join(mounts),
+                                 "mount them one directory higher when you can"))
     room = facts.get("wal_space")
     if room and is_pair(infos) and limit_mb << 20 > room["total_bytes"]:
         found.append(Problem(
@@ -320,4 +319,4 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
         if not (problem.code == "DISK_BELOW_SLOT_BOUND" and problem.host in full):
             report.add(problem)
     for problem in notes(infos, active, passive, limit_mb):
-        report.warn(problem.host, "%s: %s (%s)" % (problem.problem, problem.remedy, problem.code))
+        report.warn(problem.host, problem.problem, problem.remedy, problem.code)

@@ -7,13 +7,10 @@ from __future__ import annotations
 from typing import Iterator
 
 from ...cfengine import portal
-from ...core.problem import Finding, Note, Report
+from ...core.problem import Finding
 from .context import Context
 
 
 def check(context: Context) -> Iterator[Finding]:
     """Secrets and licence."""
-    report = Report()
-    portal.check(context.infos, context.active, context.passive, report)
-    for item in report.warnings:
-        yield Note(item["host"], item["problem"])
+    yield from portal.lacks(context.infos, context.active, context.passive)

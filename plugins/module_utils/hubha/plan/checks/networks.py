@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ...cfengine.ids import RESOURCE_IDS
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from ...core.text import as_list
 from ...pair.networks import network_of
 from .context import Context
@@ -42,7 +42,8 @@ def check(context: Context) -> Iterator[Finding]:
                           "hub_ha_links names %s, on which the hubs have no address in common (%s)" % (text, where),
                           "correct it, or leave hub_ha_links out: every shared network is used")
     if len(context.chosen.links) == 1:
-        yield Note("all", "the hubs share one network only: a fault there separates them")
+        yield Problem("ONE_NETWORK", "all", "the hubs share one network only: a fault there separates them",
+                      "connect them by a second network, best by a cable of its own, and run this again", WARNING)
     for text in as_list(settings.get("replication_network")) + as_list(context.replication_ip):
         if network_of(networks, text) is None and text not in own:
             yield Problem("REPLICATION_OFF_NETWORK", "all",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from .context import Context
 
 
@@ -40,9 +40,10 @@ def framework(context: Context) -> Iterator[Finding]:
     """Our policy reaches hubs and clients through the policy framework, from the place where hubs take theirs."""
     active, cfengine, masterfiles = context.active, context.active_info["cfengine"], context.layout["masterfiles"]
     if cfengine.get("policy_framework") is False:
-        yield Note(active, "%s is not CFEngine's masterfiles policy framework, which reads def.json: have your policy "
-                           "read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update, or clients "
-                           "learn of the other hub from playbooks/clients.yml only" % masterfiles)
+        yield Problem("NO_POLICY_FRAMEWORK", active, "%s is not CFEngine's masterfiles policy framework, which reads "
+                      "def.json: clients learn of the other hub from playbooks/clients.yml only" % masterfiles,
+                      "have your policy read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update",
+                      WARNING)
     if cfengine.get("manages_units") and cfengine["edition"] == "enterprise":
         yield Problem("POLICY_STARTS_DATABASE", active,
                       "def.json defines mpf_enable_cfengine_systemd_component_management, with which the vendor's "
@@ -50,13 +51,21 @@ def framework(context: Context) -> Iterator[Finding]:
                       "take that class out of def.json, or leave the hubs out: \"any.!am_policy_hub::\"")
     links = cfengine.get("policy_links")
     if links and context.settings.get("sync_policy", True):
-        yield Note(active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries them as what they "
-                           "point to, and this playbook as links: replace them, or set hub_ha_sync_policy to false"
-                   % ", ".join(links))
+        yield Problem("POLICY_LINKS", active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries "
+                      "them as what they point to, and this playbook as links" % ", ".join(links),
+                      "replace them by what they point to, or set hub_ha_sync_policy to false", WARNING)
+    for host, info in context.infos.items():
+        because = info["cfengine"].get("policy_deployed")
+        if because:
+            yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s): a deployment takes "
+                          "what this collection has put into %s out again, until it is run the next time, unless it is in "
+                          "the repository too" % ("; ".join(because), masterfiles),
+                          "keep both: docs/operate.md, \"Policy from version control\"", WARNING)
     location = cfengine.get("policy_location")
     if location not in (None, "masterfiles", masterfiles):
-        yield Note(active, "def.json has hosts take their policy from %s, where the policy for high availability is "
-                           "not: put services/hub_ha.cf and services/hub_ha.json there" % location)
+        yield Problem("POLICY_LOCATION", active, "def.json has hosts take their policy from %s, where the policy for "
+                      "high availability is not" % location, "put services/hub_ha.cf and services/hub_ha.json there",
+                      WARNING)
 
 
 def acl(context: Context) -> Iterator[Finding]:

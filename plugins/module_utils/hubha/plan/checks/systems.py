@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ...cfengine import platforms
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from .context import Context, Infos
 
 ENTERPRISE = "set hub_ha_layout to enterprise, and install the vendor's hub package"
@@ -44,6 +44,6 @@ def selinux(context: Context) -> Iterator[Finding]:
     for host, info in context.infos.items():
         off = [name for name, on in info["selinux"]["booleans"].items() if not on]
         if info["selinux"]["mode"] == "enforcing" and off and context.settings.get("selinux") != "manage":
-            yield Note(host, "SELinux is enforcing, and %s is off: confined daemons of CFEngine may not ask the "
-                             "cluster who is active. Set hub_ha_selinux to manage, or: setsebool -P %s on"
-                       % (off[0], off[0]))
+            yield Problem("SELINUX_BOOLEAN", host, "SELinux is enforcing, and %s is off: confined daemons of CFEngine "
+                          "may not ask the cluster who is active" % off[0],
+                          "set hub_ha_selinux to manage, or: setsebool -P %s on" % off[0], WARNING)

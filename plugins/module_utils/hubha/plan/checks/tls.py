@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence
 
-from ...core.problem import Finding, Note, Problem
+from ...core.problem import WARNING, Finding, Problem
 from .context import Context, Info
 
 EXPIRY_WARNING = 30  # days left of a given certificate
@@ -24,11 +24,13 @@ def check(context: Context) -> Iterator[Finding]:
                           tls["problem"], "put a certificate, its key without a passphrase, and the "
                           "authorities that signed it there, or " + UNSET)
         if tls.get("expires") and tls["expires"] - info["clock"]["end"] < EXPIRY_WARNING * 86400:
-            yield Note(host, "the certificate %s expires in %d days, and nothing here renews it"
-                       % (given[0], (tls["expires"] - info["clock"]["end"]) // 86400))
+            yield Problem("TLS_EXPIRING", host, "the certificate %s expires in %d days, and nothing here renews it"
+                          % (given[0], (tls["expires"] - info["clock"]["end"]) // 86400),
+                          "put a new one and its key there in time, and run this again", WARNING)
     if len({info["tls"]["authorities"] for info in context.infos.values() if info.get("tls")}) > 1:
-        yield Note("all", "%s differs between the hubs: on both it must hold the authorities of both certificates"
-                   % given[2])
+        yield Problem("TLS_AUTHORITIES_DIFFER", "all", "%s differs between the hubs: on both it must hold the "
+                      "authorities of both certificates" % given[2], "write the same authorities into it on both hubs",
+                      WARNING)
 
 
 def files(context: Context, host: str, info: Info, given: Sequence[str]) -> Iterator[Problem]:
