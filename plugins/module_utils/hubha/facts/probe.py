@@ -513,6 +513,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
+        "mask_marker": os.path.exists(layouts.MASK_MARKER),
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
         "kept_addresses": host_system.kept_addresses(read_text(layouts.KEPT_UNIT)),

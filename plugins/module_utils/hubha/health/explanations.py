@@ -2203,19 +2203,20 @@ SECTIONS: Dict[str, str] = {
         "    hub1: there is no unit cf-postgres.service, under which PostgreSQL is to run -> install the pack"
         "age that brings it (UNIT_MISSING)\n"),
     "UPGRADE_UNFINISHED": (
-        "`remove-ha.yml` found no pair, and an upgrade that had begun.\n"
+        "`remove-ha.yml` found what an upgrade leaves that never came to the database, and pacemaker has the "
+        "database in hand all the same.\n"
         "\n"
-        "- **Cause**: the upgrade ended in stage 4 or 5: packages are there, the passive hub's database unit "
-        "is masked, perhaps a cluster of corosync runs.\n"
-        "It never came to the database.\n"
-        "- **Remedy**: run `playbooks/upgrade-to-ha.yml` again, which goes on where it ended. To give it up, "
-        "do by hand what the report says.\n"
+        "- **Cause**: the directory `state/pg/hub_ha`, which an upgrade makes before anything else of the dat"
+        "abase, was removed from both hubs of a pair.\n"
+        "An upgrade that ended in stage 4 or 5 is given up by `remove-ha.yml` without a word of this.\n"
+        "- **Remedy**: `playbooks/upgrade-to-ha.yml` makes what is missing; then run `remove-ha.yml` again.\n"
         "\n"
         "Example:\n"
         "\n"
-        "    all: an upgrade has begun here and never came to the database (hub1, hub2): there is no pair to "
-        "remove -> run playbooks/upgrade-to-ha.yml again, which goes on where it ended. To give it up, do by "
-        "hand what the report says (UPGRADE_UNFINISHED)\n"),
+        "    all: pacemaker has the database or its addresses in hand (hub1), and /var/cfengine/state/pg/hub_"
+        "ha, which every pair has, is missing on hub1 and hub2: this is neither a pair nor an upgrade that ne"
+        "ver came to the database -> playbooks/upgrade-to-ha.yml makes what is missing; then run this again ("
+        "UPGRADE_UNFINISHED)\n"),
     "VARIABLE_UNDEFINED": (
         "A variable of the inventory is made of another one, which is not defined anywhere.\n"
         "\n"
