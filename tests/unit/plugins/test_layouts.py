@@ -147,6 +147,8 @@ def test_a_package_without_a_hub_says_why_there_is_no_database():
 
 
 FINE = [
+    ("another PostgreSQL on the usual port, which the pair does not use", {},
+     lambda results: (of("hub1", "postgres", port=5433)(results), of("hub2", ports=[22, 5432])(results))),
     ("our own slot is there", hub1_has(slots_used=10, settings={"max_replication_slots": "10"}),
      of("hub1", "postgres", "server", slots=["hub_ha_hub2"])),
     ("the setting is raised in this run", hub1_has(senders_used=4, settings={"max_wal_senders": "4"}),

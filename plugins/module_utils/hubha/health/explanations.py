@@ -1492,7 +1492,7 @@ SECTIONS: Dict[str, str] = {
         "Something else listens on PostgreSQL's port on the hub that is to be cloned.\n"
         "\n"
         "- **Cause**: another PostgreSQL, as that of the distribution, runs there.\n"
-        "- **Remedy**: `ss -ltnp sport = :5432`; stop and disable it.\n"
+        "- **Remedy**: `ss -ltnp sport = :5432`, with the port that the message names; stop and disable it.\n"
         "\n"
         "Example:\n"
         "\n"

@@ -210,16 +210,6 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
     return found
 
 
-def port_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
-    """The active hub's port, when it is not the usual one, must be free on the other."""
-    port = infos[active]["postgres"]["port"]
-    if port == 5432 or infos[passive]["postgres"]["state"] != "absent" or port not in infos[passive]["ports"]:
-        return []
-    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has on "
-                                           "%s" % (port, active),
-                    "stop and disable it: ss -ltnp sport = :%d" % port)]
-
-
 def shell_problems(infos: Infos) -> List[Problem]:
     """The resource agent and CFEngine's unit run the database's programs through the shell of its user."""
     return [Problem(
@@ -309,7 +299,7 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
              + recovery_problems(infos, active, passive) + outside_problems(infos, active) + overridden_problems(infos, active, include)
              + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
              + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
-             + port_problems(infos, active, passive) + shell_problems(infos) + edition_problems(infos, active))
+             + shell_problems(infos) + edition_problems(infos, active))
     nothing = [] if new else no_database_problems(infos)
     if nothing:  # it says better what find_active can only say of a pair
         report.failures[:] = [item for item in report.failures if item.get("code") != "NO_PRIMARY"]
