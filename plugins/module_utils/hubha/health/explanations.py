@@ -122,7 +122,8 @@ SECTIONS: Dict[str, str] = {
         "chive_command`.\n"
         "\n"
         "- **Cause**: settings are the same on both hubs. Where the command fails, WAL is kept until the disk"
-        " is full.\n"
+        " is full. With `archive_mode = always` the passive\n"
+        "hub archives too, from its first moment.\n"
         "- **Remedy**: see that the paths and programs that it names are there on both hubs, and that each ma"
         "y write to the archive.\n"
         "\n"
@@ -1064,9 +1065,10 @@ SECTIONS: Dict[str, str] = {
         "and install the vendor's hub package (LAYOUT_UNSUPPORTED)\n"),
     "LIBRARY_LACKS": (
         "`shared_preload_libraries` names a library that the passive hub does not have, nor a package of the "
-        "hub.\n"
+        "hub; or `session_preload_libraries` or\n"
+        "`local_preload_libraries` do, also those of a role or a database.\n"
         "\n"
-        "- **Cause**: PostgreSQL does not start without it, so neither does the copy.\n"
+        "- **Cause**: PostgreSQL does not start without it, or takes no session, so neither does the copy.\n"
         "- **Remedy**: install on the passive hub what the active one has it from, or take the library out an"
         "d restart PostgreSQL.\n"
         "\n"
@@ -1112,6 +1114,20 @@ SECTIONS: Dict[str, str] = {
         "    hub1: PostgreSQL is stopped, and the cluster leaves it so: a run that was cut off had set mainte"
         "nance mode -> if pg_ctl still runs there, wait; else start it in place, as docs/operate.md says unde"
         'r "Maintenance mode"; then run this again: it ends the maintenance (MAINTENANCE_LEFT)\n'),
+    "MEMORY_LACKS": (
+        "The passive hub's machine could not give PostgreSQL the shared memory that it has on the active hub "
+        "(`shared_memory_size`), so its copy would\n"
+        "not start.\n"
+        "\n"
+        "- **Cause**: the machine has less memory, or no huge pages where `huge_pages` is `on`.\n"
+        "- **Remedy**: more memory there, or a smaller `shared_buffers` on the active hub; huge pages: the sa"
+        "me `vm.nr_hugepages` on both.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub2: PostgreSQL on hub1 has 16537 MB of shared memory, and this machine, with 7962 MB of memory"
+        " and swap, could not give it: the copy of the database would not start -> give this machine more mem"
+        "ory, or make shared_buffers smaller on hub1 and restart PostgreSQL there (MEMORY_LACKS)\n"),
     "MESSAGES_LANGUAGE": (
         "A warning: `lc_messages` is another language than English.\n"
         "\n"

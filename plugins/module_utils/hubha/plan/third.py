@@ -639,7 +639,7 @@ def without_database(info: Facts) -> Dict[str, Any]:
 def of_machine(info: Facts) -> Dict[str, Any]:
     """What facts/layouts.py says of the machine, without what it says of a database that makes way."""
     return {key: value for key, value in (info.get("layouts") or {}).items()
-            if key in ("mounts", "wal_space", "libraries", "python_apt")}
+            if key in ("mounts", "wal_space", "libraries", "python_apt", "memory")}
 
 
 def is_copy(info: Facts, third: Facts) -> bool:
