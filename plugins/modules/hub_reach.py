@@ -24,7 +24,9 @@ options:
     elements: str
     default: []
   tcp_ports:
-    description: TCP ports to try. Unless told otherwise SSH, PostgreSQL and cf-serverd.
+    description:
+      - TCP ports to try. Unless told otherwise SSH, PostgreSQL and cf-serverd.
+      - The host itself also tries the port that its list of hubs names for PostgreSQL.
     type: list
     elements: int
     default: [22, 5432, 5308]

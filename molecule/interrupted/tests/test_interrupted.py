@@ -15,8 +15,9 @@ from conftest import get_host, lab, play, recap, report, sql  # noqa: E402
 
 EVERY = int(os.environ.get("CUT_EVERY", "3"))  # changed tasks between two cuts; 1 cuts after each
 DELAYS = (0.0, 0.4, 1.5)                       # seconds into the task that is cut
-# Long or delicate tasks are cut in their middle, once each, when they are first reached.
-TASKS = [("Install packages", 5.0), ("Start and enable", 0.8), ("Restart PostgreSQL, once", 0.15),
+# Long or delicate tasks are cut in their middle, once each, when they are first reached. Packages: before, in the upgrade that
+# is given up.
+TASKS = [("Start and enable", 0.8), ("Restart PostgreSQL, once", 0.15),
          ("Clone the passive hub", 0.9), ("Resources, constraints, properties", 0.7),
          ("bootstrap : Bootstrap", 0.3)]
 MOST_RUNS = 80
@@ -26,6 +27,50 @@ def cut_play(note, **how):
     """One run of the playbook that is killed: (exit status, output); the file *note* then names the task."""
     return play(ANSIBLE_CALLBACKS_ENABLED="cut_off", CUT_NOTE=str(note),
                 ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "molecule/interrupted/callback_plugins"), **how)
+
+
+def removal():
+    """remove-ha.yml to its end: (exit status, output in one line, number of changed tasks of each hub)."""
+    status, output = play(playbook="remove-ha.yml")
+    return status, " ".join(output.split()), recap(output)
+
+
+def test_an_upgrade_that_never_came_to_the_database_is_given_up(tmp_path):
+    """Cut off in the middle of stages 4 and 5; then its removal is cut off too, and the upgrade is made anew below."""
+    hub1, hub2 = get_host("hub1"), get_host("hub2")
+    pid = "head -n 1 /var/lib/cfengine3/state/pg/data/postmaster.pid"
+    server = hub1.check_output(pid)
+    for number, (task, delay) in enumerate((("Install packages", 5.0), ("Start and enable", 0.8))):
+        note = tmp_path / ("upgrade-%d" % number)
+        status, output = cut_play(note, CUT_CHANGES="0", CUT_TASKS=json.dumps({task: delay}))
+        assert status == -9 and note.exists(), output[-4000:]
+    assert hub2.run("systemctl is-enabled cf-postgres").stdout.strip() == "masked"
+
+    status, output = play("--check", playbook="remove-ha.yml")
+    assert status == 0 and recap(output)["hub1"] > 0 and recap(output)["hub2"] > 0, output[-4000:]
+    assert "an upgrade that never came to the database" in " ".join(output.split())
+    for hub in (hub1, hub2):
+        assert hub.file("/etc/corosync/corosync.conf").exists, "a check changes nothing"
+
+    note = tmp_path / "removal"
+    status, output = cut_play(note, playbook="remove-ha.yml", CUT_CHANGES="0",
+                              CUT_TASKS=json.dumps({"Key and configuration": 0.0}))
+    assert status == -9 and note.exists(), output[-4000:]
+    status, text, _changed = removal()
+    assert status == 0 and "The upgrade is given up. hub1 serves as before" in text, text[-4000:]
+    status, text, changed = removal()
+    assert status == 2 and "there is nothing to remove" in text and changed == {"hub1": 0, "hub2": 0}, text[-4000:]
+
+    assert hub1.check_output(pid) == server, "nobody has restarted it"
+    for hub in (hub1, hub2):
+        for unit in ("corosync", "pacemaker"):
+            assert not hub.service(unit).is_running and not hub.service(unit).is_enabled
+        for path in ("/etc/corosync/corosync.conf", "/etc/corosync/authkey", "/var/lib/cfengine-hub-ha.masked",
+                     "/var/lib/cfengine3/state/pg/hub_ha"):
+            assert not hub.file(path).exists
+        assert hub.check_output("find /var/lib/pacemaker/cib -name 'cib*'") == ""
+    assert not hub2.file("/etc/systemd/system/cf-postgres.service").is_symlink
+    assert hub2.run("systemctl is-enabled cf-postgres").stdout.strip() != "masked"
 
 
 def test_every_cut_is_healed(tmp_path):

@@ -218,6 +218,29 @@ def test_what_only_one_hub_knows_is_its_own_to_say():
     assert codes(healthy(database=failing)) == [("ARCHIVER_FAILING", "hub1")]
 
 
+def told_of_settings(host, **values):
+    """What the server of *host* says, with its settings."""
+    settings = tuple((name, str(values.get(name, value))) for name, value in pair.NOT_LOWER.items())
+    return Part(replace(side_of(host), settings=settings), "", 0.1)
+
+
+@pytest.mark.parametrize("host, other, own", [("hub1", 99, 100), ("hub2", 100, 99)])
+def test_a_setting_that_is_lower_on_the_standby_is_seen_by_either_hub(host, other, own):
+    peer = "hub2" if host == "hub1" else "hub1"
+    database = Part(dict(healthy(host).database.value, not_lower=dict(pair.NOT_LOWER, max_connections=own)), "", 0.1)
+    seen = healthy(host, database=database, other=told_of_settings(peer, max_connections=other))
+    assert codes(seen) == [("STANDBY_SETTING_LOWER", "hub2")]
+    assert "max_connections is 99, lower than 100 on hub1" in view.problems(seen)[0].problem
+    assert codes(healthy(host, other=told_of_settings(peer))) == []
+
+
+def test_replay_that_a_setting_has_paused_is_not_to_be_resumed():
+    database = Part(dict(healthy("hub2").database.value, replay_paused=True), "", 0.1)
+    seen = healthy("hub2", database=database, other=told_of_settings("hub1", max_connections=500))
+    assert codes(seen) == [("REPLAY_PAUSED", "hub2"), ("STANDBY_SETTING_LOWER", "hub2")]
+    assert "Do not resume it" in view.problems(seen)[0].remedy
+
+
 def test_an_address_that_pacemaker_only_takes_for_there():
     assert codes(healthy(addresses=Part(["127.0.0.1"], "", 0.1))) == [("ADDRESS_NOT_WITH_PRIMARY", "hub1")]
 
@@ -384,7 +407,8 @@ def test_a_host_that_takes_no_connection_is_given_up_soon(monkeypatch):
     limits = []
     monkeypatch.setattr(status.socket, "create_connection", lambda address, limit: limits.append(limit) or 1 / 0)
 
-    def asks(_pair, _run, _timeout, reach):
+    def asks(_pair, _run, _timeout, reach, settings):
+        assert settings == pg_status.NOT_LOWER
         with pytest.raises(ZeroDivisionError):
             reach(["10.0.0.1"], 5432)
         return leave.Peer(True, side_of("hub2"))

@@ -378,6 +378,15 @@ def test_hosts_that_are_not_blank(results, words):
     assert found and "install the host anew" in found[0] and not plan["restored"]
 
 
+def test_the_port_that_must_be_free_is_that_of_the_backup():
+    backup = whole()
+    backup["manifest"]["postgres"]["port"] = 5433
+    for ports, blank in (([22, 5432], True), ([22, 5433], False)):
+        assert (restored(with_data(None, ports=ports)(), backup=backup)["failures"] == []) is blank
+    del backup["manifest"]["postgres"]["port"]
+    assert restored(with_data(None, ports=[22, 5432])(), backup=backup)["failures"], "one of before has the usual port"
+
+
 def note(results, state, backup=ID, hosts=("hub1", "hub2")):
     for host in hosts:
         results[host]["hub"]["restored"] = {"backup": backup, "name": "x", "state": state}

@@ -207,6 +207,14 @@ def test_module(run_module, itself):
     assert result["reached"][0]["from"]
 
 
+def test_the_host_tries_the_port_that_its_list_names(run_module, monkeypatch):
+    port = free(socket.SOCK_STREAM)
+    monkeypatch.setattr(hub_loader, "known_hubs", lambda: ({}, dict(KNOWN, third={"port": str(port)}), None))
+    monkeypatch.setattr(hub_loader, "outside", lambda run, layout: {})
+    result = run_module(hub_reach, tcp_ports=[], udp_ports=[], timeout=1)
+    assert [(item["address"], item["port"]) for item in result["reached"]] == [("127.0.0.1", port)]
+
+
 def test_what_the_third_hub_knows_of_itself(monkeypatch):
     """The same facts as hub_info's, without what the decision does not need."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)

@@ -12,10 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import CommandTimeout, Completed
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import (
+    CommandTimeout,
+    Completed,
+    local_runner,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import layouts as facts, probe
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import owners
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
+from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import Lab
 from jinja2.nativetypes import NativeEnvironment
 
 DATA = "/var/lib/cfengine3/state/pg/data"
@@ -68,6 +74,15 @@ def hub1_has(**facts_of_hub1):
     return {"hub1": facts_of_hub1}
 
 
+def memory(total_mb):
+    return {"total": total_mb << 20, "swap": 0, "overcommit": 0, "commit_limit": 0, "committed": 0, "huge": 0}
+
+
+def shared(text):
+    """PostgreSQL on hub1 has that much shared memory."""
+    return of("hub1", "postgres", "server", shared_memory=text)
+
+
 REFUSED = [
     ("the data directory is a mount point", {"hub2": {"mounts": [DATA]}}, "DATA_DIR_MOUNTED", "hub2",
      "is a file system of its own (%s)" % DATA, "on /var/lib/cfengine3/state/pg,"),
@@ -99,6 +114,17 @@ REFUSED = [
      "names pg_cron", "postgresql-17-cron"),
     ("a library of no package", hub1_has(preload=[library("mine")]), "LIBRARY_LACKS", "hub2", "names mine",
      "copy /usr/lib/postgresql/17/lib/mine.so"),
+    ("a library that each session loads", hub1_has(preload=[dict(library("pgaudit", "postgresql-17-pgaudit"),
+                                                                 setting="session_preload_libraries")]),
+     "LIBRARY_LACKS", "hub2", "session_preload_libraries of hub1 names pgaudit, which is not here and comes with no package of the "
+     "hub: without it the copy of the database takes no session", "out of session_preload_libraries there"),
+    ("a library that anybody may load", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},
+                                         "hub2": {"libraries": ["mine"]}, "change": there},
+     "LIBRARY_LACKS", "hub2", "names plugins/mine", "copy /usr/lib/postgresql/17/lib/plugins/mine.so"),
+    ("less memory", {"hub2": {"memory": memory(4096)}, "change": shared("9000MB")}, "MEMORY_LACKS", "hub2",
+     "has 9000 MB of shared memory, and this machine, with 4096 MB of memory and swap", "shared_buffers smaller on hub1"),
+    ("no huge pages", {"hub1": {"settings": {"huge_pages": "on"}}, "hub2": {"memory": memory(64000)}, "change": shared("9000MB")},
+     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages", "vm.nr_hugepages here as on hub1"),
     ("outside its unit", {"change": of("hub1", "postgres", unit="session-3.scope")}, "OUTSIDE_ITS_UNIT", "hub1",
      "not started by cf-postgres.service but in session-3.scope", "systemctl start cf-postgres.service"),
     ("all slots taken", hub1_has(slots_used=10, settings={"max_replication_slots": "10"}), "SLOTS_TAKEN", "hub1",
@@ -147,6 +173,8 @@ def test_a_package_without_a_hub_says_why_there_is_no_database():
 
 
 FINE = [
+    ("another PostgreSQL on the usual port, which the pair does not use", {},
+     lambda results: (of("hub1", "postgres", port=5433)(results), of("hub2", ports=[22, 5432])(results))),
     ("our own slot is there", hub1_has(slots_used=10, settings={"max_replication_slots": "10"}),
      of("hub1", "postgres", "server", slots=["hub_ha_hub2"])),
     ("the setting is raised in this run", hub1_has(senders_used=4, settings={"max_wal_senders": "4"}),
@@ -155,6 +183,10 @@ FINE = [
     ("a library that is there", {"hub1": {"preload": [library("pg_cron", "x")]}, "hub2": {"libraries": ["pg_cron"]}}, there),
     ("what the agent itself sets", hub1_has(recovery=[{
         "name": "primary_conninfo", "file": "/var/lib/cfengine3/state/pg/tmp/recovery.conf", "line": 1}]), None),
+    ("memory enough", {"hub2": {"memory": memory(16000)}}, shared("9000MB")),
+    ("a version that does not tell its memory", {"hub2": {"memory": memory(16)}}, shared(None)),
+    ("a library of a session that is there", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},
+                                              "hub2": {"libraries": ["plugins/mine"]}}, there),
     ("a line below our include that is not ours", hub1_has(overriding={"work_mem": "x line 1"}), None),
 ]
 
@@ -181,6 +213,11 @@ WARNED = [
     ("little room for WAL", hub1_has(wal_space={"path": "/var/lib", "free_bytes": 1 << 30, "total_bytes": 60 << 30}),
      "1.0 GB free for PostgreSQL's WAL", "DISK_BELOW_SLOT_BOUND"),
     ("archiving", hub1_has(archive_paths=["/mnt/wal"]), "archive_command, which names /mnt/wal", "ARCHIVE_ON_BOTH"),
+    ("archiving by a program", hub1_has(archive_programs=["pgbackrest"]), "which names pgbackrest", "ARCHIVE_ON_BOTH"),
+    ("archiving by a library", hub1_has(settings={"archive_mode": "on", "archive_library": "basic_archive"}),
+     "the same archive_library, basic_archive", "ARCHIVE_ON_BOTH"),
+    ("archiving at once", hub1_has(archive_paths=["/mnt/wal"], settings={"archive_mode": "always"}),
+     "and at once, since archive_mode is always, hub2 does it", "ARCHIVE_ON_BOTH"),
     ("German", hub1_has(settings={"lc_messages": "de_DE.UTF-8"}), "lc_messages is de_DE.UTF-8", "MESSAGES_LANGUAGE"),
 ]
 
@@ -232,6 +269,62 @@ def test_paths_of_an_archive_command_and_nothing_else_of_it():
     assert facts.absolute_paths("test ! -f /mnt/wal/%f && TOKEN=hush cp %p /mnt/wal/%f") == ["/mnt/wal"]
     assert facts.absolute_paths("rsync -a %p backup@host:/wal/%f") == []
     assert facts.absolute_paths("/usr/bin/pgbackrest --stanza=hub archive-push %p") == ["/usr/bin/pgbackrest"]
+
+
+@pytest.mark.parametrize("command, names", [
+    ("test ! -f /mnt/wal/%f && TOKEN=hush cp %p /mnt/wal/%f", []), ("rsync -a %p backup@host:/wal/%f", ["rsync"]),
+    ("pgbackrest --stanza=hub archive-push %p", ["pgbackrest"]), ("/usr/bin/pgbackrest archive-push %p", []),
+    ("TOKEN=hush wal-g wal-push %p || exit 1", ["wal-g"]), ("gzip < %p > /mnt/%f && sync", ["gzip"]), ("", []), (" ; ", [])])
+def test_programs_of_an_archive_command_and_nothing_else_of_it(command, names):
+    assert facts.programs(command) == names
+
+
+def test_a_log_that_the_server_writes_outside_of_its_data(tmp_path):
+    data, log = tmp_path / "data", tmp_path / "log"
+    data.mkdir()
+    log.mkdir(mode=0o750)
+    given = {"logging_collector": "on", "log_directory": str(log)}
+    assert facts.own_log(given, str(data)) == {"path": str(log), "owner": owners.of(os.stat(log))}
+    for change in ({"logging_collector": "off"}, {"log_directory": "log"}, {"log_directory": "/var/log/"},
+                   {"log_directory": str(tmp_path / "none")}, {"log_directory": str(data / "log")}):
+        assert facts.own_log(dict(given, **change), str(data)) is None, change
+
+
+@pytest.mark.parametrize("owner, wanted", [
+    ("cfpostgres:cfpostgres 0700", ("cfpostgres", "cfpostgres", "0700")), ("root:postgres 1775", ("root", "postgres", "1775")),
+    ("logs:staff 0777", ("cfpostgres", "cfpostgres", "0777"))])
+def test_that_log_has_its_place_on_the_other_hub(owner, wanted):
+    change = of("hub1", "db_user", group="cfpostgres", groups=["postgres"])
+    found = made(change=change, hub1={"log_directory": {"path": "/srv/log", "owner": owner}})
+    place = found["log_directory"]
+    assert found["failures"] == [] and (place["owner"], place["group"], place["mode"]) == wanted and place["path"] == "/srv/log"
+    assert made()["log_directory"] is None
+    tasks = yaml.safe_load((ROLES / "database/tasks/places.yml").read_text(encoding="utf-8"))
+    names = [task["name"] for task in tasks]
+    assert names.index("Groups that the database user is in on the active hub") < names.index("Database user, as on the active hub") \
+        < names.index("Directory of the log that PostgreSQL writes itself, as on the active hub")
+
+
+def test_libraries_of_sessions_are_read_too():
+    told = {"settings": {"shared_preload_libraries": "pg_cron", "local_preload_libraries": "x, $libdir/plugins/y"},
+            "own_preload": ["session_preload_libraries=pgaudit,pg_cron"]}
+    assert facts.preloads(told) == [
+        ("shared_preload_libraries", "pg_cron"), ("local_preload_libraries", "x"), ("local_preload_libraries", "$libdir/plugins/y"),
+        ("session_preload_libraries", "pgaudit"), ("session_preload_libraries", "pg_cron")]
+    paths = [facts.library_path(name, "/lib", setting) for setting, name in facts.preloads(told)]
+    assert [facts.library_key(path) for path in paths] == ["pg_cron", "plugins/x", "plugins/y", "pgaudit", "pg_cron"]
+
+
+def test_the_question_is_one_that_a_server_answers():
+    lab = Lab()
+    try:
+        server = lab.server("a").create()
+        server.sql("CREATE ROLE r; ALTER ROLE r SET session_preload_libraries = 'x'")
+        found = facts.ask(local_runner, {"server": {"x": 1}, "bin_dir": lab.bin, "port": server.port, "socket_dir": server.home})
+        assert ("session_preload_libraries", "x") in facts.preloads(found)
+        assert found["settings"]["huge_pages"] == "try" and found["settings"]["log_directory"] == "log"
+    finally:
+        lab.close()
 
 
 def test_where_a_library_lies():

@@ -114,6 +114,14 @@ def check_environment(lab, monkeypatch):
         assert facts(lab, lab.b)["state"] == "standby"
 
 
+def check_settings(lab):
+    """What is asked for beside."""
+    for server in (lab.a, lab.b):
+        told = dict(lab.remote(server, settings=("max_connections", "max_wal_senders")).settings)
+        assert told == {name: server.sql("SHOW %s" % name) for name in ("max_connections", "max_wal_senders")}
+        assert lab.remote(server).settings == ()
+
+
 def check_older_version(lab, monkeypatch):
     """What the look asks of PostgreSQL 13 gives the same answer here."""
     def old(argv, **more):
@@ -173,6 +181,7 @@ def test_what_runs(lab, monkeypatch):
     assert not any(PASSWORD in word for argv in lab.calls for word in argv)
     check_environment(lab, monkeypatch)
     check_older_version(lab, monkeypatch)
+    check_settings(lab)
     check_no_answer(lab)
 
 
@@ -182,6 +191,8 @@ def test_clean_switchover(lab):
     lab.same(a, b)  # a standby that is not connected gets nothing of a clean stop
     a.stop()
     lab.promote(b)
+    asked = lab.remote(b, settings=("max_connections",))
+    assert asked.timeline == 2 and asked.history == lab.remote(b).history and dict(asked.settings) == {"max_connections": "30"}
     b.sql("INSERT INTO t VALUES (101)")
     found = lab.relations(a, b)
     assert found[1].kind is Kind.IDENTICAL_END and found[0].follows

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.cfengine.hub_ha.plugins.filter import remove_ha as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import removal, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
@@ -335,15 +337,153 @@ def test_nobody_is_told_to_give_up_what_is_somebody_elses(change):
     state.refused("never been one")
 
 
+MASKED = {"load": "masked", "active": "inactive", "enabled": "masked"}
+
+
+def made_cluster(hub):
+    hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf())
+
+
+def masked(hub, noted=True):
+    hub["units"]["cf-postgres"] = dict(MASKED)
+    hub["mask_marker"] = noted
+
+
+GIVEN_UP = [
+    ("stage 4", masked, [], "hub2"),
+    ("stage 4, cut off before the mask", lambda hub: hub.update(mask_marker=True), [], "hub2"),
+    ("stage 5, cut off on one hub", made_cluster, ["hub2"], None),
+    ("stage 5", lambda hub: (made_cluster(hub), masked(hub)), ["hub2"], "hub2"),
+    ("stage 5, of before the note", lambda hub: (made_cluster(hub), masked(hub, False)), ["hub2"], "hub2"),
+    ("given up, cut off before systemd knew", lambda hub: (made_cluster(hub), hub["units"].update(
+        {"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "disabled"}})), ["hub2"], "hub2"),
+]
+
+
+@pytest.mark.parametrize("change, clustered, unmask", [pytest.param(*case[1:], id=case[0]) for case in GIVEN_UP])
+def test_an_upgrade_that_never_came_to_the_database_is_given_up(change, clustered, unmask):
+    made = single_hub_beside(change).good(allow_restart=False, keep_address=True)
+    assert made["unfinished"] and (made["active"], made["passive"], made["serving"]) == ("hub1", "hub2", "hub1")
+    assert (made["clustered"], made["unmask"]) == (clustered, unmask)
+    assert not made["switch"] and not made["resume"] and made["owned"], "PostgreSQL is left alone"
+    assert made["held"] == made["restart"] == made["addresses"] == made["called_hub"] == made["kept_unit"] == []
+    assert made["stop"] == made["release"] == {"hub1": [], "hub2": []} and made["hub_list"] is None
+
+
+def test_what_gives_up_an_upgrade_has_all_that_a_removal_has():
+    """The roles read one plan, whichever it is."""
+    assert sorted(single_hub_beside(made_cluster).good()) == sorted(Pair().good())
+    assert not Pair().good()["unfinished"] and Pair().good()["unmask"] == "hub1"
+
+
+def test_a_hub_with_a_database_of_its_own_keeps_it_and_its_address():
+    """A given-up upgrade stops no CFEngine and takes no address, also where the inventory names one that a hub has."""
+    def change(hub):
+        made_cluster(hub)
+        hub["cfengine"]["am_policy_hub"] = True
+        hub["addresses"].append({"interface": "eth0", "address": "192.168.100.100", "prefix": 24,
+                                 "network": "192.168.100.0/24", "secondary": False})
+    made = single_hub_beside(change).good()
+    assert made["stop"]["hub2"] == [] and made["release"]["hub2"] == [] and made["unmask"] is None
+
+
+def test_the_mask_of_the_hub_that_serves_is_not_ours():
+    state = single_hub_beside(made_cluster)
+    state.hub("hub1")["units"]["cf-postgres"] = {"load": "masked", "active": "active", "enabled": "masked"}
+    assert state.good()["unmask"] is None
+
+
+def test_a_cluster_that_never_formed_can_be_given_up():
+    state = single_hub_beside(lambda hub: (made_cluster(hub), masked(hub)))
+    made_cluster(state.hub("hub1"))
+    looks = pair.cluster_state("hub1")
+    looks.update(dc=None, quorate=False)
+    looks["nodes"][1].update(unclean=True, online=False)
+    state.looks = {"cluster": {"hub1": looks, "hub2": {"running": False}}, "replication": {}}
+    assert state.good()["clustered"] == ["hub1", "hub2"]
+
+
+def test_firewalls_that_were_opened_for_an_upgrade_are_closed():
+    state = single_hub_beside(made_cluster)
+    for host in ("hub1", "hub2"):
+        state.hub(host)["firewall"] = {"kind": "ufw", "problem": None, "added": [], "ipv6": True}
+    left = state.good(firewall="manage", firewall_clients=["10.0.0.0/8"])["firewalls"]
+    assert left["hub1"]["rules"] == left["hub2"]["rules"] == []
+
+
 @pytest.mark.parametrize("change", [
-    lambda hub: hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf()),
-    lambda hub: (hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf()), hub["units"].update(
-        {"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"}}))])
-def test_an_upgrade_that_never_came_to_the_database_is_given_up_by_hand(change):
-    """It ended in stage 5, or in stage 4: there is no pair, and still something to take away."""
-    state = single_hub_beside(change)
-    state.refused("an upgrade has begun here and never came to the database (hub2)",
-                  "rm -f /etc/systemd/system/cf-postgres.service; systemctl daemon-reload")
+    lambda hub: hub["cluster"].update(has_database=True),
+    lambda hub: hub["cluster"].update(cib_ips={"cfvirtip": "192.168.100.100"}),
+    lambda hub: hub["postgres"].update(unit="pacemaker.service")])
+def test_a_pair_that_has_lost_its_directory_is_no_upgrade_to_give_up(change):
+    state = single_hub_beside(made_cluster)
+    change(state.hub("hub1"))
+    made = state.refused("pacemaker has the database or its addresses in hand (hub1)", "state/pg/hub_ha")
+    assert made["failures"][0]["code"] == "UPGRADE_UNFINISHED"
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda hub: hub["cluster"].update(corosync_conf=MADE + pair.corosync_conf(nodes=("hub2", "hub9"))),
+     "its cluster has the nodes hub2, hub9"),
+    (lambda hub: (made_cluster(hub), hub["cluster"].update(cib_resources={"web": "ocf:heartbeat:apache"})),
+     "the cluster runs other resources too: web")])
+def test_a_cluster_with_somebody_else_in_it_is_not_given_up(change, words):
+    single_hub_beside(change).refused(words)
+
+
+def test_the_hub_without_a_database_does_not_stay():
+    found = single_hub_beside(lambda hub: (made_cluster(hub), masked(hub))).plan(keep="hub2")["failures"]
+    assert [(item["host"], item["code"]) for item in found] == [("hub2", "DATABASE_MISSING")]
+
+
+def test_an_upgrade_is_given_up_without_the_hub_that_is_lost():
+    state = single_hub_beside(lambda hub: None)
+    made_cluster(state.hub("hub1"))
+    state.looks = {"cluster": {"hub1": pair.cluster_state("hub1")}, "replication": {}}
+    state.lose("hub2")
+    made = state.good(without="hub2")
+    assert made["there"] == ["hub1"] and made["unmask"] is None and made["stop"] == {"hub1": []}
+
+
+def test_nothing_is_left_to_give_up():
+    """What a second run finds."""
+    state = single_hub_beside(lambda hub: None)
+    state.refused("never been one")
+
+
+def test_a_given_up_upgrade_is_proven():
+    state = single_hub_beside(lambda hub: (made_cluster(hub), masked(hub)))
+    made = state.good()
+    state.hub("hub1")["postgres"]["unit"] = "session-3.scope"
+    assert removal.single_problems(made, state.results) == [], "how PostgreSQL runs was the operator's, and is"
+    state.hub("hub2")["units"]["corosync"] = {"load": "loaded", "active": "active", "enabled": "enabled"}
+    assert [item.code for item in removal.single_problems(made, state.results)] == ["CLUSTER_RUNS"]
+
+
+# --- the roles' tasks -----------------------------------------------------------------------------------------------
+
+ROLES = Path(__file__).parents[3] / "roles"
+UNTOUCHED = {"active.yml": [], "other.yml": ["Its PostgreSQL stops"], "hub.yml": ["What made a pair of it for the vendor's policy"],
+             "database.yml": ["Settings of the pair go from PostgreSQL's configuration", "Under its own unit, with one restart",
+                              "Nothing replicates from here any more"],
+             "cluster.yml": ["The other hub's data aside"]}
+
+
+def tasks_of(role, name):
+    return yaml.safe_load((ROLES / role / "tasks" / name).read_text(encoding="utf-8"))
+
+
+def test_what_would_touch_the_hub_that_serves_is_left_out():
+    for name, wanted in UNTOUCHED.items():
+        found = {task["name"]: str(task.get("when")) for task in tasks_of("remove_ha", name)}
+        assert [item for item in found if "not hub_ha.unfinished" in found[item]] == wanted
+
+
+def test_what_says_that_an_upgrade_has_begun_goes_last():
+    assert tasks_of("cluster", "withdraw.yml")[-1]["loop"][-1] == "/etc/corosync/corosync.conf"
+    names = [task["name"] for task in tasks_of("remove_ha", "cluster.yml")]
+    assert names.index("Firewalls, where this collection looks after them") + 1 == names.index(
+        "Configuration, key and CIB of the cluster") == names.index("The note that the mask was ours") - 1
 
 
 def test_wrong_names_and_wrong_numbers(both):

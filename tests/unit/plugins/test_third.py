@@ -138,6 +138,15 @@ def test_refused(change, words):
     assert any(words in text for text in problems(plan_for(info))), problems(plan_for(info))
 
 
+def test_the_port_is_the_pairs():
+    results = pair.running_pair()
+    results["hub1"]["hub"]["postgres"]["port"] = 5433
+    for port, words in ((5432, []), (5433, ["something else listens on port 5433"])):
+        info = blank()
+        info["ports"] = [22, port]
+        assert [text for text in problems(plan_for(info, results)) if "listens on" in text] == words
+
+
 def test_space_and_port_of_a_blank_one():
     info = blank()
     info["space"]["free_bytes"], info["ports"] = 1 << 20, [22, 5432]

@@ -70,8 +70,8 @@ def taking(addresses: Sequence[str], port: int, connect: Callable[..., socket.so
 
 
 def ask_peer(pair: Pair, run: Callable[..., Completed] = local_runner, timeout: float = ANSWERS,
-             reach: Callable[[Sequence[str], int], List[str]] = taking) -> Peer:
-    """What the other hub's server says, within about *timeout* seconds."""
+             reach: Callable[[Sequence[str], int], List[str]] = taking, settings: Sequence[str] = ()) -> Peer:
+    """What the other hub's server says, of these settings too, within about *timeout* seconds."""
     hosts = reach(pair.peer_addresses, pair.port)
     if not hosts:
         return Peer(False)
@@ -88,7 +88,7 @@ def ask_peer(pair: Pair, run: Callable[..., Completed] = local_runner, timeout: 
         return done
 
     words = conninfo.standby(hosts, pair.port, pair.replication_user, WHO, conninfo.options(pair.ha_dir, pair.sslmode))
-    side = look.remote_side(watched, pair.bin_dir, pair.db_user, words, pair.peer, timeout)
+    side = look.remote_side(watched, pair.bin_dir, pair.db_user, words, pair.peer, timeout, settings=settings)
     if not isinstance(side, look.NoAnswer):
         return Peer(True, side)
     return Peer(True, None, "" if silent and not answered else side.why or "it answered once and then no more")

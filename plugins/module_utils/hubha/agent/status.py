@@ -133,7 +133,7 @@ def ask_other(pair: Pair, run: Callable[..., Completed], left: Callable[[], floa
     def reach(addresses: Sequence[str], port: int) -> List[str]:
         return leave.taking(addresses, port, connect)
 
-    peer = leave.ask_peer(pair, run, max(0.1, left()), reach)
+    peer = leave.ask_peer(pair, run, max(0.1, left()), reach, pg_status.NOT_LOWER)
     if peer.side is not None:
         return peer.side
     raise HubError("no connection to port %d of %s" % (pair.port, " or ".join(pair.peer_addresses)) if not peer.here

@@ -12,6 +12,8 @@ from typing import Any, Callable, Dict, List, Optional
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
 # There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
 PACKAGE_MARKER = "/var/lib/cfengine-hub-ha.package"
+# There where role packages has masked the database's unit; somebody else's mask has none.
+MASK_MARKER = "/var/lib/cfengine-hub-ha.masked"
 KEPT_UNIT = "/etc/systemd/system/hub-ha-address.service"  # brings up the shared addresses that a single hub keeps
 
 GUARD_UNIT = "cfengine-hub-ha-guard"

@@ -12,11 +12,14 @@ import json
 import os
 import re
 import stat
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from dataclasses import asdict
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..core.become import without_libpq_environment
 from ..core.files import read_text
 from ..core.run import HubError, which
+from ..host import owners
+from ..pg import memory
 
 # They make a standby of a server, end its recovery early, or take WAL from somewhere: a restore leaves them behind.
 RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -24,9 +27,17 @@ RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recover
             "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_timeline",
             "recovery_target_xid", "promote_trigger_file")
 SETTINGS = ("hba_file", "ident_file", "config_file", "data_directory", "shared_preload_libraries", "lc_messages",
-            "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file")
+            "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir",
+            "session_preload_libraries", "local_preload_libraries", "archive_library", "logging_collector", "log_directory",
+            "huge_pages")
 OWN_FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}  # into these this collection writes
-FURTHER_FILES = ("ident_file", "ssl_dh_params_file", "ssl_crl_file")
+FURTHER_FILES = ("ident_file", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir")
+# Without a library of the first the server does not start; without one of the others it takes no session.
+PRELOADS = ("shared_preload_libraries", "session_preload_libraries", "local_preload_libraries")
+# What a shell has by itself, or every system; anything else in archive_command is a program that the other hub needs.
+EVERYWHERE = ("test", "[", "[[", "!", "{", "(", ":", "true", "false", "cd", "cp", "mv", "echo", "exit", "exec", "env", "nice", "sh", "bash",
+              "if", "then", "else", "elif", "fi", "for", "do", "done", "while", "case", "esac", "mkdir", "touch", "sync", "cat", "timeout")
+SHARED_PLACES = ("/var/log", "/tmp", "/var/tmp")  # on every system, and not only PostgreSQL's
 ARCHIVES = ("on", "always")
 INCLUDE = "hub_ha.conf"
 MOUNTS = "/proc/self/mountinfo"
@@ -39,6 +50,8 @@ SELECT json_build_object(
  'set', (SELECT json_agg(json_build_object('name', name, 'file', sourcefile, 'line', sourceline) ORDER BY seqno)
          FROM pg_file_settings WHERE name IS NOT NULL AND sourcefile IS NOT NULL),
  'archive', (SELECT setting FROM pg_settings WHERE name = 'archive_command'),
+ 'own_preload', (SELECT json_agg(DISTINCT item) FROM pg_db_role_setting, unnest(setconfig) item
+                 WHERE item ~ '^(session|local)_preload_libraries='),
  'slots_used', (SELECT count(*) FROM pg_replication_slots),
  'senders_used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
  'pkglibdir', (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'));
@@ -98,10 +111,26 @@ def library_names(setting: str) -> List[str]:
     return [name for name in (part.strip().strip('"') for part in (setting or "").split(",")) if name]
 
 
-def library_path(name: str, folder: str) -> str:
-    """The file that PostgreSQL loads for a name; folder: its PKGLIBDIR."""
+def library_path(name: str, folder: str, setting: str = "shared_preload_libraries") -> str:
+    """The file that PostgreSQL loads for a name in a setting; folder: its PKGLIBDIR."""
+    if setting == "local_preload_libraries" and "/" not in name:  # which everybody may set
+        name = "$libdir/plugins/" + name
     path = name.replace("$libdir", folder) if "/" in name else os.path.join(folder, name)
     return path if path.endswith(".so") else path + ".so"
+
+
+def library_key(path: str) -> str:
+    """What a library is called in libraries()."""
+    folder, name = os.path.split(path)
+    return ("plugins/" if os.path.basename(folder) == "plugins" else "") + name[:-len(".so")]
+
+
+def preloads(told: Mapping[str, Any]) -> List[Tuple[str, str]]:
+    """[(setting, name)] of the libraries that a server loads when it starts, or a session of some role or database."""
+    settings = told.get("settings") or {}
+    found = [(setting, settings.get(setting) or "") for setting in PRELOADS]
+    found += [(item.split("=", 1)[0], item.split("=", 1)[1]) for item in told.get("own_preload") or []]
+    return list(dict.fromkeys((setting, name) for setting, text in found for name in library_names(text)))
 
 
 def package_of(run: Callable[..., Any], path: str) -> str:
@@ -121,13 +150,42 @@ def libraries(bin_dir: Optional[str]) -> Optional[List[str]]:
         return None
     home = os.path.dirname(os.path.realpath(bin_dir))
     found = [path for folder in ("lib", "lib64", "lib/postgresql", "lib64/postgresql", "lib/pgsql", "lib64/pgsql")
-             for path in glob.glob("%s/%s/*.so" % (home, folder))]
-    return sorted(set(os.path.basename(path)[:-len(".so")] for path in found))
+             for place in ("", "plugins/") for path in glob.glob("%s/%s/%s*.so" % (home, folder, place))]
+    return sorted(set(library_key(path) for path in found))
 
 
 def absolute_paths(command: str) -> List[str]:
     """Absolute paths in a shell command such as archive_command, in its order; nothing else of it."""
     return list(dict.fromkeys(path.rstrip("/") for path in re.findall(r"(?<![\w./%:@=-])/[\w./-]*\w", command or "")))
+
+
+def programs(command: str) -> List[str]:
+    """Names of programs in a shell command that not every system has, in its order; nothing else of it."""
+    found = []
+    for part in re.split(r"[;&|\n]+", command or ""):
+        words = [word for word in part.split() if word not in EVERYWHERE and not re.match(r"\w+=", word)]
+        if words and part.split()[0] not in ("test", "[", "[[", "cp", "mv", "echo", "for", "case") and re.fullmatch(r"[A-Za-z][\w.+-]*", words[0]):
+            found.append(words[0])
+    return list(dict.fromkeys(found))
+
+
+def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[Dict[str, str]]:
+    """{"path", "owner": "OWNER:GROUP MODE"} of the directory into which a server with a collector of its own writes its
+    log, where that is outside of its data: without it no copy starts. None else."""
+    path = settings.get("log_directory") or ""
+    if settings.get("logging_collector") != "on" or not os.path.isabs(path) or os.path.normpath(path) in SHARED_PLACES \
+            or not outside([path], [data_dir]):
+        return None
+    try:
+        return {"path": os.path.normpath(path), "owner": owners.of(os.stat(path))}
+    except OSError:
+        return None
+
+
+def own_memory() -> Dict[str, int]:
+    """This machine's memory, as memory.Machine has it."""
+    return asdict(memory.machine(*(read_text(path) or "" for path in (
+        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))))
 
 
 def space(path: str) -> Dict[str, Any]:
@@ -182,7 +240,8 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
     space(), "auto_conf": [names], "libraries": [names] or None, "python_apt": bool, "settings": {name: value},
     "misplaced": {"config_file" or "hba_file": path that is not the one in the data directory}, "outside": [further
     configuration files that are not in it], "recovery": [{"name", "file", "line"}], "overriding": {name: place},
-    "preload": [{"name", "path", "package"}], "archive_paths": [paths], "slots_used", "senders_used": int or None}.
+    "preload": [{"setting", "name", "path", "package"}], "archive_paths": [paths], "archive_programs": [names], "slots_used",
+    "senders_used": int or None, "log_directory": see own_log(), "memory": see own_memory()}.
     """
     data_dir = os.path.realpath(postgres["data_dir"])
     wal = os.path.realpath(data_dir + "/pg_wal")
@@ -194,9 +253,10 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
     further = [item["file"] for item in items] + [settings[name] for name in FURTHER_FILES
                                                   if os.path.isabs(settings.get(name) or "")]
     preload = []
-    for name in library_names(settings.get("shared_preload_libraries") or ""):
-        path = library_path(name, told.get("pkglibdir") or "")
-        preload.append({"name": name, "path": path, "package": package_of(run, path)})
+    for setting, name in preloads(told):
+        path = library_path(name, told.get("pkglibdir") or "", setting)
+        preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path)})
+    archive = told.get("archive") or "" if settings.get("archive_mode") in ARCHIVES else ""
     return {
         "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),
         "wal_space": space(wal), "auto_conf": auto_conf(read_text(data_dir + "/postgresql.auto.conf") or ""),
@@ -206,6 +266,6 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
         "outside": outside([path for path in further if path not in misplaced.values()],
                            [data_dir, layout["tmp_dir"], layout["ha_dir"]]),
         "overriding": overriding(read_text(config_file) or "", items, config_file), "preload": preload,
-        "archive_paths": absolute_paths(told.get("archive") or "") if settings.get("archive_mode") in ARCHIVES else [],
-        "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
+        "archive_paths": absolute_paths(archive), "archive_programs": programs(archive),
+        "log_directory": own_log(settings, data_dir), "memory": own_memory(), "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
     }

@@ -43,7 +43,7 @@ from ..host import (
 )
 from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
-from ..pg.client import PASSING
+from ..pg.client import passes, says_passing
 from ..pg.server import pid_file, postmaster_pid
 from . import layouts as pg_layouts, postgres as pg_facts
 
@@ -200,12 +200,15 @@ def newest_change(paths: Iterable[str]) -> float:
 
 
 def ask(run: Runner, argv: List[str], limit: float = 30, sleep: Sleep = time.sleep,
-        clock: Clock = time.monotonic) -> Completed:
-    """Result of the one query; a server that is starting or stopping is asked again, for *limit* seconds at most."""
+        clock: Clock = time.monotonic, again: Callable[[str], bool] = says_passing) -> Completed:
+    """Result of the one query; a server that is starting or stopping is asked again, for *limit* seconds at most.
+
+    again: whether what psql has said on an error is of that kind.
+    """
     deadline = clock() + limit
     while True:
         done = run(argv, stdin=SQL, check=False)
-        if done.rc == 0 or not any(text in done.err for text in PASSING) or clock() >= deadline:
+        if done.rc == 0 or not again(done.err) or clock() >= deadline:
             return done
         sleep(0.3)
 
@@ -259,7 +262,8 @@ def postgres(run: Runner, layout: Layout) -> Facts:
                 "-d", "dbname=postgres connect_timeout=5"]
         if result["socket_dir"]:
             argv += ["-h", result["socket_dir"]]
-        done = ask(run, without_libpq_environment(argv))
+        done = ask(run, without_libpq_environment(argv), again=lambda text: passes(
+            run, bin_dir, text, result["port"], result["socket_dir"]))
         if done.rc == 0:
             result["server"] = json.loads(done.out)
             # A run that was cut off may have written a file and not told the server.
@@ -515,6 +519,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
+        "mask_marker": os.path.exists(layouts.MASK_MARKER),
         "restored": read_json(layout["restored"]),
         "cluster": cluster(run), "maintenance_marker": os.path.exists(layout["ha_dir"] + "/maintenance"),
         "kept_addresses": host_system.kept_addresses(read_text(layouts.KEPT_UNIT)),

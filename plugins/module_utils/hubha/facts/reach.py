@@ -30,7 +30,7 @@ def survey(run: Runner, addresses: Sequence[str], tcp_ports: Sequence[int] = tup
     # Perhaps on a network of its own, which the controller does not reach.
     tried = sorted({*named, *reach.sources(followed)})
     # Silence takes its time; meanwhile the host looks at itself.
-    looking = reach.Aside(tried, tcp_ports, udp_ports, timeout)
+    looking = reach.Aside(tried, sorted({*tcp_ports, *reach.port_of_pair(known)}), udp_ports, timeout)
     hub = probe.outside(run, layout)
     try:
         return Survey(hub, named, looking.result())

@@ -166,7 +166,18 @@ def database_problems(seen: Seen, plan: Mapping[str, Any]) -> List[Problem]:
         found += copies.sender_problems(own, whom, seen.pair.max_lag_mb)
     elif plan["passive"] == me and seen.other_role == "primary":
         found += copies.lag_problems((receives(seen) or {}).get("lag_bytes"), whom, seen.pair.max_lag_mb)
-    return found + copies.replay_problems({me: own}, whom) + checks.archiver_problems({me: own})
+    return found + replay_problems(seen, plan) + checks.archiver_problems({me: own})
+
+
+def replay_problems(seen: Seen, plan: Mapping[str, Any]) -> List[Problem]:
+    """Whether this hub's replay is paused, and settings that are lower on the standby, which pause it."""
+    me, whom, own = seen.pair.node, copies.Copy.of_plan(plan), seen.database.value
+    both: Dict[str, Dict[str, Any]] = {me: own}
+    if seen.other_role and seen.other.value.settings:
+        both[seen.pair.peer] = {"role": seen.other_role,
+                                "not_lower": {name: int(value) for name, value in seen.other.value.settings}}
+    return (copies.replay_problems(both if whom.passive == me else {me: own}, whom)
+            + checks.setting_problems(both, plan))
 
 
 def other_problems(seen: Seen, known: List[Problem]) -> List[Problem]:

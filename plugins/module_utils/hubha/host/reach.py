@@ -44,6 +44,12 @@ def of_pair(known: Optional[Dict[str, Any]]) -> List[str]:
             *known["shared"]]
 
 
+def port_of_pair(known: Optional[Dict[str, Any]]) -> List[int]:
+    """The pair's PostgreSQL port, if the list names it: it does where there is a third hub."""
+    text = str(((known or {}).get("third") or {}).get("port") or "")
+    return [int(text)] if text.isdigit() else []
+
+
 def sources(conf: Optional[str]) -> List[str]:
     """Addresses that a standby follows, out of the text of its settings (outside.conf) or None."""
     found = re.search(r"^primary_conninfo\s*=\s*'(?:.*\s)?host=([^\s']+)", conf or "", re.MULTILINE)

@@ -25,6 +25,33 @@ from .server import is_zombie, numeric_entries
 # What PostgreSQL says of a state that passes by itself.
 PASSING = ("the database system is starting up", "the database system is shutting down",
            "the database system is not yet accepting connections")
+# A server's own words in what a client prints: severity, colon, two blanks. libpq's own words have no such.
+SERVERS_WORDS = re.compile(r"\S:  \S")
+NOT_NOW = 1  # exit status of pg_isready: the server takes no sessions at the moment (SQLSTATE 57P03)
+
+
+def says_passing(text: str) -> bool:
+    """Whether a server has said in English that it takes no sessions now, and will."""
+    return any(item in text for item in PASSING)
+
+
+def passes(run: Runner, bin_dir: str, text: str, port: Optional[int] = None, socket_dir: Optional[str] = None) -> bool:
+    """Whether *text*, with which psql has failed, tells of a state of the local server that passes by itself.
+
+    The server says it in its own language (lc_messages), and psql prints no code of an error in a connection's beginning:
+    pg_isready tells in any language.
+    """
+    if says_passing(text):
+        return True
+    program = os.path.join(bin_dir, "pg_isready")
+    if not SERVERS_WORDS.search(text) or not os.path.exists(program):
+        return False
+    argv = [program, "-q", "-t", "3"] + (["-h", socket_dir] if socket_dir else []) + (["-p", str(port)] if port else [])
+    try:
+        done = run(without_libpq_environment(argv), check=False, timeout=10)
+    except HubError:
+        return False
+    return bool(done.rc == NOT_NOW)
 
 
 class PostgresError(HubError):
@@ -91,13 +118,17 @@ class Postgres:
         except ValueError as error:
             raise PostgresError("unreadable", "pg_controldata cannot make sense of %s: %s" % (data_dir, error))
 
-    def replication(self, conninfo: str, commands: Sequence[str], timeout: float = 30) -> List[str]:
+    def replication(self, conninfo: str, commands: Sequence[str], timeout: float = 30,
+                    verbosity: str = "default") -> List[str]:
         """Runs replication *commands* (list of str) over one replication connection as the owner.
+
+        verbosity: how psql tells of errors; "sqlstate" is the code alone.
 
         Returns the output lines (list of str), fields separated by ``|``. Raises CommandError with
         psql's text; the caller knows what it means.
         """
         argv = [self.program("psql"), "-XAtq", "-w", "-v", "ON_ERROR_STOP=1", "-d", conninfo]
+        argv += [] if verbosity == "default" else ["-v", "VERBOSITY=" + verbosity]
         for command in commands:
             argv += ["-c", command]
         # HOME: libpq looks for certificates in ~/.postgresql.

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 from ..core.files import read_text
 from ..core.run import CommandMissing, HubError
 from . import clone as model, look
-from .client import Postgres, PostgresError
+from .client import SERVERS_WORDS, Postgres, PostgresError
 from .clone_decision import Facts, can_finish, decide
 from .clone_place import Place, server_on
 from .clone_source import Identity, Primary, Source
@@ -193,7 +193,9 @@ class CloneRun:
         except CommandMissing as error:
             self.warn("The primary was not asked: %s (yet)." % error.message)
         except PostgresError as error:
-            if error.kind not in NOT_YET:
+            # The server's own refusal in another language than English is not known for what it is.
+            refused = error.kind == "other" and SERVERS_WORDS.search(error.details.get("stderr", ""))
+            if error.kind not in NOT_YET and not refused:
                 raise
             self.warn("The primary could not be asked yet: %s" % error.message)
         except HubError as error:
@@ -286,12 +288,19 @@ class CloneRun:
         try:
             self._copy()
         except PostgresError as error:
-            if action != "kept" or not model.INVALID_SLOT.search(error.details.get("stderr", "")):
+            if action != "kept" or not (model.INVALID_SLOT.search(error.details.get("stderr", "")) or self._slot_lost()):
                 raise
             action = self.primary.make_slot(slot, self.identity.version_num or 0, remake=True)
             self.place.fresh_clone()
             self._copy()
         return action
+
+    def _slot_lost(self) -> bool:
+        """Whether the primary says now that the slot is lost; it says so in no language."""
+        try:
+            return self.primary.slot_state(self.identity.version_num or 0) == "lost"
+        except PostgresError:
+            return False
 
     def _copy(self) -> None:
         """Runs pg_basebackup into the clone directory."""

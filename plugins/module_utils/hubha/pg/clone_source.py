@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
@@ -13,6 +14,9 @@ from ..core.run import CommandError, CommandTimeout
 from . import clone as model
 from .client import Postgres, PostgresError
 from .quote import identifier
+
+DUPLICATE_OBJECT = "42710"
+SQLSTATE = re.compile(r":  ([0-9A-Z]{5})\s*$")
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,15 @@ class Primary:
             kind, message = model.classify(text, self.names())
             raise PostgresError(kind, message, stderr=text)
 
+    def sqlstate(self, command: str) -> str:
+        """The code with which a command fails that has failed, whatever the server's language; "" when there is none."""
+        try:
+            self.postgres.replication(self.conninfo(True), [command], verbosity="sqlstate")
+        except (CommandError, CommandTimeout) as error:
+            found = SQLSTATE.search(error.details.get("stderr") or "")
+            return found.group(1) if found else ""
+        return ""
+
     def check_files(self) -> None:
         """Refuses a passfile or certificate that the owner cannot use."""
         passfile, certificate, owner = self.source.passfile, self.source.sslrootcert, self.postgres.owner
@@ -144,7 +157,7 @@ class Primary:
                 self.ask([create])
                 action = "created"
             except PostgresError as error:
-                if "already exists" not in error.details.get("stderr", ""):
+                if "already exists" not in error.details.get("stderr", "") and self.sqlstate(create) != DUPLICATE_OBJECT:
                     raise
                 action = "kept"
         if self.slot_state(version_num) not in ("good", "unknown"):

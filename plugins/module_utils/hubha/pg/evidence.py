@@ -53,7 +53,8 @@ class Side:
     (standby); stopped: end of the last valid record. state, min_recovery, min_recovery_timeline, checkpoint, redo: of
     pg_control. history: of *timeline*. standby_signal, backup_label: the files. beyond: (timeline, position, answer)
     for places at which somebody looked for a valid record, see look.py. next_xid: next full transaction id
-    (64 bits). why: what could not be found out, a sentence.
+    (64 bits). settings: (name, value) of those that a running server was asked for, no part of its data. why: what could
+    not be found out, a sentence.
     """
 
     name: str = ""
@@ -72,6 +73,7 @@ class Side:
     backup_label: bool = False
     beyond: Tuple[Tuple[int, int, Optional[bool]], ...] = ()
     next_xid: Optional[int] = None
+    settings: Tuple[Tuple[str, str], ...] = ()
     why: str = ""
 
     @property
@@ -123,7 +125,7 @@ class Side:
         """The side in what to_dict() made, lists instead of tuples allowed; unknown keys are left out."""
         names = {item.name for item in fields(cls)}
         values = {key: value for key, value in data.items() if key in names}
-        for key in ("history", "beyond"):
+        for key in ("history", "beyond", "settings"):
             values[key] = tuple(tuple(item) for item in values.get(key) or ())
         return cls(**values)
 

@@ -338,12 +338,13 @@ def probed(wal: Wal, side: Side, primary: Side) -> Side:
 
 def remote_side(run: Runner, bin_dir: str, owner: str, conninfo: str, name: str = "", timeout: float = 5,
                 connect: Callable[..., Any] = socket.create_connection,
-                clock: Callable[[], float] = time.monotonic) -> Side:
+                clock: Callable[[], float] = time.monotonic, settings: Sequence[str] = ()) -> Side:
     """The side of the server that *conninfo* leads to, over a physical replication connection as OS user *owner*.
 
     conninfo: libpq's words with host, port, user and passfile, without a password. Whether it takes writes tells
     in_hot_standby from PostgreSQL 14 on, and transaction_read_only before: every transaction of a server in recovery is
     read-only (xact.c, StartTransaction), unless default_transaction_read_only says it of all, which is then unknown.
+    settings: names of those that it is asked for too, each with a value in one line.
     Returns NoAnswer for a server that does not answer within *timeout* seconds in all, CONNECT of them for each host.
     """
     deadline = clock() + timeout
@@ -367,7 +368,7 @@ def remote_side(run: Runner, bin_dir: str, owner: str, conninfo: str, name: str 
                      "SHOW default_transaction_read_only"])
         fields = lines[0].split("|")
         timeline, version = int(fields[1]), int(lines[1])
-        more = (["SHOW in_hot_standby"] if version >= 140000 else []) + (
+        more = (["SHOW in_hot_standby"] if version >= 140000 else []) + ["SHOW %s" % item for item in settings] + (
             ["TIMELINE_HISTORY %d" % timeline] if timeline > 1 else [])
         told = ask(more) if more else []
     except (HubError, ValueError, IndexError) as error:
@@ -379,9 +380,10 @@ def remote_side(run: Runner, bin_dir: str, owner: str, conninfo: str, name: str 
         standby = False
     else:
         standby = None if lines[3] == "on" else True
+    values, told = tuple(zip(settings, told)), told[len(settings):]
     history = histories.parse("\n".join([told[0].split("|", 1)[-1]] + told[1:])) if told else ()
     return Side(name=name, system_identifier=fields[0], running=True, in_recovery=standby, timeline=timeline,
-                position=lsn_to_int(fields[2]), history=history,
+                position=lsn_to_int(fields[2]), history=history, settings=values,
                 why="" if standby is not None else "default_transaction_read_only is on there")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional, Sequence
 
 from ..core.run import CommandError, Completed
-from .client import PASSING, Postgres, PostgresError
+from .client import Postgres, PostgresError, passes
 from .lsn import lsn_to_int
 from .server import postmaster_pid, server_address
 
@@ -138,7 +138,8 @@ class Takeover:
                 self._sql("SELECT 1")
                 return
             except CommandError as error:
-                if self.clock() >= deadline or not any(text in error.message for text in PASSING):
+                if self.clock() >= deadline or not passes(self.postgres.run, self.postgres.bin_dir, error.message,
+                                                          **server_address(self.data_dir)):
                     raise
             self.sleep(0.1)
 

@@ -183,7 +183,8 @@ class Trial:
                           "%s = %s\n" % (name, setting(value)) for name, value in sorted(self.server.settings.items())))
         self.as_owner(["sh", "-c", COPY, "trial", self.server.data_dir + "/postgresql.auto.conf",
                        data + "/postgresql.auto.conf"], check=True)
-        own = {"data_directory": data, "hba_file": data + "/pg_hba.conf", "ident_file": data + "/pg_ident.conf"}
+        own = {"data_directory": data, "hba_file": data + "/pg_hba.conf", "ident_file": data + "/pg_ident.conf",
+               "lc_messages": QUIET["lc_messages"]}
         quiet = dict(own, **dict(QUIET, unix_socket_directories=self.root))
         # The first looks at each value in the files, the second at the libraries too.
         huge = self.value("huge_pages", own)

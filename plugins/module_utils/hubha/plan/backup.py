@@ -34,6 +34,7 @@ Layout = Mapping[str, Any]
 Alive = Callable[[Any], Optional[bool]]
 
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
+USUAL_PORT = 5432
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 
@@ -252,7 +253,7 @@ def facts(infos: Infos, active: str, source: str) -> Dict[str, Any]:
         "shared": listed.get("shared", []), "layout": info["layout"]["name"], "edition": info["cfengine"]["edition"],
         "cfengine_version": info["cfengine"]["version"], "os": info["os"]["name"],
         "db_user": {key: info["db_user"].get(key) for key in ("group", "groups", "home", "shell")},
-        "postgres": {"major": server["version_num"] // 10000,
+        "postgres": {"major": server["version_num"] // 10000, "port": info["postgres"]["port"],
                      "system_identifier": pg_facts.system_identifier(info["postgres"])},
         "foreign_resources": foreign(info["cluster"])}
 
@@ -300,8 +301,8 @@ def choose(looks: Mapping[str, Facts]) -> Tuple[Optional[str], Optional[Dict[str
     return best[3], best[4]
 
 
-def hub_state(info: Facts, backup_id: str, system_identifier: str) -> Tuple[str, List[str]]:
-    """("blank" | "begun" | "done" | "data", why) of a host on which a backup is to be put back.
+def hub_state(info: Facts, backup_id: str, system_identifier: str, port: int) -> Tuple[str, List[str]]:
+    """("blank" | "begun" | "done" | "data", why) of a host on which a backup is to be put back. port: of its database.
 
     "begun" and "done": what lies there was put there from this very backup, as the hub's own note says. A pair that was
     the backup's source has the same database, but no such note.
@@ -317,8 +318,8 @@ def hub_state(info: Facts, backup_id: str, system_identifier: str) -> Tuple[str,
     why = []
     if state != "absent":
         why.append("a database lies in %s (%s, system %s)" % (info["postgres"]["data_dir"], state, system or "unknown"))
-    elif 5432 in info["ports"]:
-        why.append("something listens on port 5432")
+    elif port in info["ports"]:
+        why.append("something listens on port %d" % port)
     if info["cfengine"]["am_policy_hub"]:
         why.append("it is a policy hub")
     elif info["cfengine"]["policy_server"]:
@@ -369,7 +370,9 @@ def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stage
         return found
     manifest = backup["manifest"]
     system = manifest["postgres"]["system_identifier"]
-    states = {host: hub_state(info, backup["id"], system) for host, info in infos.items()}
+    # One that was made before the port was noted is taken to have the usual one.
+    port = manifest["postgres"].get("port", USUAL_PORT)
+    states = {host: hub_state(info, backup["id"], system, port) for host, info in infos.items()}
     for host, (state, why) in states.items():
         if state == "data":
             report.fail(host, "this host is not blank: %s" % ", ".join(why),

@@ -68,23 +68,28 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     lost = [host for host in results if host not in infos]
     if not check_reachable(results, infos, settings, report):
         return found
-    if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
-        begun = begun_on(infos)
-        if begun:
-            report.add(unfinished(infos, begun))
-        else:
-            report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
-                        "check the inventory; playbooks/upgrade-to-ha.yml makes a pair", "PAIR_MISSING")
+    was_pair = any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values())
+    begun = [] if was_pair else begun_on(infos)
+    if not was_pair and not begun:
+        report.fail("all", "these hubs are no pair and have never been one: there is nothing to remove",
+                    "check the inventory; playbooks/upgrade-to-ha.yml makes a pair", "PAIR_MISSING")
     serving = find_serving(infos, report)
     keep = settings["keep"] or serving or list(infos)[0]
     if keep not in infos:
         return found
     other = next(host for host in results if host != keep)
-    check_kept(infos, keep, serving, report)
+    if not begun or serving != keep:
+        check_kept(infos, keep, serving, report)
     for host, info in infos.items():
         check_resources(host, info, report)
     looks = looks or {}
     cluster = looks.get("cluster", {}).get(keep) or {}
+    if begun:
+        check_unfinished(infos, begun, report)
+        for name in lost:
+            check_lost(cluster, name, infos, keep, report)
+        found.update(give_up(infos, keep, other, serving, settings, report))
+        return found
     if cluster.get("running"):
         check_cluster(cluster, infos, keep, serving, report)
         for name in lost:
@@ -96,28 +101,51 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     return found
 
 
+def made(info: Facts) -> bool:
+    """Whether a hub's corosync.conf is that of role cluster. A cluster of somebody else's is not ours to give up."""
+    return OURS in (info["cluster"]["corosync_conf"] or "")
+
+
+def masked(info: Facts) -> bool:
+    """Whether the database's unit is masked. A mask that is off and that systemd was not told of counts too."""
+    unit = info["units"].get(info["layout"]["db_unit"], {})
+    return "masked" in (unit.get("enabled"), unit.get("load"))
+
+
 def begun_on(infos: Infos) -> List[str]:
-    """Hosts on which an upgrade has begun that never came to the database: our corosync.conf is there, or beside one the
-    database's unit is masked."""
-    def made(info: Facts) -> bool:
-        return OURS in (info["cluster"]["corosync_conf"] or "")
-
-    def masked(info: Facts) -> bool:
-        return bool(info["units"].get(info["layout"]["db_unit"], {}).get("enabled") == "masked")
-    # A cluster of somebody else's is not ours to give up, nor a unit that somebody else has masked.
-    return [host for host, info in infos.items() if made(info) or masked(info)] if any(map(made, infos.values())) else []
+    """Hosts on which an upgrade has begun that never came to the database: our corosync.conf is there, or the database's
+    unit is masked, which role packages has noted or which stands beside such a corosync.conf."""
+    if any(map(made, infos.values())):
+        return [host for host, info in infos.items() if made(info) or masked(info)]
+    # Nor is a unit that somebody else has masked.
+    return [host for host, info in infos.items() if info.get("mask_marker")]
 
 
-def unfinished(infos: Infos, begun: Sequence[str]) -> Problem:
-    """How to give up an upgrade that ended in stage 4 or 5: by hand, since there is no pair whose steps could go back."""
-    unit = infos[begun[0]]["layout"]["db_unit"]
-    return Problem(
-        "UPGRADE_UNFINISHED", "all", "an upgrade has begun here and never came to the database (%s): there is no pair to remove"
-        % ", ".join(begun),
-        "playbooks/upgrade-to-ha.yml goes on where it ended. To give it up, on both hubs: systemctl disable --now pacemaker "
-        "corosync; rm -f /etc/corosync/corosync.conf /etc/corosync/authkey; and on the hub without a database: "
-        "rm -f /etc/systemd/system/%s.service; systemctl daemon-reload. CFEngine and the database of the other hub were not "
-        "touched; packages, and what hub_ha_firewall has opened, stay" % unit)
+def check_unfinished(infos: Infos, begun: Sequence[str], report: Report) -> None:
+    """An upgrade that is given up has not come to the database: pacemaker has nothing in hand whose end it would be."""
+    held = [host for host, info in infos.items() if info["cluster"]["has_database"] or info["cluster"]["cib_ips"]
+            or info["postgres"].get("unit") == "pacemaker.service"]
+    if held:
+        report.fail("all", "pacemaker has the database or its addresses in hand (%s), and %s, which every pair has, is missing on "
+                    "%s: this is neither a pair nor an upgrade that never came to the database"
+                    % (", ".join(held), infos[held[0]]["layout"]["ha_dir"], " and ".join(infos)),
+                    "playbooks/upgrade-to-ha.yml makes what is missing; then run this again", "UPGRADE_UNFINISHED")
+    names = {info["uname"].lower() for info in infos.values()}
+    for host in begun:
+        nodes = nodes_of(infos[host]) if made(infos[host]) else []
+        if nodes and not names <= set(nodes):
+            report.fail(host, "its cluster has the nodes %s" % ", ".join(nodes),
+                        "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
+
+
+def nodes_of(info: Facts) -> List[str]:
+    """Names of the nodes in a hub's corosync.conf, sorted; none when it has none, the package's own, or one that cannot be
+    read."""
+    try:
+        found = corosync.summary(info["cluster"]["corosync_conf"] or "")
+    except ValueError:
+        return []
+    return [] if found["stock"] else sorted(name.lower() for name in found["nodes"])
 
 
 def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> bool:
@@ -297,7 +325,7 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
     server = mine["postgres"]["server"] or {}
     known = mine["cfengine"].get("hub_list")
     node = mine["uname"].lower()
-    other_node = infos[other]["uname"].lower() if other in infos else other_name(infos, keep, known) or other
+    other_node = outline(infos, keep, other, serving)["nodes"][other]
     # While a hub is still passive the address is with the other one.
     shared = shared_addresses(infos, known, settings)
     wanted = [item["ip"] for item in shared if item["id"] != "cfvirtip_repl"] if settings["keep_address"] else []
@@ -319,15 +347,10 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
                     "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0], "STANDBY_MORE")
     the_list = single_list(known, node, other_node, wanted)
     addresses = {hub["name"]: address for address, hub in (known or {}).get("hubs", {}).items()}
-    return {
-        "active": keep, "passive": other, "serving": serving, "there": list(infos),
+    return dict(outline(infos, keep, other, serving), **{
         "switch": bool(serving) and serving != keep, "resume": mine["postgres"]["state"] == "stopped",
-        "nodes": {keep: node, other: other_node}, "layout": layout,
+        "unfinished": False, "clustered": list(infos), "unmask": keep,
         "address_resources": sorted(mine["cluster"]["cib_ips"]),
-        "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
-        "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
-        "system_identifier": pg_facts.system_identifier(mine["postgres"]),
-        "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
         "held": [host for host in (keep,) if mine["cluster"]["cib_readable"] and mine["cluster"]["has_database"]],
         "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
         "include": stays, "restart": restart, "pending": pending_settings(server), "owned": owned, "slots": slots,
@@ -338,9 +361,43 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
         "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
         "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
         "firewalls": firewalls(infos, keep, shared, settings, report),
-        "third": None,  # none follows any more; roles database and hub ask for it
         "complete": True,
+    })
+
+
+def outline(infos: Infos, keep: str, other: str, serving: Optional[str]) -> Dict[str, Any]:
+    """What is true of any removal: who the hubs are, and what their database is."""
+    mine = infos[keep]
+    known = mine["cfengine"].get("hub_list")
+    return {
+        "active": keep, "passive": other, "serving": serving, "there": list(infos), "layout": mine["layout"],
+        "nodes": {keep: mine["uname"].lower(), other: infos[other]["uname"].lower() if other in infos
+                  else other_name(infos, keep, known) or other},
+        "edition": mine["cfengine"]["edition"], "pg_bin": mine["postgres"]["bin_dir"],
+        "pg_port": mine["postgres"]["port"], "db_user": mine["db_user"],
+        "system_identifier": pg_facts.system_identifier(mine["postgres"]),
+        "adopted": any(info["cluster"]["cib_readable"] and info["cluster"]["has_database"] for info in infos.values()),
+        "third": None,  # none follows any more; roles database and hub ask for it
     }
+
+
+def give_up(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Facts,
+            report: Report) -> Dict[str, Any]:
+    """As decide(), for an upgrade that never came to the database. The hub that serves, and CFEngine on both, stay as they
+    are; what goes are cluster, mask and what the firewalls let in for the pair.
+
+    "clustered": hosts whose cluster is ours. "unmask": whose mask is ours, or None.
+    """
+    return dict(outline(infos, keep, other, serving), **{
+        "unfinished": True, "clustered": [host for host, info in infos.items() if made(info)],
+        "unmask": other if other in infos and (masked(infos[other]) or infos[other].get("mask_marker")) else None,
+        "switch": False, "resume": False, "address_resources": [], "held": [], "maintenance_ours": [],
+        "include": {}, "restart": [], "pending": [], "owned": True, "slots": [],
+        "keep_address": False, "addresses": [], "release": {host: [] for host in infos},
+        "hub_list": None, "augments": {}, "stop": {host: [] for host in infos}, "called_hub": [], "kept_unit": [],
+        "firewalls": {host: plan_firewall(host, info, [], settings, report) for host, info in infos.items()},
+        "complete": True,
+    })
 
 
 def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
@@ -478,7 +535,7 @@ def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Proble
     if info["postgres"]["state"] != "primary":
         found.append(Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s and takes no writes"
                              % (keep, info["postgres"]["state"]), "journalctl -u %s" % unit))
-    if info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"]):
+    if not the_plan["unfinished"] and (info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"])):
         found.append(Problem("POSTGRES_UNIT", keep, "PostgreSQL on %s does not run under %s but under %s"
                              % (keep, unit, info["postgres"].get("unit")),
                              "systemctl status %s; run this again" % unit))
@@ -489,8 +546,8 @@ def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Proble
     for host in the_plan["there"]:
         hub = results[host]["hub"]
         found += [Problem("CLUSTER_RUNS", host, "%s runs on %s" % (name, host), "systemctl disable --now %s" % name)
-                  for name in ("pacemaker", "corosync") if runs(hub, name)]
-        if host != keep and hub["postgres"]["pid"]:
+                  for name in ("pacemaker", "corosync") if host in the_plan["clustered"] and runs(hub, name)]
+        if host != keep and hub["postgres"]["pid"] and not the_plan["unfinished"]:
             found.append(Problem("POSTGRES_RUNS", host, "PostgreSQL still runs on %s" % host,
                                  "stop it: two hubs must not take writes"))
         gone = [item["address"] for item in the_plan["release"][host]]

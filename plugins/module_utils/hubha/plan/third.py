@@ -285,9 +285,9 @@ def check_database(plan: Plan, active: Facts, info: Facts, host: str, report: Re
             report.fail(host, "the third hub's database may have rows that the pair lacks: %s" % found,
                         "save it, then move %s aside" % mine["data_dir"],
                         "DATA_FORKED" if found.forked else "DATA_UNPROVEN")
-    elif state == "absent" and 5432 in info["ports"]:
-        report.fail(host, "something else listens on port 5432", "stop and disable it: ss -ltnp sport = :5432",
-                    "PORT_TAKEN")
+    elif state == "absent" and theirs["port"] in info["ports"]:
+        report.fail(host, "something else listens on port %d" % theirs["port"],
+                    "stop and disable it: ss -ltnp sport = :%d" % theirs["port"], "PORT_TAKEN")
     size = (theirs["server"] or {}).get("size_bytes")
     check_space(info, size if state == "absent" else None, host, report)
 
@@ -634,7 +634,7 @@ def as_active(info: Facts, third: Facts) -> Dict[str, Any]:
 
 def without_database(info: Facts) -> Dict[str, Any]:
     """The facts of the other hub as they will be: its database has made way, and it is cloned later."""
-    own = (5432, info["postgres"].get("port"))
+    own = [info["postgres"]["port"]] if info["postgres"]["pid"] else []
     return dict(info, postgres=dict(info["postgres"], state="absent", server=None, control={}, pid=None, lock=False),
                 ports=[port for port in info["ports"] if port not in own], layouts=of_machine(info))
 
@@ -642,7 +642,7 @@ def without_database(info: Facts) -> Dict[str, Any]:
 def of_machine(info: Facts) -> Dict[str, Any]:
     """What facts/layouts.py says of the machine, without what it says of a database that makes way."""
     return {key: value for key, value in (info.get("layouts") or {}).items()
-            if key in ("mounts", "wal_space", "libraries", "python_apt")}
+            if key in ("mounts", "wal_space", "libraries", "python_apt", "memory")}
 
 
 def is_copy(info: Facts, third: Facts) -> bool:

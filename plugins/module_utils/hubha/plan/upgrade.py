@@ -153,7 +153,7 @@ def database_parts(context: Context) -> Plan:
     server = postgres["server"] or {}
     return {
         "pg_major": pg_facts.pg_major(context.active_info), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
-        "pg_size": server.get("size_bytes"),
+        "pg_size": server.get("size_bytes"), "log_directory": layouts.log_directory(context.active_info),
         "pg_socket": (server.get("settings") or {}).get("unix_socket_directories", {}),
         "system_identifier": pg_facts.system_identifier(postgres),
         "packaged_database": packaged_database(context.passive_info, context.active_info),

@@ -13,6 +13,8 @@ from ...pg import agent_sql
 from .context import Context, Info
 from .past import follows
 
+USUAL_PORT = 5432
+
 
 def active_database(context: Context) -> Iterator[Finding]:
     """The active hub's database answers, and holds nothing that cannot be replicated."""
@@ -83,9 +85,11 @@ def passive_database(context: Context) -> Iterator[Finding]:
     else:
         yield from follows(passive, mine, active, theirs,
                            context.active_info["cluster"]["forked"].get(info["uname"].lower()))
-    if state == "absent" and 5432 in info["ports"]:
-        yield Problem("PORT_TAKEN", passive, "something else listens on port 5432",
-                      "stop and disable it: ss -ltnp sport = :5432")
+    port = theirs["port"]
+    if state == "absent" and port in info["ports"]:
+        why = "" if port == USUAL_PORT else ", which PostgreSQL has on %s" % active
+        yield Problem("PORT_TAKEN", passive, "something else listens on port %d%s" % (port, why),
+                      "stop and disable it: ss -ltnp sport = :%d" % port)
     size = (theirs["server"] or {}).get("size_bytes")
     if state == "absent" and size:
         free, need = info["space"]["free_bytes"], int(size * 1.1) + (64 << 20)

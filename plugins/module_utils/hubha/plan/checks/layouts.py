@@ -9,14 +9,18 @@ hub of which it is not known has no problem.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Sequence
+import re
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ...core.problem import Problem, Report
 from ...core.text import human
+from ...facts.layouts import library_key
+from ...pg.memory import MB, Machine, fits
 
 Info = Mapping[str, Any]
 Infos = Mapping[str, Info]
 
+SHARED_LIBRARIES = "shared_preload_libraries"
 OUR_SLOTS = 1  # of the passive hub
 OUR_SENDERS = 2  # a clone takes two, a standby one
 NO_LOGIN = ("nologin", "false")
@@ -127,12 +131,13 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
 
 
 def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
-    """Libraries that PostgreSQL loads at its start, and the other hub has not: its copy would never start."""
+    """Libraries that PostgreSQL loads at its start, or with a session, and the other hub has not: its copy would never start,
+    or take no session."""
     mine, theirs = known(infos[active]), infos[passive]
     there, lacking = known(theirs).get("libraries"), []
     major = infos[active]["postgres"]["data_version"]
     for item in mine.get("preload") or []:
-        name = os.path.basename(item["path"])[:-len(".so")]
+        name = library_key(item["path"])
         comes = item["package"] in packages_of(infos[active], major)
         if there is not None and major in theirs["postgres"]["bins"]:
             if name not in there and not comes:
@@ -142,17 +147,53 @@ def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     if not lacking:
         return []
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
+    settings = " and ".join(dict.fromkeys(item.get("setting", SHARED_LIBRARIES) for item in lacking))
     return [Problem(
-        "LIBRARY_LACKS", passive, "shared_preload_libraries of %s names %s, which is not here and comes with no "
-                                  "package of the hub: without it the copy of the database does not "
-                                  "start" % (active, ", ".join(item["name"] for item in lacking)),
-        "install here what %s has it from: %s. Or take it out of shared_preload_libraries there" % (
-            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking)))]
+        "LIBRARY_LACKS", passive, "%s of %s names %s, which is not here and comes with no package of the hub: without it the "
+                                  "copy of the database %s" % (settings, active, ", ".join(item["name"] for item in lacking),
+                                                               "does not start" if SHARED_LIBRARIES in settings else
+                                                               "takes no session"),
+        "install here what %s has it from: %s. Or take it out of %s there" % (
+            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking), settings))]
+
+
+def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Shared memory that the other hub's machine could not give: its copy would never start.
+
+    What PostgreSQL 15 and newer tell of themselves is compared. Where the other hub has its copy, that starts.
+    """
+    server, where = infos[active]["postgres"]["server"] or {}, known(infos[passive]).get("memory")
+    text = re.match(r"(\d+)MB$", server.get("shared_memory") or "")
+    if not text or not where or in_use(infos[passive]):
+        return []
+    huge = known(infos[active]).get("settings", {}).get("huge_pages") or "try"
+    if fits(int(text.group(1)) * MB, Machine(**where), 0, huge):
+        return []
+    return [Problem(
+        "MEMORY_LACKS", passive, "PostgreSQL on %s has %s MB of shared memory%s, and this machine, with %d MB of memory and swap, "
+                                 "could not give it: the copy of the database would not start" % (
+                                     active, text.group(1), " in huge pages" if huge == "on" else "",
+                                     (where["total"] + where["swap"]) // MB),
+        "vm.nr_hugepages here as on %s, or huge_pages = try there" % active if huge == "on" else
+        "give this machine more memory, or make shared_buffers smaller on %s and restart PostgreSQL there" % active)]
 
 
 def packages_of(info: Info, major: str) -> Sequence[str]:
     """Packages that this collection installs on the other hub by itself."""
     return list(info["layout"]["cfengine_packages"]) + ["postgresql-%s" % major]
+
+
+def log_directory(info: Info) -> Optional[Dict[str, str]]:
+    """{"path", "owner", "group", "mode"} of the directory outside of the data into which the active hub's server writes its
+    log by itself, for the other hub, or None. Owner and group are such as the other hub has too."""
+    found, user = known(info).get("log_directory"), info["db_user"]
+    if not found:
+        return None
+    who, mode = found["owner"].split(" ")
+    owner, group = who.split(":")
+    own, name = user.get("group") or info["layout"]["db_user"], info["layout"]["db_user"]
+    return {"path": found["path"], "owner": owner if owner in ("root", name) else name,
+            "group": group if group in ("root", own, *user.get("groups", [])) else own, "mode": mode}
 
 
 def unit_problems(infos: Infos, active: str, restart: Sequence[str]) -> List[Problem]:
@@ -208,16 +249,6 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
                 "make hub_ha_max_slot_wal_keep_size (MB) smaller, here at most %d, or the file system larger"
                 % (room["total_bytes"] * 2 // 5 >> 20)))
     return found
-
-
-def port_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
-    """The active hub's port, when it is not the usual one, must be free on the other."""
-    port = infos[active]["postgres"]["port"]
-    if port == 5432 or infos[passive]["postgres"]["state"] != "absent" or port not in infos[passive]["ports"]:
-        return []
-    return [Problem("PORT_TAKEN", passive, "something else listens on port %d, which PostgreSQL has on "
-                                           "%s" % (port, active),
-                    "stop and disable it: ss -ltnp sport = :%d" % port)]
 
 
 def shell_problems(infos: Infos) -> List[Problem]:
@@ -277,11 +308,17 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                                                               "slot may hold back %s"
                              % (human(room["free_bytes"]), room["path"], human(limit_mb << 20)),
                              "make room, or hub_ha_max_slot_wal_keep_size smaller"))
-    if facts.get("archive_paths") and not info["cluster"]["has_database"]:
-        found.append(Problem("ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and after a failover %s does it "
-                                                        "with the same archive_command, which names "
-                                                        "%s" % (passive, ", ".join(facts["archive_paths"])),
-                             "see that it works there too, or WAL is kept until the disk is full"))
+    settings = facts.get("settings", {})
+    names = list(facts.get("archive_paths") or []) + list(facts.get("archive_programs") or [])
+    library = settings.get("archive_library") if settings.get("archive_mode") in ("on", "always") else ""
+    if (names or library) and not info["cluster"]["has_database"]:
+        always = settings.get("archive_mode") == "always"
+        found.append(Problem(
+            "ARCHIVE_ON_BOTH", active, "PostgreSQL archives its WAL, and %s %s does it with the same %s" % (
+                "at once, since archive_mode is always," if always else "after a failover", passive,
+                "archive_library, %s" % library if library else "archive_command, which names %s" % ", ".join(names)),
+            "see that it works there too, %s" % ("also for WAL that is in the archive already, or this run ends with "
+                                                 "ARCHIVER_FAILING" if always else "or WAL is kept until the disk is full")))
     if info["cfengine"].get("acl_unknown"):
         found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: "
                                                     "%s" % info["cfengine"]["acl_unknown"],
@@ -306,9 +343,9 @@ def check(infos: Infos, active: str, passive: str, wanted: Mapping[str, Any], sl
     include, restart = wanted["include"], wanted["restart"]
     found = (mount_problems(infos, passive) + lost_found_problems(infos, active, passive)
              + recovery_problems(infos, active, passive) + outside_problems(infos, active) + overridden_problems(infos, active, include)
-             + library_problems(infos, active, passive) + unit_problems(infos, active, restart)
+             + library_problems(infos, active, passive) + memory_problems(infos, active, passive) + unit_problems(infos, active, restart)
              + taken_problems(infos, active, include, slots) + space_problems(infos, limit_mb)
-             + port_problems(infos, active, passive) + shell_problems(infos) + edition_problems(infos, active))
+             + shell_problems(infos) + edition_problems(infos, active))
     nothing = [] if new else no_database_problems(infos)
     if nothing:  # it says better what find_active can only say of a pair
         report.failures[:] = [item for item in report.failures if item.get("code") != "NO_PRIMARY"]
