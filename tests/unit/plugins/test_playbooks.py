@@ -42,6 +42,13 @@ def test_lists_keep_their_order():
         r"\|\s*(difference|intersect|union|symmetric_difference)\b.*", path.read_text(encoding="utf-8"))] == []
 
 
+def test_no_error_is_ignored():
+    """What may fail is judged: rescued, or asked for and looked at. A change that is only claimed says why."""
+    files = [path for place in ("playbooks", "roles") for path in (PLAYBOOKS[0].parents[1] / place).rglob("*.yml")]
+    assert files and [(path.name, found.group()) for path in files for found in re.finditer(
+        r"^\s*(ignore_errors:.*|failed_when: false.*|changed_when: true\s*)$", path.read_text(encoding="utf-8"), re.M)] == []
+
+
 def test_so_secrets_do_not_go_through_files_of_the_controller(tmp_path):
     """Ansible with a configuration that has no pipelining, without the plays' variable and with it."""
     foreign, playbook = tmp_path / "ansible.cfg", tmp_path / "play.yml"
