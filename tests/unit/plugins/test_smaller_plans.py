@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Roles restore and remove run single files of other roles with smaller plans than make_plan's: these hold all that the
+"""Roles restore and remove_ha run single files of other roles with smaller plans than make_plan's: these hold all that the
 files ask for."""
 
 from __future__ import annotations
