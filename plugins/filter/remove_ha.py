@@ -12,11 +12,6 @@ def removal_plan(infos, settings, looks=None):
     return removal.removal_plan(infos, settings, looks)
 
 
-def switch_problems(replication, keep, left):
-    """See hubha/plan/removal.py, switch_problems."""
-    return [item.to_dict() for item in removal.switch_problems(replication, keep, left)]
-
-
 def single_problems(the_plan, results):
     """See hubha/plan/removal.py, single_problems."""
     return [item.to_dict() for item in removal.single_problems(the_plan, results)]
@@ -27,4 +22,4 @@ class FilterModule:
 
     def filters(self):
         """Name to function."""
-        return {"removal_plan": removal_plan, "switch_problems": switch_problems, "single_problems": single_problems}
+        return {"removal_plan": removal_plan, "single_problems": single_problems}

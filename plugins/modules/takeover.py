@@ -6,21 +6,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: takeover
-short_description: Hand a database over from a primary to its standby without losing a row
+short_description: Promote a standby, or shut down what runs on a data directory
 version_added: "1.0.0"
 description:
-  - V(stopped) shuts a primary down cleanly and tells its last record. PostgreSQL ends only when the standbys that
-    stream have received everything.
-  - V(promoted) waits until a standby has replayed the record that it is told, promotes it, waits until it takes writes,
-    and starts resources of a cluster that is in maintenance mode, such as shared addresses. V(stopped) stops them.
-  - One task on each hub, so that no time is lost between. pacemaker must have its hands off both.
+  - V(promoted) promotes a standby and waits until it takes writes. What its primary has and it lacks is lost; a planned
+    switchover, without losing a row, is role C(switchover)'s. pacemaker must have its hands off.
   - V(down) shuts down whatever runs there, before its data makes way. A pid file that a power cut left behind is no
     server; the number in it may be another program's by now, and no signal is sent there.
 options:
   state:
     description: What the server is to be.
     type: str
-    choices: [stopped, promoted, down]
+    choices: [promoted, down]
     required: true
   data_dir:
     description: Data directory.
@@ -39,15 +36,6 @@ options:
       - Unit under which the server runs; without one C(pg_ctl) stops it.
       - With one, a standby that is to be promoted and does not run is started first.
     type: str
-  after:
-    description: Where the last record of the former primary is. The standby is promoted only when it has replayed it.
-    type: str
-  resources:
-    description: Ids of the cluster's resources to start here by force once the server takes writes, or to stop when it has
-      ended.
-    type: list
-    elements: str
-    default: []
   timeout:
     description: Seconds for each of the steps.
     type: int
@@ -64,32 +52,16 @@ author:
 """
 
 EXAMPLES = r"""
-- name: The third hub gives the database back
-  cfengine.hub_ha.takeover:
-    state: stopped
-    data_dir: /var/lib/cfengine3/state/pg/data
-    bin_dir: /usr/lib/postgresql/17/bin
-    owner: cfpostgres
-    unit: cf-postgres
-  register: last
-  delegate_to: hub3
-
-- name: The hub takes it
+- name: The third hub takes over
   cfengine.hub_ha.takeover:
     state: promoted
     data_dir: /var/lib/cfengine3/state/pg/data
     bin_dir: /usr/lib/postgresql/17/bin
     owner: cfpostgres
-    after: "{{ last.lsn }}"
-    resources: [cfvirtip]
+    unit: cf-postgres
 """
 
 RETURN = r"""
-lsn:
-  description: Of a server that was stopped, its last record, the checkpoint of the shutdown.
-  returned: when stopped
-  type: str
-  sample: 0/5000028
 replayed:
   description: Up to where the standby had replayed when it was promoted.
   returned: when promoted
@@ -115,24 +87,22 @@ def go(params, takeover):
     """The module's result. takeover: the library's Takeover. Raises HubError."""
     if params["state"] == "down":
         return {"changed": takeover.down()}
-    return asdict(takeover.stop() if params["state"] == "stopped" else takeover.promote(params["after"]))
+    return asdict(takeover.promote())
 
 
 def main():
     """Entry point."""
     module = AnsibleModule(supports_check_mode=True, argument_spec={
-        "state": {"type": "str", "choices": ["stopped", "promoted", "down"], "required": True},
+        "state": {"type": "str", "choices": ["promoted", "down"], "required": True},
         "data_dir": {"type": "path", "required": True},
         "bin_dir": {"type": "path", "required": True},
         "owner": {"type": "str", "required": True},
         "unit": {"type": "str"},
-        "after": {"type": "str"},
-        "resources": {"type": "list", "elements": "str", "default": []},
         "timeout": {"type": "int", "default": 60},
     })
     params = module.params
     takeover = Takeover(Postgres(local_runner, params["bin_dir"], params["owner"]), params["data_dir"], params["unit"],
-                        params["resources"], params["timeout"], dry_run=module.check_mode)
+                        params["timeout"], dry_run=module.check_mode)
     began = time.monotonic()
     try:
         result = go(params, takeover)

@@ -12,9 +12,9 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 SPECS = sorted((ROOT / "roles").glob("*/meta/argument_specs.yml"))
-# Role bootstrap is called by others, with what they have found out; a user sets nothing there, nor
+# Roles bootstrap and switchover are called by others, with what they have found out; a user sets nothing there, nor
 # run_...: what a playbook says of itself.
-OPTIONS = [(path.parts[-3], name) for path in SPECS if path.parts[-3] != "bootstrap"
+OPTIONS = [(path.parts[-3], name) for path in SPECS if path.parts[-3] not in ("bootstrap", "switchover")
            for name in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
            if not name.startswith("run_")]
 

@@ -52,6 +52,7 @@ BOUNDS = {
     "secret_file": 450,
     "selinux_boolean": 300,
     "settings_trial": 700,
+    "step": 1350,
     "takeover": 950,
 }
 

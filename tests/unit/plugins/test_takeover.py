@@ -52,22 +52,23 @@ def slot(server, name, reserve):
     server.sql(pg_slots.statement("create", name, reserve))
 
 
-def take(server, state, after=None, **more):
-    """What the module does for that state, as a dict."""
-    calls = []
-
-    def run(argv, **more):
-        calls.append(argv)
+def taking(server, **more):
+    """The library's part of that server; a unit is a call of pg_ctl."""
+    def run(argv, **how):
         if argv[0] == "systemctl":
             server.start()
-        if argv[0] in ("crm_resource", "systemctl"):
             return runner.Completed(argv, 0, "", "")
-        return runner.local_runner(argv, **more)
+        return runner.local_runner(argv, **how)
 
-    made = takeover.Takeover(Postgres(run, server.lab.bin, OWNER), server.data, **dict({"timeout": 10}, **more))
-    result = takeover_module.go({"state": state, "after": after}, made)
-    result["crm"] = [argv for argv in calls if argv[0] == "crm_resource"]
-    return result
+    return takeover.Takeover(Postgres(run, server.lab.bin, OWNER), server.data, **dict({"timeout": 10}, **more))
+
+
+def stop(server, **more):
+    return taking(server, **more).stop()
+
+
+def promote(server, after=None, **more):
+    return taking(server, **more).promote(after)
 
 
 def test_hand_over_and_back_without_losing_a_row(lab):
@@ -75,14 +76,12 @@ def test_hand_over_and_back_without_losing_a_row(lab):
     slot(b, "c", False)
     assert b.sql("SELECT restart_lsn IS NULL FROM pg_replication_slots") == "t", "on a standby it holds nothing"
     a.sql("INSERT INTO t SELECT generate_series(1, 5000)")
-    assert take(a, "stopped", dry_run=True)["changed"] and a.pid()
-    last = take(a, "stopped", resources=["cfvirtip"])
-    assert last["changed"] and not take(a, "stopped")["changed"]
-    assert last["crm"] == [["crm_resource", "--force-stop", "--force", "--resource", "cfvirtip"]]
-    assert take(b, "promoted", dry_run=True)["changed"] and b.sql("SELECT pg_is_in_recovery()") == "t"
-    done = take(b, "promoted", after=last["lsn"], resources=["cfvirtip"])
-    assert done["changed"] and done["crm"] == [["crm_resource", "--force-start", "--force", "--resource", "cfvirtip"]]
-    assert not take(b, "promoted")["changed"]
+    assert stop(a, dry_run=True).changed and a.pid()
+    last = stop(a)
+    assert last.changed and not stop(a).changed
+    assert promote(b, dry_run=True).changed and b.sql("SELECT pg_is_in_recovery()") == "t"
+    assert promote(b, after=last.lsn).changed
+    assert not promote(b).changed
     b.sql("INSERT INTO t VALUES (5001)")
     # c follows by itself, over the change of the timeline, through a slot that held nothing before
     wait(lambda: c.sql("SELECT count(*) FROM t") == "5001")
@@ -96,43 +95,45 @@ def test_hand_over_and_back_without_losing_a_row(lab):
 
 def test_module(lab, run_module):
     arguments = {"data_dir": lab.standby.data, "bin_dir": lab.bin, "owner": OWNER}
-    failed = run_module(takeover_module, state="stopped", **arguments)
-    assert failed["failed"] and failed["kind"] == "standby"
     told = run_module(takeover_module, check=True, state="promoted", **arguments)
     assert told["changed"] and told["replayed"] is None and lab.standby.sql("SELECT pg_is_in_recovery()") == "t"
     done = run_module(takeover_module, state="promoted", **arguments)
     assert done["changed"] and "/" in done["replayed"] and done["seconds"] > 0
-    assert "/" in run_module(takeover_module, state="stopped", **arguments)["lsn"]
+    assert run_module(takeover_module, check=True, state="down", **arguments)["changed"] and lab.standby.pid()
+    assert run_module(takeover_module, state="down", **arguments)["changed"]
     assert not run_module(takeover_module, state="down", **arguments)["changed"]
+    failed = run_module(takeover_module, state="promoted", **arguments)
+    assert failed["failed"] and failed["kind"] == "stopped"
 
 
 def test_standby_that_lacks_the_last_record_is_not_promoted(lab):
     b = lab.standby
     with pytest.raises(PostgresError, match="rows would be lost"):
-        take(b, "promoted", after="0/FF000000", timeout=1)
+        promote(b, after="0/FF000000", timeout=1)
     assert b.sql("SELECT pg_is_in_recovery()") == "t"
 
 
 def test_what_is_no_primary_is_not_stopped(lab):
-    with pytest.raises(PostgresError, match="is a standby"):
-        take(lab.standby, "stopped")
+    with pytest.raises(PostgresError, match="is a standby") as failed:
+        stop(lab.standby)
+    assert failed.value.kind == "standby"
     lab.primary.kill()
     with pytest.raises(PostgresError, match="did not end cleanly"):
-        take(lab.primary, "stopped")
+        stop(lab.primary)
     with pytest.raises(PostgresError, match="does not run"):
-        take(lab.primary, "promoted")
+        promote(lab.primary)
 
 
 def test_stopped_standby_is_started_to_be_promoted(lab):
     """A switch of the way back stopped it and could not go on: a primary that was told that it is a standby now."""
     a = lab.primary
     a.sql("INSERT INTO t VALUES (1)")
-    take(a, "stopped")
+    stop(a)
     with pytest.raises(PostgresError, match="does not run"):
-        take(a, "promoted", unit="cf-postgres")
+        promote(a, unit="cf-postgres")
     lab.file("a/data/standby.signal", "")
-    assert take(a, "promoted", unit="cf-postgres", dry_run=True)["changed"] and not a.pid()
-    assert take(a, "promoted", unit="cf-postgres")["changed"]
+    assert promote(a, unit="cf-postgres", dry_run=True).changed and not a.pid()
+    assert promote(a, unit="cf-postgres").changed
     a.sql("INSERT INTO t VALUES (2)")
     assert a.sql("SELECT count(*) FROM t") == "2"
 
@@ -140,13 +141,13 @@ def test_stopped_standby_is_started_to_be_promoted(lab):
 def test_down_ends_a_server_and_nobody_else(lab):
     """A stale pid file names a process that is not the server: pg_ctl would signal it."""
     b = lab.standby
-    assert take(b, "down", dry_run=True)["changed"] and b.pid()
-    assert take(b, "down")["changed"] and not b.pid() and not take(b, "down")["changed"]
+    assert taking(b, dry_run=True).down() and b.pid()
+    assert taking(b).down() and not b.pid() and not taking(b).down()
     lab.primary.kill()
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
             lab.file("a/data/postmaster.pid", "%d\n" % other.pid)
-            assert not take(lab.primary, "down")["changed"]
+            assert not taking(lab.primary).down()
             assert other.poll() is None
         finally:
             other.kill()

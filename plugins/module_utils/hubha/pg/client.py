@@ -22,9 +22,9 @@ from ..core.run import CommandMissing, Completed, HubError, Runner, local_runner
 from .control import parse_controldata
 from .server import is_zombie, numeric_entries
 
+ENDS = "the database system is shutting down"
 # What PostgreSQL says of a state that passes by itself.
-PASSING = ("the database system is starting up", "the database system is shutting down",
-           "the database system is not yet accepting connections")
+PASSING = ("the database system is starting up", ENDS, "the database system is not yet accepting connections")
 # A server's own words in what a client prints: severity, colon, two blanks. libpq's own words have no such.
 SERVERS_WORDS = re.compile(r"\S:  \S")
 NOT_NOW = 1  # exit status of pg_isready: the server takes no sessions at the moment (SQLSTATE 57P03)

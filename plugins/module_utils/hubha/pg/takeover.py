@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Optional
 
 from ..core.run import CommandError, Completed
 from .client import Postgres, PostgresError, passes
@@ -38,18 +38,16 @@ class Takeover:
     """The part of one server in it.
 
     postgres: its programs and its owner. data_dir: where it lies. unit: the unit under which it runs; without one
-    pg_ctl stops it. resources: ids of the cluster's resources, such as shared addresses, that are started here when
-    the server takes writes and stopped when it has ended. timeout: seconds for each step. dry_run: tells the change and
-    makes none. pid: data_dir -> the server's process id or None. sleep: seconds ->. clock: -> seconds.
+    pg_ctl starts and stops it. timeout: seconds for each step. dry_run: tells the change and makes none. pid:
+    data_dir -> the server's process id or None. sleep: seconds ->. clock: -> seconds.
     """
 
-    def __init__(self, postgres: Postgres, data_dir: str, unit: Optional[str] = None, resources: Sequence[str] = (),
-                 timeout: int = 60, dry_run: bool = False, pid: Callable[[str], Optional[int]] = postmaster_pid,
+    def __init__(self, postgres: Postgres, data_dir: str, unit: Optional[str] = None, timeout: int = 60,
+                 dry_run: bool = False, pid: Callable[[str], Optional[int]] = postmaster_pid,
                  sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic) -> None:
         self.postgres = postgres
         self.data_dir = data_dir
         self.unit = unit
-        self.resources = resources
         self.timeout = timeout
         self.dry_run = dry_run
         self.pid, self.sleep, self.clock = pid, sleep, clock
@@ -61,7 +59,7 @@ class Takeover:
         """
         changed = self.runs()
         if changed:
-            if self._sql("SELECT pg_is_in_recovery()") != "f":
+            if self.in_recovery():
                 raise PostgresError("standby", "PostgreSQL on %s is a standby: there is nothing to hand over."
                                     % self.data_dir)
             if self.dry_run:
@@ -71,8 +69,6 @@ class Takeover:
                 self.postgres.run(["systemctl", "stop", self.unit], timeout=self.timeout)
             else:
                 self._pg_ctl("-m", "fast", "stop")
-        if not self.dry_run:
-            self._force("stop")
         control = self.postgres.controldata(self.data_dir)
         if control["state"] != "shut down":
             raise PostgresError("crashed", "PostgreSQL on %s did not end cleanly (%s): nobody knows whether a standby "
@@ -91,7 +87,7 @@ class Takeover:
         return changed
 
     def promote(self, after: Optional[str] = None) -> Promoted:
-        """Promotes a standby once it has replayed the record at *after*, and starts the resources.
+        """Promotes a standby once it has replayed the record at *after*.
 
         A standby that does not run is started first, when it has a unit. Raises PostgresError of kind stopped, and
         behind when the record does not come; HubError.
@@ -102,14 +98,43 @@ class Takeover:
                                     % self.data_dir)
             if self.dry_run:
                 return Promoted(True, None)
-            self._start(self.unit)
-        changed = self._sql("SELECT pg_is_in_recovery()") == "t"
+            self.start()
+        changed = self.in_recovery()
         if not changed or self.dry_run:
             return Promoted(changed, None)
+        return Promoted(True, self.promote_running(after))
+
+    def promote_running(self, after: Optional[str] = None) -> str:
+        """promote() of what is known to be a standby that runs; returns up to where it had replayed."""
         replayed = self._replayed(after)
         self._pg_ctl("promote")
-        self._force("start")
-        return Promoted(True, replayed)
+        return replayed
+
+    def start(self, log: Optional[str] = None) -> None:
+        """Starts it, and waits until it answers; an end that is under way is waited for. Raises HubError.
+
+        log: file to which a server without a unit writes; only with a unit it may be left out.
+        """
+        if self.unit:
+            self.postgres.run(["systemctl", "start", self.unit], timeout=self.timeout)
+        else:
+            if log is None:
+                raise ValueError("a server without a unit needs a log")
+            self._pg_ctl("-m", "fast", "-l", log, "restart" if self.runs() else "start")
+        deadline = self.clock() + self.timeout
+        while True:
+            try:
+                self._sql("SELECT 1")
+                return
+            except CommandError as error:
+                if self.clock() >= deadline or not passes(self.postgres.run, self.postgres.bin_dir, error.message,
+                                                          **server_address(self.data_dir)):
+                    raise
+            self.sleep(0.1)
+
+    def in_recovery(self) -> bool:
+        """Whether a server that runs is a standby. Raises HubError."""
+        return self._sql("SELECT pg_is_in_recovery()") != "f"
 
     def runs(self) -> bool:
         """Whether a server runs there. A pid file that a power cut left behind is none."""
@@ -129,30 +154,11 @@ class Takeover:
                                     "is at %s: it is not promoted, because rows would be lost." % (now, after))
             self.sleep(0.05)
 
-    def _start(self, unit: str) -> None:
-        """Starts the unit, and waits until the server answers. Raises HubError."""
-        self.postgres.run(["systemctl", "start", unit], timeout=self.timeout)
-        deadline = self.clock() + self.timeout
-        while True:
-            try:
-                self._sql("SELECT 1")
-                return
-            except CommandError as error:
-                if self.clock() >= deadline or not passes(self.postgres.run, self.postgres.bin_dir, error.message,
-                                                          **server_address(self.data_dir)):
-                    raise
-            self.sleep(0.1)
-
-    def _force(self, what: str) -> None:
-        """Starts or stops the resources here, whatever the cluster, which looks away, takes for their place."""
-        for resource in self.resources:
-            self.postgres.run(["crm_resource", "--force-" + what, "--force", "--resource", resource],
-                              timeout=self.timeout)
-
     def _pg_ctl(self, *words: str) -> Completed:
         """Runs pg_ctl as the owner."""
         argv = [self.postgres.program("pg_ctl"), "-D", self.data_dir, "-w", "-t", str(self.timeout)]
-        return self.postgres.run(self.postgres.as_owner(argv + list(words)), timeout=self.timeout + 10)
+        # It has its time twice for a restart.
+        return self.postgres.run(self.postgres.as_owner(argv + list(words)), timeout=2 * self.timeout + 10)
 
     def _sql(self, query: str, timeout: float = 30) -> str:
         """One value; timeout: seconds."""

@@ -22,8 +22,6 @@ from ..facts import postgres as pg_facts
 from ..facts.units import RUNS, runs
 from ..host.firewall import model as firewall_model
 from ..pair.networks import parse_ip
-from ..pg import status as replication_model
-from ..pg.evidence import Kind, relation
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .checks.inventory import unread
@@ -504,26 +502,6 @@ def hub_units(info: Facts) -> List[str]:
              and (unit["active"] in RUNS or unit["enabled"] == "enabled")]
     unit = info["units"].get(umbrella, {})
     return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
-
-
-def switch_problems(replication: Mapping[str, Facts], keep: str, left: str) -> List[Problem]:
-    """After a switchover: why the old primary may have rows that the new one lacks; empty without, or one.
-
-    replication: {host: result of replication_info}. left: the hub that was the primary.
-    """
-    old, new = replication[left], replication[keep]
-    remedy = "keep the data of %s until you have compared" % left
-    if new.get("role") != "primary":
-        return [Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s, not the primary" % (keep, new.get("role")),
-                        remedy)]
-    if old.get("role") != "stopped" or old.get("state") != "shut down":
-        return [Problem("STOP_UNCLEAN", left, "PostgreSQL on %s was not stopped cleanly (%s)"
-                        % (left, old.get("state") or old.get("role")), remedy)]
-    found = relation(replication_model.side(old, left), replication_model.side(new, keep))
-    if found.follows:
-        return []
-    code = "OTHER_SYSTEM" if found.kind is Kind.OTHER_SYSTEM else "DATA_FORKED" if found.forked else "DATA_UNPROVEN"
-    return [Problem(code, left, str(found), remedy)]
 
 
 def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Problem]:
