@@ -180,6 +180,15 @@ def test_states_and_what_takes_a_switchover_back(pair):
     assert pair.state(SimpleNamespace(data=pair.lab.root + "/empty")) is State.ABSENT
 
 
+def test_a_server_that_does_not_answer_is_not_touched(pair):
+    """And what it says is told."""
+    pair.one.sql("ALTER ROLE root NOLOGIN")
+    with pytest.raises(HubError, match='role "root" is not permitted to log in') as failed:
+        perform.perform_all(Steps(switchover.steps(pair.switch()).steps[2:3]), {}, perform.Hub(pair.run))
+    assert failed.value.details["step"] == "stop" and pair.one.pid()
+    assert switchover.state_of(execute.ask(pair.switch(), pair)[0]) is State.SILENT
+
+
 def test_a_stop_that_is_under_way_is_waited_for(pair):
     """A standby that is frozen keeps the primary from ending: it takes no more writes, and says so."""
     back = {item.id: item for item in switchover.back(pair.switch()).steps}

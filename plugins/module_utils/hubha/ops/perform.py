@@ -57,12 +57,14 @@ Performer = Callable[[Hub, Mapping[str, Any], Optional[State]], Done]
 
 
 def state_of(server: Takeover) -> State:
-    """What the database is now. Raises HubError."""
+    """What the database is now. Raises HubError, also of one that runs and does not answer."""
     if server.runs():
         try:
             return State.STANDBY if server.in_recovery() else State.PRIMARY
         except CommandError as error:
-            return State.STOPPING if ENDS in error.message else State.SILENT
+            if ENDS in error.message:
+                return State.STOPPING
+            raise
     if read_text(os.path.join(server.data_dir, "PG_VERSION")) is None:
         return State.ABSENT
     control = server.postgres.controldata(server.data_dir)["state"]
