@@ -20,6 +20,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.ops import (
     switchover,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.ops.model import Kind, State, Step, Steps
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import is_stopping
 from ansible_collections.cfengine.hub_ha.plugins.modules import step as step_module
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
@@ -198,6 +199,7 @@ def test_a_stop_that_is_under_way_is_waited_for(pair):
         pair.one.sql("INSERT INTO t VALUES (1)")
         pair.lab.owner(pair.lab.bin + "/pg_ctl", "-D", pair.one.data, "-m", "fast", "-W", "stop")
         wait(lambda: pair.state(pair.one) is State.STOPPING)
+        assert is_stopping(pair.one.data), "in any language"
         answers = execute.ask(pair.switch(), pair)
         assert [switchover.state_of(answer) for answer in answers] == [State.STOPPING, State.STANDBY]
         assert switchover.after_failure(pair.switch(), *answers).outcome == "back"

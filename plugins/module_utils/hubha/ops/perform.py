@@ -21,7 +21,7 @@ from ..core.files import fsync_path, read_text, replace_file
 from ..core.run import CommandError, HubError, Runner, local_runner
 from ..pg.client import ENDS, Postgres
 from ..pg.control import RECOVERY_STATES
-from ..pg.server import postmaster_pid
+from ..pg.server import is_stopping, postmaster_pid
 from ..pg.takeover import Takeover
 from .model import WORDS, Found, Kind, State, Step, Steps
 
@@ -62,7 +62,7 @@ def state_of(server: Takeover) -> State:
         try:
             return State.STANDBY if server.in_recovery() else State.PRIMARY
         except CommandError as error:
-            if ENDS in error.message:
+            if ENDS in error.message or is_stopping(server.data_dir):
                 return State.STOPPING
             raise
     if read_text(os.path.join(server.data_dir, "PG_VERSION")) is None:

@@ -28,6 +28,12 @@ def pid_file(data_dir: str) -> Dict[str, Any]:
     return parse_pid_file(read_text(os.path.join(data_dir, "postmaster.pid")))
 
 
+def is_stopping(data_dir: str) -> bool:
+    """Whether the server says in its pid file that it ends, as it does in any language (PM_STATUS_STOPPING)."""
+    lines = (read_text(os.path.join(data_dir, "postmaster.pid")) or "").splitlines()
+    return len(lines) > 7 and lines[7].strip() == "stopping"
+
+
 def postmaster_pid(data_dir: str) -> Optional[int]:
     """Pid of the server that runs on *data_dir* (also one in single user mode), or None.
 
