@@ -174,7 +174,8 @@ def test_a_refusal_in_unknown_words_is_known_for_the_servers(lab):
 
 
 def test_what_is_known_of_a_server_is_the_same(lab, monkeypatch):
-    for name, value in dict(lab.environment, LC_ALL=GERMAN, LANG=GERMAN, LANGUAGE="de").items():
+    # Not LANGUAGE: this process would keep German words for errors of its own beyond the test.
+    for name, value in dict(lab.environment, LC_ALL=GERMAN, LANG=GERMAN).items():
         monkeypatch.setenv(name, value)
     postgres = Postgres(local_runner, lab.bin, OWNER)
     assert status.gather(postgres, lab.primary.data, port=lab.primary.port, socket_dir=lab.primary.home)["role"] == "primary"
