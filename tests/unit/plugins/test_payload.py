@@ -42,7 +42,7 @@ BOUNDS = {
     "initdb": 900,
     "lease": 550,
     "link_check": 350,
-    "package_source": 1000,
+    "package_source": 750,
     "policy_check": 250,
     "replication_info": 2050,
     "replication_role": 1150,

@@ -12,11 +12,13 @@ import json
 import os
 import re
 import stat
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypedDict
 
+from ..cfengine.layout import Layout
 from ..core.become import without_libpq_environment
 from ..core.files import read_text
 from ..core.run import HubError, which
+from ..pg.model import Postgres
 
 # They make a standby of a server, end its recovery early, or take WAL from somewhere: a restore leaves them behind.
 RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -43,6 +45,50 @@ SELECT json_build_object(
  'senders_used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
  'pkglibdir', (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'));
 """ % ", ".join("'%s'" % name for name in SETTINGS)
+
+
+class Space(TypedDict):
+    """Room in the file system that holds *path*."""
+
+    path: str
+    free_bytes: int
+    total_bytes: int
+
+
+class Place(TypedDict):
+    """Where in PostgreSQL's files a setting stands."""
+
+    name: str
+    file: str
+    line: int
+
+
+class Library(TypedDict):
+    """One of shared_preload_libraries. package: what brings it, or ""."""
+
+    name: str
+    path: str
+    package: str
+
+
+class Layouts(TypedDict):
+    """What look() says."""
+
+    mounts: List[str]
+    lost_found: Optional[str]
+    wal_space: Space
+    auto_conf: List[str]
+    libraries: Optional[List[str]]
+    python_apt: bool
+    settings: Dict[str, str]
+    misplaced: Dict[str, str]
+    outside: List[str]
+    recovery: List[Place]
+    overriding: Dict[str, str]
+    preload: List[Library]
+    archive_paths: List[str]
+    slots_used: Optional[int]
+    senders_used: Optional[int]
 
 
 def mounts_in(mountinfo: str, path: str) -> List[str]:
@@ -130,7 +176,7 @@ def absolute_paths(command: str) -> List[str]:
     return list(dict.fromkeys(path.rstrip("/") for path in re.findall(r"(?<![\w./%:@=-])/[\w./-]*\w", command or "")))
 
 
-def space(path: str) -> Dict[str, Any]:
+def space(path: str) -> Space:
     """{"path", "free_bytes", "total_bytes"} of the file system that holds *path*, or its nearest parent that exists."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
@@ -152,13 +198,13 @@ def lost_and_found(data_dir: str, uid: Optional[int]) -> Optional[str]:
     return None if readable else path
 
 
-def ask(run: Callable[..., Any], postgres: Mapping[str, Any]) -> Dict[str, Any]:
+def ask(run: Callable[..., Any], postgres: Postgres) -> Dict[str, Any]:
     """What SQL says, or {} when there is no server that answers."""
-    if not postgres.get("server"):
+    if not postgres["server"] or not postgres["bin_dir"]:
         return {}
     argv = [postgres["bin_dir"] + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(postgres["port"]),
             "-d", "dbname=postgres connect_timeout=5"]
-    if postgres.get("socket_dir"):
+    if postgres["socket_dir"]:
         argv += ["-h", postgres["socket_dir"]]
     try:
         done = run(without_libpq_environment(argv), stdin=SQL, check=False)
@@ -174,15 +220,13 @@ def outside(paths: Sequence[str], folders: Sequence[str]) -> List[str]:
     return list(dict.fromkeys(path for path in paths if not os.path.realpath(path).startswith(tuple(real))))
 
 
-def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[str, Any], uid: Optional[int] = None,
-         mountinfo: str = MOUNTS, python_apt: str = PYTHON_APT) -> Dict[str, Any]:
+def look(run: Callable[..., Any], layout: Layout, postgres: Postgres, uid: Optional[int] = None,
+         mountinfo: str = MOUNTS, python_apt: str = PYTHON_APT) -> Layouts:
     """Facts about the layout. postgres: probe.postgres() of this hub. uid: of the database's user, None without one.
 
-    Returns {"mounts": [mount points at or below the data directory], "lost_found": path or None, "wal_space": see
-    space(), "auto_conf": [names], "libraries": [names] or None, "python_apt": bool, "settings": {name: value},
-    "misplaced": {"config_file" or "hba_file": path that is not the one in the data directory}, "outside": [further
-    configuration files that are not in it], "recovery": [{"name", "file", "line"}], "overriding": {name: place},
-    "preload": [{"name", "path", "package"}], "archive_paths": [paths], "slots_used", "senders_used": int or None}.
+    In what is returned "mounts" are mount points at or below the data directory, "auto_conf" names of settings,
+    "misplaced" is {"config_file" or "hba_file": path that is not the one in the data directory}, "outside" further
+    configuration files that are not in it, "overriding" {name: place}.
     """
     data_dir = os.path.realpath(postgres["data_dir"])
     wal = os.path.realpath(data_dir + "/pg_wal")
@@ -193,14 +237,14 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
                  if settings.get(name) and os.path.realpath(settings[name]) != "%s/%s" % (data_dir, file)}
     further = [item["file"] for item in items] + [settings[name] for name in FURTHER_FILES
                                                   if os.path.isabs(settings.get(name) or "")]
-    preload = []
+    preload: List[Library] = []
     for name in library_names(settings.get("shared_preload_libraries") or ""):
         path = library_path(name, told.get("pkglibdir") or "")
         preload.append({"name": name, "path": path, "package": package_of(run, path)})
     return {
         "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),
         "wal_space": space(wal), "auto_conf": auto_conf(read_text(data_dir + "/postgresql.auto.conf") or ""),
-        "libraries": libraries(postgres.get("bin_dir")), "python_apt": os.path.exists(python_apt),
+        "libraries": libraries(postgres["bin_dir"]), "python_apt": os.path.exists(python_apt),
         "settings": settings, "recovery": [item for item in items if item["name"] in RECOVERY],
         "misplaced": misplaced,
         "outside": outside([path for path in further if path not in misplaced.values()],

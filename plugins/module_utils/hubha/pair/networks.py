@@ -6,15 +6,24 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
 
 from ..cluster import corosync
 from ..core.text import as_list
+from ..host.system import Address
 from ..pg import conninfo
 
 # {"network": CIDR, "prefix": length, "addresses": {host: address}, "interfaces": {host: name}}
 Network = Dict[str, Any]
-Infos = Mapping[str, Mapping[str, Any]]
+
+
+class Hub(TypedDict):
+    """What of a hub's facts counts here."""
+
+    addresses: List[Address]
+
+
+Infos = Mapping[str, Hub]
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ def shared_networks(infos: Infos, exclude: Collection[str]) -> List[Network]:
     several hubs have is none of a network between them: it is that of a bridge within each (docker0, virbr0).
     """
     hosts = list(infos)
-    per_host: Dict[str, Dict[str, Mapping[str, Any]]] = {}
+    per_host: Dict[str, Dict[str, Address]] = {}
     everywhere = [text for host in hosts for text in {item["address"] for item in infos[host]["addresses"]}]
     for host in hosts:
         for item in infos[host]["addresses"]:

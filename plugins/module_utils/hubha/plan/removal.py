@@ -15,21 +15,24 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import KEPT_UNIT
+from ..cfengine.model import HubList
 from ..cluster import corosync
 from ..core.problem import Problem, Report
 from ..core.text import human
-from ..facts import postgres as pg_facts
+from ..facts import model, postgres as pg_facts
+from ..facts.model import HubFacts, Infos, Results
 from ..facts.units import RUNS, runs
 from ..host.firewall import model as firewall_model
 from ..pair.networks import parse_ip
 from ..pg import status as replication_model
 from ..pg.evidence import Kind, relation
+from ..pg.model import Setting
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .firewalls import firewall_clients, plan_firewall
 
-Facts = Mapping[str, Any]
-Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
+Settings = Mapping[str, Any]
+Result = Mapping[str, Any]  # of module cib_info or replication_info
 Plan = Mapping[str, Any]
 
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
@@ -41,8 +44,8 @@ ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_f
 OURS = "role cfengine.hub_ha.cluster"
 
 
-def removal_plan(results: Mapping[str, Facts], settings: Facts,
-                 looks: Optional[Mapping[str, Mapping[str, Facts]]] = None) -> Dict[str, Any]:
+def removal_plan(results: Results, settings: Settings,
+                 looks: Optional[Mapping[str, Mapping[str, Result]]] = None) -> Dict[str, Any]:
     """The plan for hubs that are to be no pair any more.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}. settings: "keep",
@@ -52,12 +55,15 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     """
     report = Report()
     report.failures.extend(settings.get("problems") or [])
-    infos: Dict[str, Facts] = {host: result["hub"] for host, result in results.items() if "hub" in result}
+    infos = model.hubs(results, report)
+    unread = [host for host, result in results.items() if "hub" in result and host not in infos]
     found: Dict[str, Any] = {
         "hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(results) != 2:
         report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                     "name both hubs of the pair in it, also one that is gone for good", "GROUP_SIZE")
+        return found
+    if unread:
         return found
     for name in ("keep", "without"):
         if settings[name] and settings[name] not in results:
@@ -99,10 +105,10 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
 def begun_on(infos: Infos) -> List[str]:
     """Hosts on which an upgrade has begun that never came to the database: our corosync.conf is there, or beside one the
     database's unit is masked."""
-    def made(info: Facts) -> bool:
+    def made(info: HubFacts) -> bool:
         return OURS in (info["cluster"]["corosync_conf"] or "")
 
-    def masked(info: Facts) -> bool:
+    def masked(info: HubFacts) -> bool:
         return bool(info["units"].get(info["layout"]["db_unit"], {}).get("enabled") == "masked")
     # A cluster of somebody else's is not ours to give up, nor a unit that somebody else has masked.
     return [host for host, info in infos.items() if made(info) or masked(info)] if any(map(made, infos.values())) else []
@@ -120,7 +126,7 @@ def unfinished(infos: Infos, begun: Sequence[str]) -> Problem:
         "touched; packages, and what hub_ha_firewall has opened, stay" % unit)
 
 
-def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> None:
+def check_reachable(results: Results, infos: Infos, settings: Settings, report: Report) -> None:
     """A hub that cannot be reached is given up only on the operator's word."""
     for host, result in results.items():
         if host in infos or host == settings["without"] and host != settings["keep"] and len(infos) == 1:
@@ -207,7 +213,7 @@ def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) 
                     "install the package that brings it", "UNIT_MISSING")
 
 
-def check_resources(host: str, info: Facts, report: Report) -> None:
+def check_resources(host: str, info: HubFacts, report: Report) -> None:
     """The cluster ends as a whole, so nobody else may need it."""
     cluster = info["cluster"]
     ours = [name for name in cluster["cib_resources"] if name in ("cfpgsql", "cfvirtip", "cfvirtip_repl")
@@ -218,18 +224,19 @@ def check_resources(host: str, info: Facts, report: Report) -> None:
                     "the cluster is stopped for good: move them to another one, or delete them if nobody needs them "
                     "(crm_resource --resource ID --force --delete)", "FOREIGN_RESOURCES")
     try:
-        stock = not cluster["corosync_conf"] or corosync.summary(cluster["corosync_conf"])["stock"]
-        nodes = [] if stock else [name.lower() for name in corosync.summary(cluster["corosync_conf"])["nodes"]]
+        conf = corosync.summary(cluster["corosync_conf"]) if cluster["corosync_conf"] else None
     except ValueError as error:
         report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away",
                     "COROSYNC_CONF_INVALID")
         return
+    stock = conf is None or conf["stock"]
+    nodes = [] if conf is None or stock else [name.lower() for name in conf["nodes"]]
     if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
         report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
                     "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
 
-def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
+def check_cluster(cluster: Result, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
     """The cluster of the hub that stays, as cib_info has it, is at rest; a healthy one is asked for only to switch."""
     for node in cluster["nodes"]:
         if node.get("unclean"):
@@ -254,9 +261,9 @@ def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str
                         "crm_mon -1rA; crm_standby --node %s --delete" % name, "HUB_STANDBY")
 
 
-def check_lost(cluster: Facts, host: str, infos: Infos, keep: str, report: Report) -> None:
+def check_lost(cluster: Result, host: str, infos: Infos, keep: str, report: Report) -> None:
     """A hub that the operator gives up is really not there for the cluster either."""
-    known = infos[keep]["cfengine"].get("hub_list")
+    known = infos[keep]["cfengine"]["hub_list"]
     name = other_name(infos, keep, known)
     for node in cluster.get("nodes") or []:
         if node["name"] == name and node.get("online"):
@@ -265,7 +272,7 @@ def check_lost(cluster: Facts, host: str, infos: Infos, keep: str, report: Repor
                         "HUB_NOT_LOST")
 
 
-def check_replication(primary: Optional[Facts], infos: Infos, keep: str, serving: str, max_lag: int,
+def check_replication(primary: Optional[Result], infos: Infos, keep: str, serving: str, max_lag: int,
                       report: Report) -> None:
     """Before a switchover: the hub that stays streams from the other one and is up to date.
 
@@ -286,28 +293,29 @@ def check_replication(primary: Optional[Facts], infos: Infos, keep: str, serving
                     "wait until it has caught up, or keep %s" % serving, "REPL_LAG")
 
 
-def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Facts,
+def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Settings,
            report: Report) -> Dict[str, Any]:
     """Everything that the steps need to know; see removal_plan."""
     mine, layout = infos[keep], infos[keep]["layout"]
-    server = mine["postgres"]["server"] or {}
-    known = mine["cfengine"].get("hub_list")
+    server = mine["postgres"]["server"]
+    known = mine["cfengine"]["hub_list"]
     node = mine["uname"].lower()
     other_node = infos[other]["uname"].lower() if other in infos else other_name(infos, keep, known) or other
     # While a hub is still passive the address is with the other one.
     shared = shared_addresses(infos, known, settings)
     wanted = [item["ip"] for item in shared if item["id"] != "cfvirtip_repl"] if settings["keep_address"] else []
     kept = kept_addresses(mine, wanted, keep, report)
-    conf = server.get("settings") or {}
+    conf = (server["settings"] if server else None) or {}
     stays = {name: conf[name]["setting"] for name in ANSWERS if wanted and name in conf and ours(conf[name])}
     restart = sorted(name for name, item in conf.items()
                      if ours(item) and item["context"] == "postmaster" and name not in stays)
-    owned = mine["postgres"].get("unit") == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
+    owned = mine["postgres"]["unit"] == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
     if (restart or not owned) and not settings["allow_restart"]:
         report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
                     "allow it for this run: -e hub_ha_allow_restart=true", "RESTART_NOT_ALLOWED")
     slots = [slot_name("hub_ha", name) for name in (node, other_node)]
-    more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
+    there = (server["slots"] if server else None) or []
+    more = sorted(name for name in there if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
                     "a third hub: stop its database and switch that off first (systemctl disable --now cf-postgres "
@@ -331,15 +339,15 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
         "addresses": kept, "release": released(infos, keep, shared, wanted),
         "hub_list": the_list, "augments": single_augments(the_list, addresses.get(other_node)),
         "stop": {host: hub_units(info) for host, info in infos.items()},
-        "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
-        "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "called_hub": [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]],
+        "kept_unit": [host for host, info in infos.items() if info["kept_addresses"]],
         "firewalls": firewalls(infos, keep, shared, settings, report),
         "third": None,  # none follows any more; roles database and hub ask for it
         "complete": True,
     }
 
 
-def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
+def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Settings,
               report: Report) -> Dict[str, Any]:
     """{host: {"rules"}} as in make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
     mine = infos[keep]
@@ -353,12 +361,12 @@ def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], sett
             for host, info in infos.items()}
 
 
-def ours(setting: Facts) -> bool:
+def ours(setting: Setting) -> bool:
     """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
     return str(setting.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
 
 
-def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]:
+def other_name(infos: Infos, keep: str, known: Optional[HubList]) -> Optional[str]:
     """Node name of a hub that cannot be asked, by what the one that stays knows of the pair; None if it knows none."""
     mine = infos[keep]["uname"].lower()
     names = [name.lower() for name in infos[keep]["cluster"]["cib_nodes"]]
@@ -366,16 +374,16 @@ def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]
     return next((name for name in names if name != mine), None)
 
 
-def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> List[Dict[str, str]]:
+def shared_addresses(infos: Infos, known: Optional[HubList], settings: Settings) -> List[Dict[str, str]]:
     """[{"id", "ip"}] of the pair's shared addresses, each once: as CIB, list of hubs and operator name them.
 
     The list and the operator count too, because the CIB goes before the addresses do.
     """
     found: Dict[str, str] = {}
     for info in infos.values():
-        for name, text in sorted(info["cluster"].get("cib_ips", {}).items()):
+        for name, text in sorted(info["cluster"]["cib_ips"].items()):
             found.setdefault(text, name)
-        for item in info.get("kept_addresses") or []:
+        for item in info["kept_addresses"]:
             found.setdefault(item["ip"], "cfvirtip")
     for text in (known or {}).get("shared", []) + [str(parse_ip(text)) for text in settings["virtual_ips"]
                                                    if parse_ip(text)]:
@@ -385,7 +393,7 @@ def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> L
     return [{"id": name, "ip": text} for text, name in found.items()]
 
 
-def kept_addresses(info: Facts, wanted: Sequence[str], keep: str, report: Report) -> List[str]:
+def kept_addresses(info: HubFacts, wanted: Sequence[str], keep: str, report: Report) -> List[str]:
     """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
     found = []
     for text in wanted:
@@ -410,7 +418,7 @@ def released(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]],
             for host, info in infos.items()}
 
 
-def single_list(known: Optional[Facts], node: str, gone: str, shared: Sequence[str]) -> Optional[Dict[str, Any]]:
+def single_list(known: Optional[HubList], node: str, gone: str, shared: Sequence[str]) -> Optional[HubList]:
     """The list of hubs (services/hub_ha.json) of a hub that is single: clients are led to the shared addresses that it
     keeps, or to the hub itself, and the other hub is trusted no more. None when there is no list.
     """
@@ -420,23 +428,25 @@ def single_list(known: Optional[Facts], node: str, gone: str, shared: Sequence[s
         return None
     left = {address: hub for address, hub in hubs.items()
             if hub["name"] != gone and hub.get("in_cluster") is not False}
-    found = {name: value for name, value in known.items() if name != "third"}
-    found.update(vendor=False, shared=list(shared), active=mine, sync={"policy": False, "paths": []}, hubs=left)
+    found = known.copy()
+    found.pop("third", None)
+    found.update({"vendor": False, "shared": list(shared), "active": mine, "sync": {"policy": False, "paths": []},
+                  "hubs": left})
     return found
 
 
-def single_augments(the_list: Optional[Facts], gone: Optional[str]) -> Dict[str, Any]:
+def single_augments(the_list: Optional[HubList], gone: Optional[str]) -> Dict[str, Any]:
     """What def.json must and must not hold, as module augments takes it. gone: the other hub's address, if known."""
     absent = {"classes": [ENTERPRISE_CLASS], "lists": {"acl": [gone]} if gone else {}}
     return {"lists": {"acl": {"items": [the_list["active"]], "default": ["$(sys.policy_hub)/16"]}} if the_list else {},
             "absent": absent}
 
 
-def hub_units(info: Facts) -> List[str]:
+def hub_units(info: HubFacts) -> List[str]:
     """CFEngine's units that run or start at boot on a host that calls itself a hub; the umbrella first, which starts
     all others. Not one on a host that is no policy hub any more: it may be somebody's client by now.
     """
-    if not info["cfengine"].get("am_policy_hub"):
+    if not info["cfengine"]["am_policy_hub"]:
         return []
     database, umbrella = info["layout"]["db_unit"], info["layout"]["umbrella_unit"]
     names = [name for name, unit in info["units"].items() if name.startswith("cf-") and name != database
@@ -445,7 +455,7 @@ def hub_units(info: Facts) -> List[str]:
     return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
 
 
-def switch_problems(replication: Mapping[str, Facts], keep: str, left: str) -> List[Problem]:
+def switch_problems(replication: Mapping[str, Result], keep: str, left: str) -> List[Problem]:
     """After a switchover: why the old primary may have rows that the new one lacks; empty without, or one.
 
     replication: {host: result of replication_info}. left: the hub that was the primary.
@@ -465,25 +475,25 @@ def switch_problems(replication: Mapping[str, Facts], keep: str, left: str) -> L
     return [Problem(code, left, str(found), remedy)]
 
 
-def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Problem]:
+def single_problems(the_plan: Plan, results: Results) -> List[Problem]:
     """After all: why the hub is not a healthy single one. results: {host: result of hub_info}."""
     found = []
     keep, layout = the_plan["active"], the_plan["layout"]
-    info = results[keep]["hub"]
+    info: HubFacts = results[keep]["hub"]
     unit = layout["db_unit"] + ".service"
     if info["postgres"]["state"] != "primary":
         found.append(Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s and takes no writes"
                              % (keep, info["postgres"]["state"]), "journalctl -u %s" % unit))
-    if info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"]):
+    if info["postgres"]["unit"] != unit or not runs(info, layout["db_unit"]):
         found.append(Problem("POSTGRES_UNIT", keep, "PostgreSQL on %s does not run under %s but under %s"
-                             % (keep, unit, info["postgres"].get("unit")),
+                             % (keep, unit, info["postgres"]["unit"]),
                              "systemctl status %s; run this again" % unit))
     have = ["%s/%d" % (item["address"], item["prefix"]) for item in info["addresses"]]
     found += [Problem("ADDRESS_MISSING", keep, "%s does not have the address %s" % (keep, text),
                       "systemctl restart %s" % posixpath.basename(KEPT_UNIT))
               for text in the_plan["addresses"] if text not in have]
     for host in the_plan["there"]:
-        hub = results[host]["hub"]
+        hub: HubFacts = results[host]["hub"]
         found += [Problem("CLUSTER_RUNS", host, "%s runs on %s" % (name, host), "systemctl disable --now %s" % name)
                   for name in ("pacemaker", "corosync") if runs(hub, name)]
         if host != keep and hub["postgres"]["pid"]:

@@ -12,18 +12,19 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..cfengine import portal
 from ..cfengine.hub_list import ha_info, hub_list
 from ..cluster import corosync
 from ..cluster.cib.effects import disruptions
 from ..core.problem import Report
 from ..core.text import as_list
-from ..facts import postgres as pg_facts
+from ..facts import model, postgres as pg_facts
+from ..facts.model import Infos, Results
 from ..pair import networks as pair_networks
 from ..pair.roles import find_roles
 from ..pg import wanted as pg_wanted
+from ..pg.model import Postgres
 from ..pg.slots import slot_name
-from . import install, wanted_cib
+from . import install, portal, wanted_cib
 from .checks import inventory, layouts
 from .checks.all_checks import CHECKS, SETTINGS_CHECKS
 from .checks.cluster import stock_clusters
@@ -34,12 +35,11 @@ from .firewalls import plan_firewalls
 from .packages import SUPPORTED_POSTGRES, missing_packages, needed_packages
 
 Plan = Dict[str, Any]
-Info = Mapping[str, Any]
 Settings = Mapping[str, Any]
 Probes = Mapping[str, Mapping[str, Any]]
 
 
-def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, probes: Optional[Probes] = None) -> Plan:
+def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = None) -> Plan:
     """The plan for the hubs.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
@@ -50,7 +50,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     for host, result in results.items():
         if "hub" not in result:
             report.add(inventory.unread(host, result))
-    infos: Dict[str, Info] = {host: result["hub"] for host, result in results.items() if "hub" in result}
+    infos = model.hubs(results, report)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])
     for settings_check in SETTINGS_CHECKS:
@@ -62,7 +62,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
                         "exactly two hubs make a pair", "GROUP_SIZE")
         return plan
     if settings.get("install"):
-        infos = dict(install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report))
+        infos = install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report)
     # A pair's order is that of its node numbers, whatever the inventory's is: node_list, certificates and all else
     # follow.
     names = [info["uname"].lower() for info in infos.values()]
@@ -80,7 +80,7 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     return plan
 
 
-def make_context(infos: Mapping[str, Info], settings: Settings, probes: Probes,
+def make_context(infos: Infos, settings: Settings, probes: Probes,
                  running: Optional[corosync.Numbers]) -> Context:
     """What the checks look at, out of facts and settings alone. running: see corosync.running."""
     roles = find_roles(infos)
@@ -114,7 +114,7 @@ def who(context: Context, node_ids: Mapping[str, int]) -> Plan:
         "new": bool(context.settings.get("install")), "platform": context.active_info["platform"],
         "stock_clusters": stock_clusters(infos), "packages": context.missing, "cib_disrupts": context.disrupts,
         "slots": {host: slot_name("hub_ha", node) for host, node in nodes.items()},
-        "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
+        "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
     }
 
 
@@ -131,7 +131,7 @@ def network_parts(context: Context, running: Optional[corosync.Numbers]) -> Plan
         "firewalls": context.firewalls,
         "closed": to_be_opened(context.probes, chosen.links, context.firewalls),
         "probe": to_probe(infos, context.shared),
-        "kept_addresses": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "kept_addresses": [host for host, info in infos.items() if info["kept_addresses"]],
     }
 
 
@@ -150,19 +150,24 @@ def database_parts(context: Context) -> Plan:
     """What the plan says of PostgreSQL."""
     infos, wanted = context.infos, context.wanted
     postgres = context.active_info["postgres"]
-    server = postgres["server"] or {}
+    server = postgres["server"]
+    settings = (server["settings"] if server else None) or {}
     return {
         "pg_major": pg_facts.pg_major(context.active_info), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
-        "pg_size": server.get("size_bytes"),
-        "pg_socket": (server.get("settings") or {}).get("unix_socket_directories", {}),
+        "pg_size": server["size_bytes"] if server else None,
+        "pg_socket": settings.get("unix_socket_directories", {}),
         "system_identifier": pg_facts.system_identifier(postgres),
         "packaged_database": packaged_database(context.passive_info, context.active_info),
         "db_user": context.active_info["db_user"],
         "include": wanted["include"], "restart": wanted["restart"], "pending": context.pending,
         "trial": None if context.settings.get("install") else pg_wanted.wanted_trial(postgres, wanted),
-        "reload": [host for host, info in infos.items()
-                   if (info["postgres"]["server"] or {}).get("reload_pending")],
+        "reload": [host for host, info in infos.items() if reload_pending(info["postgres"])],
     }
+
+
+def reload_pending(postgres: Postgres) -> bool:
+    """Whether the server that runs has not read its files since they were changed."""
+    return bool(postgres["server"] and postgres["server"]["reload_pending"])
 
 
 def cfengine_parts(context: Context, report: Report) -> Plan:
@@ -185,9 +190,9 @@ def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report
     certificates = {}
     for host, info in context.infos.items():
         own = [network[host] for network in addresses]
-        certificates[host], warnings = portal.certificate_plan(info.get("portal"), own, context.virtual_ips,
+        certificates[host], warnings = portal.certificate_plan(info["portal"], own, context.virtual_ips,
                                                                context.settings, info["clock"]["end"])
         for text in warnings:
             report.warn(host, text)
-    return {"secrets": portal.secrets_plan(context.active_info.get("portal"), context.passive_info.get("portal")),
+    return {"secrets": portal.secrets_plan(context.active_info["portal"], context.passive_info["portal"]),
             "certificates": certificates}

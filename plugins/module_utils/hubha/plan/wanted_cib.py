@@ -11,12 +11,12 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import FENCING_DIR
+from ..cluster.model import Cluster
 from ..cluster.values import microseconds
 from ..core.run import HubError
 from ..pg import agent_sql
 
 Plan = Mapping[str, Any]
-Facts = Mapping[str, Any]
 Item = Dict[str, Any]  # an object of the CIB, as module cib takes it
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
@@ -41,7 +41,7 @@ AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 
 
-def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[str, Any]:
+def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Cluster) -> Dict[str, Any]:
     """Arguments for module cib.
 
     plan: see upgrade.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
@@ -50,7 +50,7 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
     fencing: List[Item] = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
     # The agent does not care for the order, but each change of a parameter is a restart.
-    if sorted(known.get("cib_node_list") or []) == sorted(nodes):
+    if sorted(known["cib_node_list"]) == sorted(nodes):
         nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
@@ -85,7 +85,7 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
     }
 
 
-def kept(plan: Plan, known: Facts) -> List[str]:
+def kept(plan: Plan, known: Cluster) -> List[str]:
     """Ids of the resources that no change may interrupt without leave: the database, and each shared address that
     stays.
     known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one
@@ -102,7 +102,7 @@ def without_parameters(wanted: Mapping[str, Any]) -> Dict[str, Any]:
                                     if item["id"] == "cfpgsql" else item for item in wanted["primitives"]])
 
 
-def gone(wanted: Sequence[Item], known: Facts) -> List[str]:
+def gone(wanted: Sequence[Item], known: Cluster) -> List[str]:
     """Ids of addresses and fencing devices (with their constraints) that an earlier run made and nobody wants now."""
     names = [item["id"] for item in wanted]
     addresses = [name for name, agent in known["cib_resources"].items()
