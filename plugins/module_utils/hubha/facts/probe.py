@@ -495,8 +495,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
     """All of the above in one, for module hub_info. *names*: hub names to resolve here; *files*: the operator's TLS
     files; *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*:
     the operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for
-    enabled;
-    *shared*: addresses whose names Mission Portal's certificate should have.
+    enabled; *shared*: addresses whose names Mission Portal's certificate should have.
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())

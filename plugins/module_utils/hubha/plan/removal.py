@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, cast
 
 from ..cfengine.layout import KEPT_UNIT
 from ..cfengine.model import HubList
@@ -30,10 +30,10 @@ from ..pg.model import Setting
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .firewalls import firewall_clients, plan_firewall
+from .model import Firewall, Outline, RemovalParts, RemovalPlan
 
 Settings = Mapping[str, Any]
 Result = Mapping[str, Any]  # of module cib_info or replication_info
-Plan = Mapping[str, Any]
 
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 # What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
@@ -45,7 +45,7 @@ OURS = "role cfengine.hub_ha.cluster"
 
 
 def removal_plan(results: Results, settings: Settings,
-                 looks: Optional[Mapping[str, Mapping[str, Result]]] = None) -> Dict[str, Any]:
+                 looks: Optional[Mapping[str, Mapping[str, Result]]] = None) -> RemovalPlan:
     """The plan for hubs that are to be no pair any more.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}. settings: "keep",
@@ -57,14 +57,14 @@ def removal_plan(results: Results, settings: Settings,
     report.failures.extend(settings.get("problems") or [])
     infos = model.hubs(results, report)
     unread = [host for host, result in results.items() if "hub" in result and host not in infos]
-    found: Dict[str, Any] = {
+    outline: Outline = {
         "hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(results) != 2:
         report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                     "name both hubs of the pair in it, also one that is gone for good", "GROUP_SIZE")
-        return found
+        return cast(RemovalPlan, outline)
     if unread:
-        return found
+        return cast(RemovalPlan, outline)
     for name in ("keep", "without"):
         if settings[name] and settings[name] not in results:
             report.fail("all", "hub_ha_%s names %s, which is no hub of this inventory"
@@ -73,7 +73,7 @@ def removal_plan(results: Results, settings: Settings,
     check_reachable(results, infos, settings, report)
     lost = [host for host in results if host not in infos]
     if not infos or lost and (lost != [settings["without"]] or lost == [settings["keep"]]):
-        return found
+        return cast(RemovalPlan, outline)
     if not any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values()):
         begun = begun_on(infos)
         if begun:
@@ -84,7 +84,7 @@ def removal_plan(results: Results, settings: Settings,
     serving = find_serving(infos, report)
     keep = settings["keep"] or serving or list(infos)[0]
     if keep not in infos:
-        return found
+        return cast(RemovalPlan, outline)
     other = next(host for host in results if host != keep)
     check_kept(infos, keep, serving, report)
     for host, info in infos.items():
@@ -98,8 +98,7 @@ def removal_plan(results: Results, settings: Settings,
     # What was stopped cleanly by a run that was cut off: that the other has all is looked at before it is promoted.
     if looks.get("replication") and serving and serving != keep and not stopped_by_us(serving, infos):
         check_replication(looks["replication"].get(serving), infos, keep, serving, settings["max_lag"], report)
-    found.update(decide(infos, keep, other, serving, settings, report))
-    return found
+    return {**outline, **decide(infos, keep, other, serving, settings, report), "complete": True}
 
 
 def begun_on(infos: Infos) -> List[str]:
@@ -294,7 +293,7 @@ def check_replication(primary: Optional[Result], infos: Infos, keep: str, servin
 
 
 def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Settings,
-           report: Report) -> Dict[str, Any]:
+           report: Report) -> RemovalParts:
     """Everything that the steps need to know; see removal_plan."""
     mine, layout = infos[keep], infos[keep]["layout"]
     server = mine["postgres"]["server"]
@@ -343,12 +342,11 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
         "kept_unit": [host for host, info in infos.items() if info["kept_addresses"]],
         "firewalls": firewalls(infos, keep, shared, settings, report),
         "third": None,  # none follows any more; roles database and hub ask for it
-        "complete": True,
     }
 
 
 def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Settings,
-              report: Report) -> Dict[str, Any]:
+              report: Report) -> Dict[str, Firewall]:
     """{host: {"rules"}} as in make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
     mine = infos[keep]
     addresses = [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
@@ -475,7 +473,7 @@ def switch_problems(replication: Mapping[str, Result], keep: str, left: str) -> 
     return [Problem(code, left, str(found), remedy)]
 
 
-def single_problems(the_plan: Plan, results: Results) -> List[Problem]:
+def single_problems(the_plan: RemovalPlan, results: Results) -> List[Problem]:
     """After all: why the hub is not a healthy single one. results: {host: result of hub_info}."""
     found = []
     keep, layout = the_plan["active"], the_plan["layout"]

@@ -18,13 +18,12 @@ from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
 from ..pg.model import Postgres
 from ..pg.startup import running_values
-
-Plan = Mapping[str, Any]
+from .model import BegunPlan
 
 REMEDY = 'docs/operate.md, "When an upgrade fails"'
 
 
-def view(plan: Plan) -> Plan:
+def view(plan: BegunPlan) -> BegunPlan:
     """*plan* as this module wants it: "active" is the hub that served when the plan was made.
 
     In the plan of a removal that is the hub that stays, which may be about to take over. Until it takes writes, the one
@@ -33,7 +32,7 @@ def view(plan: Plan) -> Plan:
     serving = plan.get("serving")
     if not serving or serving == plan["active"]:
         return plan
-    return dict(plan, active=serving, passive=plan["active"])
+    return {**plan, "active": serving, "passive": plan["active"]}
 
 
 def values(result: Mapping[str, Any]) -> Dict[str, str]:
@@ -44,7 +43,7 @@ def values(result: Mapping[str, Any]) -> Dict[str, str]:
     return running_values((result["hub"]["postgres"]["server"] or {}).get("pending") if "hub" in result else None)
 
 
-def judge(plan: Plan, before: Results, answers: Sequence[Mapping[str, Any]], stage: str) -> Dict[str, Any]:
+def judge(plan: BegunPlan, before: Results, answers: Sequence[Mapping[str, Any]], stage: str) -> Dict[str, Any]:
     """What is there and what may be done.
 
     plan: see upgrade.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results
@@ -109,7 +108,7 @@ def maintenance(now: Infos) -> Dict[str, bool]:
     return {"on": any(told) if told else ours, "ours": ours}
 
 
-def may_release(plan: Plan, verdict: Mapping[str, Any], now: Infos) -> bool:
+def may_release(plan: BegunPlan, verdict: Mapping[str, Any], now: Infos) -> bool:
     """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs,
     and to go on.
 
@@ -190,7 +189,7 @@ def newer(passive: str, mine: Postgres, active: str, theirs: Postgres) -> List[P
                     % (passive, active, found), REMEDY)]
 
 
-def text(plan: Plan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str], backup: Optional[str],
+def text(plan: BegunPlan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str], backup: Optional[str],
          check_mode: bool = False) -> str:
     """The last message of a run that failed.
 

@@ -12,10 +12,11 @@ import copy
 import ipaddress
 import json
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, cast
 
 from ..cfengine.model import HubList, ListedHub
 from ..core.problem import Problem, Report
+from ..core.run import HubError
 from ..core.text import as_list, first_version, human
 from ..facts import model, postgres as pg_facts
 from ..facts.layouts import Layouts
@@ -30,10 +31,10 @@ from ..pg.model import Postgres
 from ..pg.slots import slot_name
 from . import upgrade
 from .firewalls import firewall_clients, plan_firewall
+from .model import ReturnPlan, ThirdHub, UpgradePlan
 
 Settings = Mapping[str, Any]
 Third = Mapping[str, Any]  # of the plan's settings, see make_plan()
-Plan = Dict[str, Any]
 Sign = Mapping[str, Any]  # of life, as module reach returns it: {"address", "port", "how", "reason", "from"}
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -44,7 +45,7 @@ UPGRADE = "playbooks/upgrade-to-ha.yml"
 
 
 def make_plan(results: Results, settings: Settings, probes: Optional[upgrade.Probes] = None,
-              third: Optional[Third] = None, follows: bool = False) -> Plan:
+              third: Optional[Third] = None, follows: bool = False) -> UpgradePlan:
     """upgrade.make_plan, and what it is for the third hub.
 
     third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
@@ -60,7 +61,7 @@ def make_plan(results: Results, settings: Settings, probes: Optional[upgrade.Pro
     if hosts:
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
         ours["accept_hub_keys"] = accepted + [third_name(third)] + list(hosts)
-    plan: Plan = upgrade.make_plan(results, ours, probes)
+    plan = cast(UpgradePlan, upgrade.make_plan(results, ours, probes))
     plan["third"] = None
     report = Report()
     if third.get("both"):
@@ -109,7 +110,7 @@ def third_name(third: Third) -> str:
     return hub["uname"].lower() if hub else str(third["hosts"][0])
 
 
-def own_addresses(plan: Plan) -> None:
+def own_addresses(plan: UpgradePlan) -> None:
     """plan["own_addresses"] {host: its addresses on the shared networks}: what its certificate holds."""
     plan["own_addresses"] = {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}
     third = plan["third"]
@@ -126,7 +127,7 @@ def known_entry(info: HubFacts) -> Tuple[Optional[str], Optional[ListedHub]]:
     return None, None
 
 
-def join(plan: Plan, infos: Infos, settings: Settings, third: Third, accepted: Sequence[str], follows: bool,
+def join(plan: UpgradePlan, infos: Infos, settings: Settings, third: Third, accepted: Sequence[str], follows: bool,
          report: Report) -> None:
     """Puts the third hub into the plan; what stands against it into the report.
 
@@ -165,13 +166,13 @@ def join(plan: Plan, infos: Infos, settings: Settings, third: Third, accepted: S
         settings, report)
 
 
-def lasting_addresses(plan: Plan, info: HubFacts) -> List[Address]:
+def lasting_addresses(plan: UpgradePlan, info: HubFacts) -> List[Address]:
     """The third hub's own of facts["addresses"]: neither shared addresses, nor those that end by themselves."""
     shared = [item["ip"] for item in plan["virtual_ips"]]
     return [item for item in info["addresses"] if item["address"] not in shared and not item.get("fleeting")]
 
 
-def choose_address(plan: Plan, info: HubFacts, third: Third) -> Optional[str]:
+def choose_address(plan: UpgradePlan, info: HubFacts, third: Third) -> Optional[str]:
     """The address under which clients and hubs reach the third hub; None when it cannot be known."""
     if third.get("address"):
         return str(parse_ip(third["address"]) or "") or None
@@ -183,7 +184,7 @@ def choose_address(plan: Plan, info: HubFacts, third: Third) -> Optional[str]:
     return next(iter(on_client_net + given + alone), None)
 
 
-def check(plan: Plan, info: HubFacts, host: str, report: Report) -> None:
+def check(plan: UpgradePlan, info: HubFacts, host: str, report: Report) -> None:
     """The third hub has a name of its own, and is in no cluster."""
     if info["uname"].lower() in plan["nodes"].values():
         report.fail(host, "the third hub has the name of a hub of the pair (%s)" % info["uname"],
@@ -203,16 +204,16 @@ def check_key(info: HubFacts, entry: Optional[ListedHub], accepted: Sequence[str
                     "-e hub_ha_accept_hub_keys=%s" % entry["name"], "KEY_CHANGED")
 
 
-def check_acl(plan: Plan, active: HubFacts, where: str, host: str, report: Report) -> None:
+def check_acl(plan: UpgradePlan, active: HubFacts, where: str, host: str, report: Report) -> None:
     """Clients are let in on the third hub's network too."""
-    if not active["cfengine"]["sets_acl"]:
+    if plan["client"] and not active["cfengine"]["sets_acl"]:
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
         if parse_ip(where) not in inside:
             report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: name "
                               "the clients' networks in vars.acl of def.json, or the third hub refuses them")
 
 
-def check_versions(plan: Plan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
+def check_versions(plan: UpgradePlan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
     """Same CFEngine, same PostgreSQL, same layout as the pair, installed or as the package source offers it."""
     if info["packager_interrupted"]:
         report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a",
@@ -245,7 +246,7 @@ def check_versions(plan: Plan, active: HubFacts, info: HubFacts, host: str, repo
                     "all three hubs must run the same edition from the same kind of package", "LAYOUT_DIFFERS")
 
 
-def needed(plan: Plan) -> List[str]:
+def needed(plan: UpgradePlan) -> List[str]:
     """Packages that the third hub needs; the cluster's are not among them."""
     if plan["layout"]["name"] != "debian":
         return []
@@ -269,7 +270,7 @@ def check_system(info: HubFacts, wanted: Optional[str], host: str, report: Repor
     return False
 
 
-def check_database(plan: Plan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
+def check_database(plan: UpgradePlan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
     """No database but a copy of the pair's is ever touched."""
     mine, theirs = info["postgres"], active["postgres"]
     state, wanted = mine["state"], plan["system_identifier"]
@@ -316,17 +317,18 @@ def diverged(mine: Postgres, primary: Postgres) -> bool:
     return mine["state"] in ("standby", "stopped") and bool(pg_facts.relation(mine, primary).forked)
 
 
-def describe(plan: Plan, info: HubFacts, host: str, address: str) -> Dict[str, Any]:
+def describe(plan: UpgradePlan, info: HubFacts, host: str, address: str) -> ThirdHub:
     """plan["third"] of a third hub that answers."""
     own = [item["address"] for item in info["addresses"]]
-    replication = plan["replication"] or {}
-    near = [item["address"] for item in info["addresses"] if item["network"] == replication.get("network")]
+    replication = plan["replication"]
+    near = [item["address"] for item in info["addresses"] if replication and item["network"] == replication["network"]]
+    near_by = replication if near else plan["client"]
     states = info["packages"] or {}
     return {
         "host": host, "name": info["uname"].lower(), "reachable": True, "address": address,
         "addresses": own + ([] if address in own else [address]),
         # How it reaches the pair's hubs, and how they reach it.
-        "sources": {hub: (replication if near else plan["client"])["addresses"][hub] for hub in plan["hubs"]},
+        "sources": {hub: near_by["addresses"][hub] for hub in plan["hubs"]} if near_by else {},
         "replication_address": near[0] if near else address,
         "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
         "certificate": info["postgres"]["certificate"],
@@ -336,7 +338,7 @@ def describe(plan: Plan, info: HubFacts, host: str, address: str) -> Dict[str, A
     }
 
 
-def unreachable(host: str, address: str, entry: ListedHub, infos: Infos, plan: Plan) -> Dict[str, Any]:
+def unreachable(host: str, address: str, entry: ListedHub, infos: Infos, plan: UpgradePlan) -> ThirdHub:
     """plan["third"] of one that does not answer, from what the active hub knows: nothing of it is taken away."""
     own = [info["postgres"]["certificate"] for info in infos.values()]
     trusted = PEM.findall(infos[plan["active"]]["postgres"]["trusted"] or "")
@@ -347,9 +349,16 @@ def unreachable(host: str, address: str, entry: ListedHub, infos: Infos, plan: P
             "slot": slot_name("hub_ha", entry["name"]), "packages": []}
 
 
-def enter(plan: Plan) -> None:
+def of_plan(plan: UpgradePlan) -> ThirdHub:
+    """The third hub of a plan that has one. Raises HubError when it has none."""
+    if plan["third"] is None:
+        raise HubError("the plan has no third hub")
+    return plan["third"]
+
+
+def enter(plan: UpgradePlan) -> None:
     """What the pair's own files must say of the third hub."""
-    third = plan["third"]
+    third = of_plan(plan)
     plan["slots"][third["host"]] = third["slot"]
     plan["hba_addresses"] = plan["hba_addresses"] + [
         "%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in third["addresses"]]
@@ -361,21 +370,20 @@ def enter(plan: Plan) -> None:
         "name": third["name"], "key": third["key"], "public": third["public"], "in_cluster": False,
         "addresses": third["addresses"]}
     plan["hub_list"]["third"] = {
-        "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
+        "hubs": [third["address"]], "slot": third["slot"], "psql": "%s/psql" % plan["pg_bin"],
         "port": str(plan["pg_port"]),
         # Whose an address is that gives a sign of life, for promote_stops().
         "pair": {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}}
 
 
-def widen(plan: Plan) -> Plan:
+def widen(plan: UpgradePlan) -> UpgradePlan:
     """The plan as the roles need it to work on all three hubs: the third one takes the passive hub's place."""
-    third, wide = plan["third"], copy.deepcopy(plan)
+    third, wide = of_plan(plan), copy.deepcopy(plan)
     host = third["host"]
     wide["hubs"] = plan["hubs"] + [host]
     wide["passive"] = host
     wide["nodes"][host] = third["name"]
-    wide["client"]["addresses"][host] = third["address"]
-    wide["replication"]["addresses"] = dict(third["sources"], **{host: third["replication_address"]})
+    between(wide, third)
     # Mission Portal's certificate on the third hub stays the package's; its secrets are in the replicated database.
     wide["portal"]["certificates"][host] = None
     wide["portal"]["secrets"]["carry"] = plan["edition"] == "enterprise"
@@ -384,7 +392,15 @@ def widen(plan: Plan) -> Plan:
     return wide
 
 
-def ready(plan: Plan, infos: Infos) -> List[Problem]:
+def between(plan: UpgradePlan, third: ThirdHub) -> None:
+    """Has the plan's networks of clients and of replication lead to the third hub and from there."""
+    if plan["client"]:
+        plan["client"]["addresses"][third["host"]] = third["address"]
+    if plan["replication"]:
+        plan["replication"]["addresses"] = {**third["sources"], third["host"]: third["replication_address"]}
+
+
+def ready(plan: UpgradePlan, infos: Infos) -> List[Problem]:
     """What keeps a third hub from being added, beside the plan's own failures.
 
     infos: {host: facts} of the pair's hubs.
@@ -405,12 +421,12 @@ def ready(plan: Plan, infos: Infos) -> List[Problem]:
     return found
 
 
-def conninfo(plan: Plan, host: str, sslmode: str, user: str, sources: Optional[Sequence[str]] = None) -> str:
+def conninfo(plan: UpgradePlan, host: str, sslmode: str, user: str, sources: Optional[Sequence[str]] = None) -> str:
     """primary_conninfo of a standby outside of pacemaker's hands. Only who takes writes is followed, whoever that is.
 
     sources: addresses, the pair's as the third hub reaches them when not given. No password: the passfile has it.
     """
-    third = plan["third"]
+    third = of_plan(plan)
     addresses = sources or [third["sources"][hub] for hub in plan["nodes"] if hub in third["sources"]]
     names = [("host", ",".join(addresses)), ("port", plan["pg_port"]), ("user", user),
              ("application_name", plan["nodes"].get(host, third["name"])),
@@ -422,12 +438,12 @@ def conninfo(plan: Plan, host: str, sslmode: str, user: str, sources: Optional[S
     return " ".join("%s=%s" % item for item in names)
 
 
-def guard(plan: Plan, sslmode: str, user: str) -> str:
+def guard(plan: UpgradePlan, sslmode: str, user: str) -> str:
     """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes.
 
     No connect_timeout: the agent limits the whole question, and tells a timeout from a no.
     """
-    third = plan["third"]
+    third = of_plan(plan)
     return ("host=%s port=%s user=%s dbname=replication replication=true target_session_attrs=read-write "
             "passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
                 third["replication_address"], plan["pg_port"], user, plan["layout"]["ha_dir"], sslmode,
@@ -557,7 +573,7 @@ def shared_here(ip_json: Optional[str], known: HubList) -> List[Dict[str, str]]:
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
-def return_plan(results: Results, settings: Settings, third: Third, wanted: Optional[str] = None) -> Plan:
+def return_plan(results: Results, settings: Settings, third: Third, wanted: Optional[str] = None) -> ReturnPlan:
     """The way back from a third hub that was promoted: the pair as it will be, and how far it is.
 
     results, settings, third: as for make_plan. wanted: the hub that is to be active, the first one when not given.
@@ -579,7 +595,8 @@ def return_plan(results: Results, settings: Settings, third: Third, wanted: Opti
         if not missing:
             report.fail("all", "the group %s has %d hosts" % (group_names(third)[0], len(infos)),
                         "exactly two hubs make a pair", "GROUP_SIZE")
-        return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
+        return cast(ReturnPlan, {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False,
+                                 "third": None})
     states = {host: item["postgres"]["state"] for host, item in infos.items()}
     primaries = [host for host, state in states.items() if state == "primary"]
     ours = pg_facts.system_identifier(info["postgres"])
@@ -625,7 +642,8 @@ def return_plan(results: Results, settings: Settings, third: Third, wanted: Opti
                  for host, item in infos.items()}
     # After the switch a third hub that stopped as a standby is looked at as any other one.
     follows = stage != "done" or third_state == "primary" or not info["postgres"]["standby_signal"]
-    plan = make_plan({host: {"hub": item} for host, item in infos.items()}, settings, None, third, follows)
+    pair = {host: {"hub": item} for host, item in infos.items()}
+    plan = cast(ReturnPlan, make_plan(pair, settings, None, third, follows))
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
     plan["former"] = pg_facts.system_identifier(info["postgres"])
@@ -698,12 +716,11 @@ def check_same(infos: Infos, info: HubFacts, host: str, report: Report) -> None:
                         "OTHER_SYSTEM")
 
 
-def lead_plan(plan: Plan) -> Plan:
+def lead_plan(plan: ReturnPlan) -> ReturnPlan:
     """Of return_plan's plan the one for the time before the switch: the third hub leads, the chosen one follows it."""
-    lead, third = copy.deepcopy(plan), plan["third"]
+    lead, third = copy.deepcopy(plan), of_plan(plan)
     lead["hubs"] = [third["host"]] + plan["hubs"]
     lead["active"], lead["passive"] = third["host"], plan["active"]
     lead["nodes"][third["host"]] = third["name"]
-    lead["client"]["addresses"][third["host"]] = third["address"]
-    lead["replication"]["addresses"] = dict(third["sources"], **{third["host"]: third["replication_address"]})
+    between(lead, third)
     return lead

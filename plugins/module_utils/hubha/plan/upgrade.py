@@ -10,7 +10,7 @@ found by the functions in checks/.
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence, cast
 
 from ..cfengine.hub_list import ha_info, hub_list
 from ..cluster import corosync
@@ -32,14 +32,23 @@ from .checks.context import Context
 from .checks.databases import packaged_database
 from .checks.links import to_be_opened, to_probe
 from .firewalls import plan_firewalls
+from .model import (
+    CFEngineParts,
+    DatabaseParts,
+    NetworkParts,
+    Outline,
+    PairPlan,
+    PortalPlan,
+    SharedAddress,
+    Who,
+)
 from .packages import SUPPORTED_POSTGRES, missing_packages, needed_packages
 
-Plan = Dict[str, Any]
 Settings = Mapping[str, Any]
 Probes = Mapping[str, Mapping[str, Any]]
 
 
-def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = None) -> Plan:
+def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = None) -> PairPlan:
     """The plan for the hubs.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
@@ -55,12 +64,13 @@ def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = N
     report.failures.extend(settings.get("problems") or [])
     for settings_check in SETTINGS_CHECKS:
         report.take(settings_check(settings))
-    plan: Plan = {"hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
+    outline: Outline = {
+        "hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(infos) != 2:
         if len(results) != 2:
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                         "exactly two hubs make a pair", "GROUP_SIZE")
-        return plan
+        return cast(PairPlan, outline)
     if settings.get("install"):
         infos = install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report)
     # A pair's order is that of its node numbers, whatever the inventory's is: node_list, certificates and all else
@@ -75,9 +85,8 @@ def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = N
     parts = who(context, node_ids)
     layouts.check(infos, context.active, context.passive, context.wanted, list(parts["slots"].values()),
                   settings["database"]["max_slot_wal_keep_size"], report, bool(settings.get("install")))
-    plan.update(hubs=list(infos), complete=True, **parts, **network_parts(context, running),
-                **database_parts(context), **cfengine_parts(context, report))
-    return plan
+    return {**outline, **parts, **network_parts(context, running), **database_parts(context),
+            **cfengine_parts(context, report), "hubs": list(infos), "complete": True}
 
 
 def make_context(infos: Infos, settings: Settings, probes: Probes,
@@ -96,7 +105,7 @@ def make_context(infos: Infos, settings: Settings, probes: Probes,
         "virtual_ips": [{"ip": text} for text in virtual_ips]}, settings)
     wanted = pg_wanted.wanted_settings(postgres["server"], settings["database"], layout["ha_dir"])
     pending = [item for item in pg_wanted.pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
-    keep = wanted_cib.kept({"virtual_ips": [{"ip": text} for text in shared]}, infos[roles.active]["cluster"])
+    keep = wanted_cib.kept(shared, infos[roles.active]["cluster"])
     return Context(
         infos=infos, settings=settings, roles=roles, needed=needed, missing=missing_packages(infos, needed),
         virtual_ips=virtual_ips, replication_ip=replication_ip, networks=networks, chosen=chosen, firewalls=firewalls,
@@ -104,7 +113,7 @@ def make_context(infos: Infos, settings: Settings, probes: Probes,
         disrupts=disruptions(settings.get("cib_simulation") or [], [], keep))
 
 
-def who(context: Context, node_ids: Mapping[str, int]) -> Plan:
+def who(context: Context, node_ids: Mapping[str, int]) -> Who:
     """The plan's hubs: names, numbers and roles. node_ids: {node: number}."""
     infos = context.infos
     nodes = {host: info["uname"].lower() for host, info in infos.items()}
@@ -118,7 +127,7 @@ def who(context: Context, node_ids: Mapping[str, int]) -> Plan:
     }
 
 
-def network_parts(context: Context, running: Optional[corosync.Numbers]) -> Plan:
+def network_parts(context: Context, running: Optional[corosync.Numbers]) -> NetworkParts:
     """The plan's networks, addresses and firewalls. running: see corosync.running."""
     infos, networks, chosen = context.infos, context.networks, context.chosen
     addresses = sorted({address for net in networks for address in net["addresses"].values()},
@@ -135,18 +144,18 @@ def network_parts(context: Context, running: Optional[corosync.Numbers]) -> Plan
     }
 
 
-def address_resources(context: Context) -> List[Dict[str, Any]]:
+def address_resources(context: Context) -> List[SharedAddress]:
     """[{"id" of the resource, "ip", "prefix": length or None}] of each shared address, that of the replication last."""
-    def resource(name: str, text: str) -> Dict[str, Any]:
-        network = pair_networks.network_of(context.networks, text) or {}
-        return {"id": name, "ip": text, "prefix": network.get("prefix")}
+    def resource(name: str, text: str) -> SharedAddress:
+        network = pair_networks.network_of(context.networks, text)
+        return {"id": name, "ip": text, "prefix": network["prefix"] if network else None}
 
     return [resource("cfvirtip" if number == 1 else "cfvirtip_%d" % number, text)
             for number, text in enumerate(context.virtual_ips, 1)] + [
                 resource("cfvirtip_repl", text) for text in as_list(context.replication_ip)]
 
 
-def database_parts(context: Context) -> Plan:
+def database_parts(context: Context) -> DatabaseParts:
     """What the plan says of PostgreSQL."""
     infos, wanted = context.infos, context.wanted
     postgres = context.active_info["postgres"]
@@ -170,7 +179,7 @@ def reload_pending(postgres: Postgres) -> bool:
     return bool(postgres["server"] and postgres["server"]["reload_pending"])
 
 
-def cfengine_parts(context: Context, report: Report) -> Plan:
+def cfengine_parts(context: Context, report: Report) -> CFEngineParts:
     """What the plan says of CFEngine: layout, keys, Mission Portal. What to know of the latter goes to the report."""
     infos, client = context.infos, context.chosen.client
     nodes = {host: info["uname"].lower() for host, info in infos.items()}
@@ -182,7 +191,7 @@ def cfengine_parts(context: Context, report: Report) -> Plan:
     }
 
 
-def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report: Report) -> Plan:
+def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report: Report) -> PortalPlan:
     """{"secrets": see portal.secrets_plan, "certificates": {host: arguments for module hub_certificate, or None}}.
 
     addresses: {host: its address} on each shared network.

@@ -15,8 +15,8 @@ from ..cluster.model import Cluster
 from ..cluster.values import microseconds
 from ..core.run import HubError
 from ..pg import agent_sql
+from .model import PairPlan
 
-Plan = Mapping[str, Any]
 Item = Dict[str, Any]  # an object of the CIB, as module cib takes it
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
@@ -41,7 +41,7 @@ AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 
 
-def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Cluster) -> Dict[str, Any]:
+def wanted_cib(plan: PairPlan, settings: Mapping[str, Any], known: Cluster) -> Dict[str, Any]:
     """Arguments for module cib.
 
     plan: see upgrade.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
@@ -85,13 +85,13 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Cluster) -> Dict[
     }
 
 
-def kept(plan: Plan, known: Cluster) -> List[str]:
+def kept(wanted: Sequence[str], known: Cluster) -> List[str]:
     """Ids of the resources that no change may interrupt without leave: the database, and each shared address that
     stays.
+    wanted: the shared addresses.
     known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one
     that is only to be under another id must go on.
     """
-    wanted = [item["ip"] for item in plan["virtual_ips"]]
     return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + [
         name for name, address in sorted(known["cib_ips"].items()) if address in wanted]
 
@@ -120,7 +120,7 @@ def address(item: Mapping[str, Any]) -> Item:
                            {"name": "monitor", "interval": "10s", "timeout": "20s"}]}
 
 
-def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> Item:
+def database(plan: PairPlan, settings: Mapping[str, Any], nodes: Sequence[str]) -> Item:
     """The primitive of the database; the agent's parameters are those of heartbeat/pgsql.
 
     How the hubs' databases reach each other (master_ip, repuser, primary_conninfo_opt) is not here: a changed parameter
@@ -128,7 +128,7 @@ def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> I
     """
     layout = plan["layout"]
     params = {
-        "pgctl": plan["pg_bin"] + "/pg_ctl", "psql": AGENT_PSQL, "pgdata": layout["data_dir"],
+        "pgctl": "%s/pg_ctl" % plan["pg_bin"], "psql": AGENT_PSQL, "pgdata": layout["data_dir"],
         "config": layout["data_dir"] + "/postgresql.conf", "logfile": layout["pg_log"], "tmpdir": layout["tmp_dir"],
         "pgdba": layout["db_user"], "pgport": str(plan["pg_port"]), "pgdb": "postgres", "rep_mode": "async",
         "node_list": " ".join(nodes), "replication_slot_name": "hub_ha", "restart_on_promote": "false",

@@ -12,6 +12,7 @@ from ...core.text import as_list
 from ...facts.model import HubFacts, Infos
 from ...pair.networks import Choice, Network
 from ...pair.roles import Roles
+from ..model import Firewall
 
 Settings = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ class Context:
     replication_ip: Optional[str]
     networks: List[Network]
     chosen: Choice
-    firewalls: Dict[str, Dict[str, Any]]
+    firewalls: Dict[str, Firewall]
     probes: Mapping[str, Mapping[str, Any]]
     wanted: Mapping[str, Any]
     pending: List[Dict[str, str]]
