@@ -235,7 +235,7 @@ def test_what_no_change_may_interrupt():
     assert interrupted_never(the_plan, known) == ["cfpgsql", "cfvirtip"], "the second one is not there yet"
     known["cib_ips"] = {"cfvirtip": "192.168.100.9"}
     assert interrupted_never(the_plan, known) == ["cfpgsql"]
-    assert kept(the_plan, {"cib_ips": {}, "cib_resources": {}}) == []
+    assert interrupted_never(the_plan, {"cib_ips": {}, "cib_resources": {}}) == []
     known["cib_ips"] = {"cfvirtip": "192.168.0.100"}
     assert interrupted_never(the_plan, known) == ["cfpgsql", "cfvirtip"], "it would be cfvirtip_2 now"
 
