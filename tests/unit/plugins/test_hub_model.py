@@ -141,7 +141,7 @@ def test_system_identifier():
     assert pg_facts.system_identifier({"server": {"system_identifier": "1"}, "control": {}}) == "1"
     assert pg_facts.system_identifier({"server": None, "control": {"system_identifier": "2"}}) == "2"
     assert pg_facts.system_identifier({"server": None, "control": {"system_identifier": ""}}) is None
-    assert pg_facts.system_identifier({}) is None
+    assert pg_facts.system_identifier({"server": None, "control": {}}) is None
 
 
 @pytest.mark.parametrize("text, digest", [

@@ -9,15 +9,16 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from ..core.problem import Problem, Report
 from ..core.text import as_list
+from ..facts.model import HubFacts, Infos
 from ..host.firewall import model as firewall_model
+from .model import Firewall
 
-Info = Mapping[str, Any]
 Settings = Mapping[str, Any]
 Rules = Sequence[firewall_model.Rule]
 
 
-def plan_firewalls(infos: Mapping[str, Info], networks: Mapping[str, Any], settings: Settings) -> Dict[
-        str, Dict[str, Any]]:
+def plan_firewalls(infos: Infos, networks: Mapping[str, Any], settings: Settings) -> Dict[
+        str, Firewall]:
     """{host: {"kind", "rules": what is to be let in, "open": [lines that will be added]}}; see firewall_model.
 
     networks: {"links", "networks", "virtual_ips", "pg_port", "layout"} of the plan. Only with hub_ha_firewall: manage
@@ -43,7 +44,7 @@ def valid_network(text: object) -> bool:
         return False
 
 
-def firewall_change(info: Info, rules: Rules, settings: Settings) -> Dict[str, Any]:
+def firewall_change(info: HubFacts, rules: Rules, settings: Settings) -> Firewall:
     """What plan_firewalls says of one host. rules: see firewall_model."""
     state, manage = info["firewall"], settings.get("firewall") == "manage"
     change: Mapping[str, List[str]] = {"before": [], "after": []}
@@ -53,7 +54,7 @@ def firewall_change(info: Info, rules: Rules, settings: Settings) -> Dict[str, A
             "open": [line for line in change["after"] if line not in change["before"]]}
 
 
-def firewall_problems(host: str, info: Info, rules: Rules, settings: Settings) -> List[Problem]:
+def firewall_problems(host: str, info: HubFacts, rules: Rules, settings: Settings) -> List[Problem]:
     """Why what is to be let in cannot be opened on a host; nothing unless it is to be."""
     if settings.get("firewall") != "manage":
         return []
@@ -61,7 +62,7 @@ def firewall_problems(host: str, info: Info, rules: Rules, settings: Settings) -
             for problem, remedy in firewall_model.problems(info["firewall"], rules)]
 
 
-def plan_firewall(host: str, info: Info, rules: Rules, settings: Settings, report: Report) -> Dict[str, Any]:
+def plan_firewall(host: str, info: HubFacts, rules: Rules, settings: Settings, report: Report) -> Firewall:
     """firewall_change of one host, and what stands against it into the report."""
     report.take(firewall_problems(host, info, rules, settings))
     return firewall_change(info, rules, settings)

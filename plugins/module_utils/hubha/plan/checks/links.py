@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 from ...core.problem import Finding, Problem
+from ...facts.model import Infos
 from ...host.firewall import model as firewall_model
 from ...pair.networks import Network
 from .cluster import stock_clusters
-from .context import Context, Infos
+from .context import Context
 
 Firewalls = Mapping[str, Mapping[str, Any]]
 Probes = Mapping[str, Mapping[str, Any]]
@@ -28,7 +29,7 @@ def to_probe(infos: Infos, addresses: Sequence[str]) -> Dict[str, List[str]]:
     clusters = [host for host, info in infos.items()
                 if info["units"].get("corosync", {}).get("active") == "active" and host not in stock]
     ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]
-            + [kept["ip"] for kept in info.get("kept_addresses") or []]]
+            + [kept["ip"] for kept in info["kept_addresses"]]]
     return {"ports": [] if adopted else ["tcp"] if clusters else ["tcp", "udp"],
             "addresses": [text for text in addresses if text not in ours]}
 
