@@ -11,7 +11,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.lay
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.model import CFEngine
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster.model import Cluster
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.problem import Report
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import layouts, model, probe
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import intake, layouts, model, probe
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.model import Postgres, Server
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import backup, removal, third, upgrade
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
@@ -56,7 +56,7 @@ def test_facts_of_another_version_are_left_out(change, said):
     results, report = pair.results(), Report()
     results["hub1"]["hub"].update(change)
     results["hub3"] = {"msg": "no route"}
-    assert set(model.hubs(results, report)) == ({"hub2"} if said else {"hub1", "hub2"})
+    assert set(intake.hubs(results, report)) == ({"hub2"} if said else {"hub1", "hub2"})
     assert [(item["host"], item["code"], said in item["problem"]) for item in report.failures] == (
         [("hub1", CODE, True)] if said else [])
 
@@ -65,7 +65,7 @@ def test_facts_of_another_version_are_left_out(change, said):
 def test_facts_that_are_not_whole_are_left_out(part):
     results, report = pair.results(), Report()
     del results["hub2"]["hub"][part]
-    assert set(model.hubs(results, report)) == {"hub1"}
+    assert set(intake.hubs(results, report)) == {"hub1"}
     (problem,) = report.failures
     said = "has version none" if part == "schema" else "lacks " + part
     assert problem["code"] == CODE and said in problem["problem"]

@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The facts of a hub: their shape, their version, and the one place where they are taken in.
+"""The facts of a hub: their shape and their version. Taken in they are by intake.py.
 
 Facts cross three borders as JSON: they are a module's result, then a variable of the play, then an argument of a
 filter. So they stay plain dicts with a type (TypedDict): nothing is converted, nothing can be lost on the way, and mypy
@@ -12,15 +12,15 @@ Use facts["key"] for what is always there: mypy does not look at the key of fact
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, TypedDict, cast
+from typing import Any, Dict, List, Mapping, Optional, TypedDict
 
 from ..cfengine.layout import Layout
 from ..cfengine.model import CFEngine, HubIdentity, HubList, Identity
 from ..cfengine.platforms import Platform, System
 from ..cfengine.portal import Portal
 from ..cluster.model import Cluster
-from ..core.problem import Problem, Report
-from ..host.system import Address, KeptAddress, Package, Units
+from ..host.system import Address, KeptAddress, Package
+from ..host.units import Units
 from ..pg.model import Postgres
 from .layouts import Layouts, Space
 
@@ -141,27 +141,3 @@ class ClientFacts(Identity):
 
 Infos = Mapping[str, HubFacts]  # by inventory name
 Results = Mapping[str, Mapping[str, Any]]  # of module hub_info, or of a try that reached nobody; by inventory name
-
-
-def problem(host: str, data: Mapping[str, Any]) -> Optional[Problem]:
-    """Why these facts of *host* cannot be read, None when they can: another version's, or not whole."""
-    remedy = ("run the same command again: the collection was replaced while this run went on. If that does not help, "
-              "two versions of it are installed: ansible-galaxy collection list cfengine.hub_ha")
-    if data.get("schema") != SCHEMA:
-        return Problem("FACTS_OF_ANOTHER_VERSION", host, "what module hub_info says of it has version %s, and version "
-                       "%d is read here" % (data.get("schema", "none"), SCHEMA), remedy)
-    lacking = sorted(_Collected.__required_keys__.difference(data))
-    return Problem("FACTS_OF_ANOTHER_VERSION", host, "what module hub_info says of it lacks %s" % ", ".join(lacking),
-                   remedy) if lacking else None
-
-
-def hubs(results: Results, report: Report) -> Dict[str, HubFacts]:
-    """{host: facts} of the hubs that have answered. Those that cannot be read are left out, and told to the report."""
-    found = {}
-    for host, result in results.items():
-        wrong = problem(host, result["hub"]) if "hub" in result else None
-        if wrong:
-            report.add(wrong)
-        elif "hub" in result:
-            found[host] = cast(HubFacts, result["hub"])
-    return found

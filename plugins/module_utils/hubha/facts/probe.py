@@ -129,7 +129,7 @@ def resolve(names: Iterable[str]) -> Dict[str, List[str]]:
     return found
 
 
-def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_system.Units:
+def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_units.Units:
     """{unit: {"load", "active", "enabled"}} as systemd has it; {} on a host without systemd."""
     return host_units.states(run, names)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from ..host.system import Units
+from ..host.units import Units
 
 RUNS = ("active", "activating", "reloading")
 

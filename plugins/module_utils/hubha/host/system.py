@@ -23,14 +23,6 @@ class Address(_Address, total=False):
     fleeting: bool
 
 
-class Unit(TypedDict, total=False):
-    """A unit as systemd has it; {} stands for one that nobody has asked for."""
-
-    load: str
-    active: str
-    enabled: str
-
-
 class Package(TypedDict, total=False):
     """Versions of a package, "" where there is none; {} stands for one that nobody has asked for."""
 
@@ -43,9 +35,6 @@ class KeptAddress(TypedDict):
 
     ip: str
     prefix: int
-
-
-Units = Dict[str, Unit]
 
 
 def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Address]:
@@ -64,18 +53,6 @@ def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Address]:
                           "network": str(interface.network), "secondary": bool(item.get("secondary"))})
             if interface.version == 6 and any(item.get(flag) for flag in ("temporary", "deprecated", "tentative", "dadfailed")):
                 found[-1]["fleeting"] = True
-    return found
-
-
-def units(show_output: str) -> Units:
-    """{"corosync": {"load", "active", "enabled"}, ...} out of `systemctl show` blocks."""
-    found: Units = {}
-    for block in show_output.strip().split("\n\n"):
-        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if "Id" in fields:
-            found[re.sub(r"\.service$", "", fields["Id"])] = {
-                "load": fields.get("LoadState", ""), "active": fields.get("ActiveState", ""),
-                "enabled": fields.get("UnitFileState", "")}
     return found
 
 
@@ -108,17 +85,6 @@ def listening(proc_net_tcp: str) -> Set[int]:
         if len(fields) > 3 and fields[3] == "0A":
             ports.add(int(fields[1].rsplit(":", 1)[1], 16))
     return ports
-
-
-def unit_of(proc_cgroup: str) -> Optional[str]:
-    """"cf-postgres.service" out of /proc/PID/cgroup: the unit or scope of systemd that a process is in, or None."""
-    for line in proc_cgroup.splitlines():
-        fields = line.split(":", 2)  # number, controllers, path; number 0 is the one hierarchy of cgroup v2
-        if len(fields) == 3 and (fields[0] == "0" or fields[1] == "name=systemd"):
-            names = [name for name in fields[2].split("/") if name.endswith((".service", ".scope"))]
-            if names:
-                return names[-1]
-    return None
 
 
 def kept_addresses(unit: Optional[str]) -> List[KeptAddress]:

@@ -19,7 +19,7 @@ from ..cluster.model import Cluster
 from ..core.problem import Problem, Report
 from ..core.run import HubError
 from ..core.text import as_list, first_version, human
-from ..facts import model, postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
 from ..facts.backup_format import CIB, member
 from ..facts.full_backup_job import space_for
 from ..facts.model import HubFacts, Infos, Results
@@ -93,7 +93,7 @@ def infos_of(results: Results, settings: Settings, unreachable: str, report: Rep
         if "hub" not in result:
             others = ",".join(name for name in results if name != host)
             report.add(unread(host, result, unreachable % {"host": host, "others": others}))
-    return model.hubs(results, report)
+    return intake.hubs(results, report)
 
 
 def looks_of(results: Mapping[str, Result], number: int = 0) -> Dict[str, Result]:

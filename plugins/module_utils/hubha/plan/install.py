@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ..cfengine.layout import LAYOUTS
 from ..core.problem import Problem, Report
 from ..core.text import first_version
-from ..facts import model
+from ..facts import intake
 from ..facts.model import HubFacts, Infos, Results
 from .package_source import REPOSITORY, source_problems
 
@@ -55,7 +55,7 @@ def first_hub(infos: Infos) -> Optional[str]:
 
 def install_first(results: Results) -> Dict[str, str]:
     """{"first": first_hub()}, or {} when none is to be made. results: {host: result of module hub_info}."""
-    first = first_hub(model.hubs(results, Report()))  # the plan tells of facts that cannot be read
+    first = first_hub(intake.hubs(results, Report()))  # the plan tells of facts that cannot be read
     return {"first": first} if first else {}
 
 

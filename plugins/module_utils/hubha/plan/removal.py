@@ -19,16 +19,15 @@ from ..cfengine.model import HubList
 from ..cluster import corosync
 from ..core.problem import Problem, Report
 from ..core.text import human
-from ..facts import model, postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
 from ..facts.model import HubFacts, Infos, Results
 from ..facts.units import RUNS, runs
-from ..host.firewall import model as firewall_model
 from ..pair.networks import parse_ip
 from ..pg.model import Setting
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .checks.inventory import unread
-from .firewalls import firewall_clients, plan_firewall
+from .firewalls import firewall_clients, plan_firewall, wanted_outside
 from .model import AnyRemoval, Firewall, Outline, RemovalParts, RemovalPlan
 
 Settings = Mapping[str, Any]
@@ -54,7 +53,7 @@ def removal_plan(results: Results, settings: Settings,
     """
     report = Report()
     report.failures.extend(settings.get("problems") or [])
-    infos = model.hubs(results, report)
+    infos = intake.hubs(results, report)
     refused = [host for host, result in results.items() if "hub" in result and host not in infos]
     found: Outline = {
         "hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
@@ -412,8 +411,7 @@ def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], sett
     near = [item["interface"] for item in mine["addresses"]
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]
-    rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
-                                          firewall_clients(settings))
+    rules = wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]}, firewall_clients(settings))
     return {host: plan_firewall(host, info, rules if host == keep else [], settings, report)
             for host, info in infos.items()}
 

@@ -18,11 +18,10 @@ from ..cfengine.model import HubList, ListedHub
 from ..core.problem import Problem, Report
 from ..core.run import HubError
 from ..core.text import as_list, first_version, human
-from ..facts import model, postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
 from ..facts.layouts import Layouts
 from ..facts.model import HubFacts, Infos, OutsideHub, Results
 from ..host import reach, system
-from ..host.firewall import model as firewall_model
 from ..host.system import Address
 from ..pair import groups
 from ..pair.networks import parse_ip
@@ -31,7 +30,7 @@ from ..pg.model import Postgres
 from ..pg.slots import slot_name
 from . import upgrade
 from .checks.inventory import unread
-from .firewalls import firewall_clients, plan_firewall
+from .firewalls import firewall_clients, plan_firewall, wanted_outside
 from .model import ReturnPlan, ThirdHub, UpgradePlan
 
 Settings = Mapping[str, Any]
@@ -72,7 +71,7 @@ def make_plan(results: Results, settings: Settings, probes: Optional[upgrade.Pro
         report.fail("all", "the group %s has %d hosts: %s" % (group_names(third)[1], len(hosts), ", ".join(hosts)),
                     "one third hub can follow a pair", "THIRD_MORE")
     if hosts and plan["complete"] and plan["client"] and len(hosts) == 1 and not third.get("both"):
-        infos = model.hubs(results, report)
+        infos = intake.hubs(results, report)
         join(plan, infos, ours, third, accepted, follows, report)
     plan["failures"] += report.failures
     plan["warnings"] += report.warnings
@@ -92,7 +91,7 @@ def outsiders(results: Results, third: Third) -> List[str]:
     info = answer(third)
     if info:
         return [item["address"] for item in info["addresses"]]
-    for hub in model.hubs(results, Report()).values():
+    for hub in intake.hubs(results, Report()).values():
         address, entry = known_entry(hub)
         if entry and address:
             return entry.get("addresses") or [address]
@@ -102,7 +101,7 @@ def outsiders(results: Results, third: Third) -> List[str]:
 def answer(third: Third, report: Optional[Report] = None) -> Optional[HubFacts]:
     """Facts of the third hub, None of one that does not answer. What cannot be read of it is told to the report."""
     host = (third.get("hosts") or ["third_hub"])[0]
-    return model.hubs({host: third.get("result") or {}}, report or Report()).get(host)
+    return intake.hubs({host: third.get("result") or {}}, report or Report()).get(host)
 
 
 def third_name(third: Third) -> str:
@@ -140,7 +139,7 @@ def join(plan: UpgradePlan, infos: Infos, settings: Settings, third: Third, acce
     host = third["hosts"][0]
     if info is None:
         result = third.get("result") or {}
-        refused = model.problem(host, result["hub"]) if "hub" in result else None  # answer() has told it to the report
+        refused = intake.problem(host, result["hub"]) if "hub" in result else None  # answer() has told it to the report
         problem = refused or unread(host, result)
         plan["third_unread"] = problem.to_dict()
         if not refused:
@@ -168,7 +167,7 @@ def join(plan: UpgradePlan, infos: Infos, settings: Settings, third: Third, acce
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
     hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
-    plan["firewalls"][host] = plan_firewall(host, info, firewall_model.wanted_outside(
+    plan["firewalls"][host] = plan_firewall(host, info, wanted_outside(
         sorted({item["interface"] for item in info["addresses"]}), hubs, plan, firewall_clients(settings)),
         settings, report)
 
@@ -588,7 +587,7 @@ def return_plan(results: Results, settings: Settings, third: Third, wanted: Opti
     "active" is the chosen hub.
     """
     report = Report()
-    infos = model.hubs(results, report)
+    infos = intake.hubs(results, report)
     info = answer(third, report)
     refused = [item["host"] for item in report.failures]
     missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])

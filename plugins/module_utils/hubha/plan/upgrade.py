@@ -17,7 +17,7 @@ from ..cluster import corosync
 from ..cluster.cib.effects import disruptions
 from ..core.problem import Report
 from ..core.text import as_list
-from ..facts import model, postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
 from ..facts.model import Infos, Results
 from ..pair import networks as pair_networks
 from ..pair.roles import find_roles
@@ -59,7 +59,7 @@ def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = N
     for host, result in results.items():
         if "hub" not in result:
             report.add(inventory.unread(host, result))
-    infos = model.hubs(results, report)
+    infos = intake.hubs(results, report)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])
     for settings_check in SETTINGS_CHECKS:
