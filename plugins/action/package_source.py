@@ -8,7 +8,7 @@ import os
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import is_url
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.install import REPOSITORY
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.package_source import REPOSITORY
 
 
 class ActionModule(ActionBase):

@@ -30,7 +30,7 @@ def cib_without_parameters(wanted):
 
 def cib_kept(the_plan, known):
     """See hubha/plan/wanted_cib.py, kept."""
-    return cib.kept(the_plan, known)
+    return cib.kept([item["ip"] for item in the_plan["virtual_ips"]], known)
 
 
 def pair_text(the_plan, host, settings):

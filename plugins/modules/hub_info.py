@@ -85,6 +85,11 @@ hub:
   returned: always
   type: dict
   contains:
+    schema:
+      description:
+        - Version of these facts' shape. What makes a plan of them refuses those of another one.
+        - What each of them is made of is said in C(plugins/module_utils/hubha/facts/model.py).
+      type: int
     uname:
       description: Output of C(uname -n).
       type: str

@@ -86,7 +86,10 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import is_url
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import package_source
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan.package_source import (
+    REPOSITORY,
+    source_problems,
+)
 
 
 def opened(url):
@@ -97,7 +100,7 @@ def opened(url):
 def tried(params, wanted):
     """The result of state=tried."""
     # Without a checksum a URL is not worth its way; that it lacks one is said elsewhere.
-    given = wanted.source != install.REPOSITORY and not install.source_problems(wanted.source, wanted.checksum)
+    given = wanted.source != REPOSITORY and not source_problems(wanted.source, wanted.checksum)
     found = package_source.offered(local_runner, opened, params["packages"], params["repository"],
                                    wanted if given else None, params["directory"])
     return {"changed": False, "packages": found.packages, "file": found.file, "problems": found.problems}
@@ -105,7 +108,7 @@ def tried(params, wanted):
 
 def present(params, wanted, check_mode):
     """The result of state=present."""
-    for wrong in install.source_problems(wanted.source, wanted.checksum):
+    for wrong in source_problems(wanted.source, wanted.checksum):
         raise HubError("%s: %s" % (wrong.problem, wrong.remedy), code=wrong.code)
     kept = package_source.keep(local_runner, opened, wanted, params["directory"], check_mode)
     return {"changed": kept.changed, "path": kept.path, "file": kept.file}
@@ -115,7 +118,7 @@ def main():
     """Entry point."""
     module = AnsibleModule(
         argument_spec=dict(
-            source=dict(type="str", default=install.REPOSITORY),
+            source=dict(type="str", default=REPOSITORY),
             checksum=dict(type="str", default=""),
             packages=dict(type="list", elements="str", default=[]),
             repository=dict(type="str", default=""),

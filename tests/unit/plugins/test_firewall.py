@@ -17,7 +17,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host.firewal
     system as loader,
 )
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pair.networks import shared_networks
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import firewalls, upgrade as plan
 from ansible_collections.cfengine.hub_ha.plugins.modules import firewall
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
@@ -96,8 +96,8 @@ def test_the_address_of_the_replication_is_none_for_clients():
 def test_the_portal_of_the_enterprise_edition():
     networks = shared_networks({"hub1": pair.live_hub(), "hub2": pair.blank_hub()}, set())
     layout = {"name": "enterprise"}
-    found = model.wanted("hub1", {"links": networks, "networks": networks, "virtual_ips": [{"ip": "192.168.100.100"}],
-                                  "pg_port": 5432, "layout": layout})
+    found = firewalls.wanted("hub1", {"links": networks, "networks": networks, "virtual_ips": [{"ip": "192.168.100.100"}],
+                                      "pg_port": 5432, "layout": layout})
     assert told(found)[-1] == "any > any 443/tcp"
 
 

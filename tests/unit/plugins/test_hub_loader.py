@@ -175,8 +175,15 @@ def fixture_server(hub, tmp_path):
         process.kill()
 
 
+def answered(**changes):
+    """What a server says to the one query."""
+    found = dict(pair.live_hub()["postgres"]["server"], settings=None, **changes)
+    del found["reload_pending"]
+    return found
+
+
 def test_running_database(hub, server):
-    answer = {"in_recovery": False, "system_identifier": "7441", "version_num": 170006, "conf_load_time": 4e9}
+    answer = answered(system_identifier="7441", conf_load_time=4e9)
     run = Runner(postgres=version, pg_controldata=CONTROL, psql=json.dumps(answer))
     found = hub_loader.postgres(run, hub)
     assert (found["state"], found["pid"], found["port"]) == ("primary", server.pid, 5433)
@@ -188,7 +195,7 @@ def test_running_database(hub, server):
 
 
 def test_files_written_after_the_server_read_them(hub, server):
-    answer = {"in_recovery": False, "conf_load_time": 1000.0}
+    answer = answered(conf_load_time=1000.0)
     run = Runner(postgres=version, pg_controldata=CONTROL, psql=json.dumps(answer))
     for folder, name in ((hub["data_dir"], "pg_hba.conf"), (hub["data_dir"], "postgresql.conf")):
         os.utime(folder + "/" + name, (999, 999))

@@ -12,7 +12,7 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine imp
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cluster import summary
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.text import first_version, tree_digest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.facts import postgres as pg_facts
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import system, units
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg import config as pg_config
 
 FIXTURES = os.path.join(os.path.dirname(__file__), "..", "fixtures")
@@ -87,11 +87,11 @@ def test_addresses():
 
 
 def test_units():
-    assert system.units(SYSTEMCTL) == {
+    assert units.parse(SYSTEMCTL) == {
         "corosync": {"load": "loaded", "active": "active", "enabled": "disabled"},
         "cf-postgres": {"load": "masked", "active": "inactive", "enabled": "masked"},
         "cf-php-fpm": {"load": "not-found", "active": "inactive", "enabled": ""}}
-    assert system.units("") == {}
+    assert units.parse("") == {}
 
 
 def test_apt_policy():
@@ -141,7 +141,7 @@ def test_system_identifier():
     assert pg_facts.system_identifier({"server": {"system_identifier": "1"}, "control": {}}) == "1"
     assert pg_facts.system_identifier({"server": None, "control": {"system_identifier": "2"}}) == "2"
     assert pg_facts.system_identifier({"server": None, "control": {"system_identifier": ""}}) is None
-    assert pg_facts.system_identifier({}) is None
+    assert pg_facts.system_identifier({"server": None, "control": {}}) is None
 
 
 @pytest.mark.parametrize("text, digest", [
@@ -229,7 +229,7 @@ def test_whether_augments_define_a_class_on_hubs(classes, expected):
     ("12:pids:/x\n1:name=systemd:/system.slice/cf-postgres.service\n", "cf-postgres.service"),
     ("12:pids:/system.slice/other.service\n", None), ("0::/\n", None), ("", None)])
 def test_unit_of_a_process(text, unit):
-    assert system.unit_of(text) == unit
+    assert units.parse_cgroup(text) == unit
 
 
 def test_addresses_that_a_single_hub_keeps():

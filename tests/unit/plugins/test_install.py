@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.cfengine.hub_ha.plugins.filter import install as filters
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import platforms
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install, upgrade as plan
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import install, package_source, upgrade as plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 GOOD = "sha256:" + "0a" * 32
@@ -212,7 +212,7 @@ def test_a_package_that_is_no_hubs():
     ("https://x/y.deb", GOOD, None), ("https://x/y.deb", "md5:12", "is no SHA-256 checksum"),
     ("/srv/y.deb", "", None), ("/srv/y.deb", "0A" * 32, None), ("y.deb", "sha256:12", "is no SHA-256 checksum")])
 def test_words_for_the_source(source, checksum, said):
-    found = install.source_problems(source, checksum)
+    found = package_source.source_problems(source, checksum)
     assert [(item.code, said in item.problem) for item in found] == ([("PACKAGE_CHECKSUM", True)] if said else [])
     assert any(said in text for text in problems(make(blanks(), source=source, checksum=checksum))) if said else True
 

@@ -42,7 +42,7 @@ def codes(found):
 
 
 def library(name, package=""):
-    return {"name": name, "path": "/usr/lib/postgresql/17/lib/%s.so" % name, "package": package}
+    return {"setting": "shared_preload_libraries", "name": name, "path": "/usr/lib/postgresql/17/lib/%s.so" % name, "package": package}
 
 
 def there(results):

@@ -8,6 +8,7 @@ import copy
 
 import pytest
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import portal
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.plan import portal as portal_plan
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.hub import pair
 
 SHARED = ["192.168.100.100"]
@@ -73,7 +74,7 @@ def test_names_come_from_the_resolver():
 
 
 def decide(hub, **settings):
-    return portal.certificate_plan("hub1", hub, OWN, SHARED, settings, NOW)
+    return portal_plan.certificate_plan("hub1", hub, OWN, SHARED, settings, NOW)
 
 
 def test_certificate_is_read():
@@ -132,21 +133,21 @@ def test_on_request_it_is_made_anew_or_left_alone():
     ("file cfapache:root 0400 " + "b" * 64, True), ("file root:root 0400 " + "a" * 64, True),
     ("file cfapache:root 0640 " + "a" * 64, True), ("link /elsewhere", True)])
 def test_secrets_go_to_the_passive_hub_when_they_differ_or_others_could_read_them(passive, carry):
-    assert portal.secrets_plan(facts(), facts(secrets=passive)) == {"carry": carry, "loose": False}
+    assert portal_plan.secrets_plan(facts(), facts(secrets=passive)) == {"carry": carry, "loose": False}
 
 
 def test_secrets_of_a_hub_that_has_none_are_not_carried():
-    assert portal.secrets_plan(facts(secrets="absent"), facts()) == {"carry": False, "loose": False}
-    assert portal.secrets_plan(None, None) == {"carry": False, "loose": False}
-    assert portal.secrets_plan(facts(), None) == {"carry": False, "loose": False}
-    assert portal.secrets_plan(facts(secrets="file root:root 0644 " + "a" * 64), None)["loose"]
+    assert portal_plan.secrets_plan(facts(secrets="absent"), facts()) == {"carry": False, "loose": False}
+    assert portal_plan.secrets_plan(None, None) == {"carry": False, "loose": False}
+    assert portal_plan.secrets_plan(facts(), None) == {"carry": False, "loose": False}
+    assert portal_plan.secrets_plan(facts(secrets="file root:root 0644 " + "a" * 64), None)["loose"]
 
 
 def checked(mine, theirs):
     results = pair.results()
     infos = {"hub1": results["hub1"]["hub"], "hub2": results["hub2"]["hub"]}
     infos["hub1"]["portal"], infos["hub2"]["portal"] = copy.deepcopy(mine), copy.deepcopy(theirs)
-    found = portal.lacks(infos, "hub1", "hub2")
+    found = portal_plan.lacks(infos, "hub1", "hub2")
     assert {item.severity for item in found} <= {"warning"} and all(item.code and item.remedy for item in found)
     return ["%s: %s" % (item.host, item.problem) for item in found]
 
@@ -174,5 +175,5 @@ def test_web_server_that_does_not_know_its_new_certificate(state, changed, age, 
 def test_certificate_with_names_of_somebody_is_not_the_packages():
     tls = dict(portal.parse(TEXT), subject="CN=hub1.example.net", issuer="CN=hub1.example.net")
     need = {"names": ["hub1.example.net", "localhost"]}
-    assert portal.by_the_package(facts(tls=tls), need)
-    assert not portal.by_the_package(facts(tls=dict(tls, names=tls["names"] + ["portal.example.net"])), need)
+    assert portal_plan.by_the_package(facts(tls=tls), need)
+    assert not portal_plan.by_the_package(facts(tls=dict(tls, names=tls["names"] + ["portal.example.net"])), need)

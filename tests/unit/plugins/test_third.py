@@ -252,12 +252,13 @@ OURS, APART = [[{"timeline": 1, "lsn": lsn}] for lsn in ("0/3000000", "0/3000060
 def test_same_number_of_another_timeline(mine, theirs, same):
     control = {"state": "shut down in recovery", "timeline": 2, "system_identifier": pair.SYSTEM,
                "min_recovery_lsn": "0/4000000", "min_recovery_timeline": 2}
-    state = {"state": "stopped", "control": control, "history": mine}
-    primary = {"state": "primary", "server": {"system_identifier": pair.SYSTEM}, "control": {"timeline": 3},
-               "history": theirs + [{"timeline": 2, "lsn": "0/50000A0"}]}
+    stopped = dict(pair.live_hub()["postgres"], state="stopped", server=None)
+    state = dict(stopped, control=control, history=mine)
+    primary = dict(pair.live_hub()["postgres"], control={"timeline": 3},
+                   history=theirs + [{"timeline": 2, "lsn": "0/50000A0"}])
     assert third.diverged(state, primary) is not same
     # a promoted third hub that was stopped, and a pair that is not that far
-    ahead = {"state": "stopped", "control": dict(control, timeline=3), "history": primary["history"]}
+    ahead = dict(stopped, control=dict(control, timeline=3), history=primary["history"])
     assert third.diverged(ahead, dict(primary, history=OURS, control={"timeline": 2}))
     assert not third.diverged(dict(state, state="absent"), primary)
 
@@ -267,11 +268,10 @@ def test_same_number_of_another_timeline(mine, theirs, same):
 def test_standby_that_was_ahead_of_the_new_active_hub(timeline, position, expected):
     """Whether it streams at this moment tells nothing: a connection that is away for a second is no other past."""
     history = [{"timeline": 1, "lsn": "0/5000000"}]
-    primary = {"state": "primary", "server": {"system_identifier": pair.SYSTEM}, "control": {"timeline": 2},
-               "history": history}
-    mine = {"state": "standby", "side": Side(
+    primary = dict(pair.live_hub()["postgres"], control={"timeline": 2}, history=history)
+    mine = dict(pair.live_hub()["postgres"], state="standby", side=Side(
         system_identifier=pair.SYSTEM, running=True, in_recovery=True, timeline=timeline, position=position,
-        history=from_entries(history) if timeline == 2 else ()).to_dict()}
+        history=from_entries(history) if timeline == 2 else ()).to_dict())
     assert third.diverged(mine, primary) is expected
 
 

@@ -88,10 +88,10 @@ def test_hub_info_asks_as_the_databases_user(folder):
         calls.append((argv, check))
         return Completed(argv, 1 if argv[-1] == paths[1] else 0, "", "")
 
-    assert hub_loader.tls(run, paths, {"exists": True, "name": "cfpostgres"})["unreadable"] == [paths[1]]
+    assert hub_loader.tls(run, paths, "cfpostgres", True)["unreadable"] == [paths[1]]
     assert calls[0] == (["runuser", "-u", "cfpostgres", "--", "test", "-r", paths[0]], False) and len(calls) == 3
     del calls[:]
-    found = hub_loader.tls(run, paths, {"exists": False, "name": "cfpostgres"})
+    found = hub_loader.tls(run, paths, "cfpostgres", False)
     assert found["unreadable"] == [] and found["problem"] is None and calls == []
-    assert hub_loader.tls(run, [], {"exists": True}) is None
-    assert hub_loader.tls(run, paths[:2] + [os.devnull], {"exists": True}) is None
+    assert hub_loader.tls(run, [], "cfpostgres", True) is None
+    assert hub_loader.tls(run, paths[:2] + [os.devnull], "cfpostgres", True) is None

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Optional
 
 from ..core.files import read_text
 from . import augments, words
+from .layout import Layout
 
 CHECKOUTS = (".git", ".svn", ".hg")
 # With it the vendor's update policy deploys from the repository that Mission Portal has (Enterprise only).
@@ -19,7 +20,7 @@ OWN_REPOSITORY = "/opt/cfengine/masterfiles.git"  # what the package writes ther
 BUILT = "services/cfbs"  # where cfbs puts modules
 
 
-def look(layout: Mapping[str, Any], parameters: str = PARAMETERS) -> List[str]:
+def look(layout: Layout, parameters: str = PARAMETERS) -> List[str]:
     """What was found on this hub, each in words that follow "because"; empty where nothing tells it. No address of a
     repository and nothing else that may be secret is among it.
 

@@ -4,11 +4,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, TypedDict
 
 from ..core.text import as_list
+from .layout import Layout
+from .model import CFEngine, HubList
 
-Infos = Mapping[str, Mapping[str, Any]]
+
+class Hub(TypedDict):
+    """What of a hub's facts counts here."""
+
+    cfengine: CFEngine
+
+
+Infos = Mapping[str, Hub]
 Network = Mapping[str, Any]
 
 
@@ -24,7 +33,7 @@ def ha_info(infos: Infos, client: Optional[Network]) -> Dict[str, Dict[str, str]
 
 
 def hub_list(infos: Infos, client: Optional[Network], virtual_ips: Sequence[str], nodes: Mapping[str, str],
-             settings: Mapping[str, Any], layout: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+             settings: Mapping[str, Any], layout: Layout) -> Optional[HubList]:
     """What hubs and clients must know of each other, as services/hub_ha.json; see roles/cfengine/files/hub_ha.cf. None
     until both hubs have a key.
     """

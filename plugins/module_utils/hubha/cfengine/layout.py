@@ -7,7 +7,7 @@ Sources: vendor packages (`/var/cfengine`), Debian's cfengine3 package (`/var/li
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, List, Optional, TypedDict
 
 FENCING_DIR = "/etc/pacemaker/hub_ha"  # one script for each fencing device's password
 # There from before the vendor's package is installed on a blank hub until its own database has been moved aside.
@@ -21,10 +21,47 @@ PAIR_FILE = "/etc/cfengine-hub-ha/pair.json"
 GUARD_FILES = ("/etc/systemd/system/%s.service" % GUARD_UNIT, "/etc/cfengine-hub-ha", PAIR_FILE)
 
 
-Layout = Dict[str, Any]  # paths, users, units and modes as texts; "cfengine_packages" and "pg_bin_globs" are lists
+class Layout(TypedDict):
+    """Paths, users, units and modes of a hub."""
+
+    name: str
+    work_dir: str
+    bin_dir: str
+    cfengine_packages: List[str]
+    pg_bin_globs: List[str]
+    masterfiles: str
+    inputs: str
+    ppkeys: str
+    def_json: str
+    ha_info: str
+    hub_policy: str
+    hub_list: str
+    role_file: str
+    ha_cfg: str
+    policy_server: str
+    am_policy_hub: str
+    pg_dir: str
+    data_dir: str
+    tmp_dir: str
+    ha_dir: str
+    restored: str
+    outside_conf: str
+    pg_log: str
+    hub_keys: str
+    db_user: str
+    db_unit: str
+    pair_file: str
+    pair_dropin: str
+    umbrella_unit: str
+    pg_owner: str
+    pg_mode: str
+    ha_owner: str
+    ha_mode: str
+    public_mode: str
 
 
-def _layout(name: str, work_dir: str, bin_dir: str, packages: List[str], pg_bin_globs: List[str]) -> Layout:
+def _layout(name: str, work_dir: str, bin_dir: str, packages: List[str], pg_bin_globs: List[str], owner: str, mode: str,
+            public_mode: str) -> Layout:
     state = work_dir + "/state"
     return {
         "name": name,
@@ -59,22 +96,16 @@ def _layout(name: str, work_dir: str, bin_dir: str, packages: List[str], pg_bin_
         # Keeps the unit from starting while there is a pair file.
         "pair_dropin": "/etc/systemd/system/cf-postgres.service.d/hub_ha-pair.conf",
         "umbrella_unit": "cfengine3",
+        "pg_owner": owner, "pg_mode": mode, "ha_owner": owner, "ha_mode": mode, "public_mode": public_mode,
     }
 
 
 LAYOUTS = {
     "enterprise": _layout("enterprise", "/var/cfengine", "/var/cfengine/bin",
-                          ["cfengine-nova-hub"], ["/var/cfengine/bin"]),
+                          ["cfengine-nova-hub"], ["/var/cfengine/bin"], "cfpostgres", "0700", "0600"),
     "debian": _layout("debian", "/var/lib/cfengine3", "/usr/bin",
-                      ["cfengine3"], ["/usr/lib/postgresql/*/bin"]),
+                      ["cfengine3"], ["/usr/lib/postgresql/*/bin"], "root", "0750", "0644"),
 }
-
-
-# Owner of the database's directory, owner of what only root needs to read there, and modes. The vendor's policy gives
-# everything below state/pg to the database's user and takes it from all others, at each run of the agent.
-LAYOUTS["enterprise"].update(pg_owner="cfpostgres", pg_mode="0700", ha_owner="cfpostgres", ha_mode="0700",
-                             public_mode="0600")
-LAYOUTS["debian"].update(pg_owner="root", pg_mode="0750", ha_owner="root", ha_mode="0750", public_mode="0644")
 
 
 def detect(exists: Callable[[str], bool]) -> Optional[str]:

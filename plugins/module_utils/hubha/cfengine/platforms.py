@@ -11,9 +11,35 @@ code that installs a cluster on them.
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Optional, TypedDict
 
-Platform = Dict[str, Any]  # see resolve()
+
+class System(TypedDict):
+    """The operating system, as /etc/os-release and uname call it."""
+
+    id: str
+    version: str
+    name: str
+    machine: str
+
+
+class _Unnamed(TypedDict):
+    packager: str
+    cluster_packages: List[str]
+    fencing: str
+    components: Dict[str, str]
+    postgresql: Optional[int]
+    layouts: List[str]
+    repository: Optional[str]
+    enable: List[str]
+    corosync_log: str
+
+
+class Platform(_Unnamed):
+    """What a system calls things, see resolve()."""
+
+    name: str
+
 
 APT = ["corosync", "pacemaker", "pacemaker-cli-utils"]
 COMMON_APT = ["perl", "procps", "openssl"]
@@ -27,14 +53,14 @@ SAME_AGENT = {"fence_idrac": "ipmilan", "fence_ilo3": "ipmilan", "fence_ilo4": "
               "fence_imm": "ipmilan", "fence_ipmilanplus": "ipmilan"}
 
 
-def _apt(agents: List[str], fencing: str, postgresql: int) -> Platform:
+def _apt(agents: List[str], fencing: str, postgresql: int) -> _Unnamed:
     return {"packager": "apt", "cluster_packages": APT + agents + COMMON_APT, "fencing": fencing,
             "components": {"corosync": "corosync", "pacemaker": "pacemaker", "resource-agents": agents[0]},
             "postgresql": postgresql, "layouts": ["debian", "enterprise"], "repository": None, "enable": [],
             "corosync_log": "/var/log/corosync/corosync.log"}
 
 
-def _dnf(repository: str, enable: List[str]) -> Platform:
+def _dnf(repository: str, enable: List[str]) -> _Unnamed:
     return {"packager": "dnf", "cluster_packages": list(DNF), "fencing": "each", "postgresql": None,
             "components": {"corosync": "corosync", "pacemaker": "pacemaker", "resource-agents": "resource-agents"},
             # Only the vendor's package makes a hub here: it brings its own PostgreSQL.
@@ -61,7 +87,7 @@ SUPPORTED = ("Debian 12 and 13, Ubuntu 22.04 and 24.04, RHEL, Rocky Linux, AlmaL
              "8, 9 and 10")
 
 
-def resolve(system: Mapping[str, str], repository: str = "") -> Optional[Platform]:
+def resolve(system: System, repository: str = "") -> Optional[Platform]:
     """What this system calls things; None for one that is not supported.
 
     system: {"id", "version", "name", "machine"} (host.system.os_release and uname). repository: the operator's name of
@@ -75,9 +101,9 @@ def resolve(system: Mapping[str, str], repository: str = "") -> Optional[Platfor
     major = version.split(".")[0]
     for key in ((system["id"], version), (system["id"], major)):
         if key in PLATFORMS:
-            found = dict(copy.deepcopy(PLATFORMS[key]), name="%s-%s" % key)
+            found: Platform = {**copy.deepcopy(PLATFORMS[key]), "name": "%s-%s" % key}
             if found["repository"]:
-                found["repository"] = repository or found["repository"].format(machine=system.get("machine", "x86_64"))
+                found["repository"] = repository or found["repository"].format(machine=system["machine"])
                 found["enable"] = [word.replace("%s", found["repository"]) for word in found["enable"]]
             return found
     return None

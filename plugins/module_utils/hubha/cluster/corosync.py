@@ -192,9 +192,3 @@ def inside(address: str, network: str) -> bool:
         return ipaddress.ip_address(address) in ipaddress.ip_network(network)
     except ValueError:
         return False
-
-
-def cmap_number(text: str) -> Optional[int]:
-    """3 out of `totem.config_version (u64) = 3`, or None."""
-    match = re.search(r"=\s*(\d+)\s*$", text)
-    return int(match.group(1)) if match else None

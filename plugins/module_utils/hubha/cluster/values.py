@@ -88,3 +88,9 @@ def same_meaning(name: str, one: Optional[str], other: Optional[str]) -> bool:
     if name == "score":
         return score(one) is not None and score(one) == score(other)
     return False
+
+
+def cmap_number(text: str) -> Optional[int]:
+    """3 out of `totem.config_version (u64) = 3`, or None."""
+    match = re.search(r"=\s*(\d+)\s*$", text)
+    return int(match.group(1)) if match else None

@@ -13,13 +13,15 @@ import os
 import re
 import stat
 from dataclasses import asdict
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict
 
+from ..cfengine.layout import Layout
 from ..core.become import without_libpq_environment
 from ..core.files import read_text
 from ..core.run import HubError, which
 from ..host import owners
 from ..pg import memory
+from ..pg.model import Postgres
 
 # They make a standby of a server, end its recovery early, or take WAL from somewhere: a restore leaves them behind.
 RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recovery_end_command",
@@ -56,6 +58,61 @@ SELECT json_build_object(
  'senders_used', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'),
  'pkglibdir', (SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'));
 """ % ", ".join("'%s'" % name for name in SETTINGS)
+
+
+class Space(TypedDict):
+    """Room in the file system that holds *path*."""
+
+    path: str
+    free_bytes: int
+    total_bytes: int
+
+
+class Place(TypedDict):
+    """Where in PostgreSQL's files a setting stands."""
+
+    name: str
+    file: str
+    line: int
+
+
+class Library(TypedDict):
+    """A library that a setting of PRELOADS names. package: what brings it, or ""."""
+
+    setting: str
+    name: str
+    path: str
+    package: str
+
+
+class OwnLog(TypedDict):
+    """A directory for the server's log outside of its data. owner: "OWNER:GROUP MODE"."""
+
+    path: str
+    owner: str
+
+
+class Layouts(TypedDict):
+    """What look() says."""
+
+    mounts: List[str]
+    lost_found: Optional[str]
+    wal_space: Space
+    auto_conf: List[str]
+    libraries: Optional[List[str]]
+    python_apt: bool
+    settings: Dict[str, str]
+    misplaced: Dict[str, str]
+    outside: List[str]
+    recovery: List[Place]
+    overriding: Dict[str, str]
+    preload: List[Library]
+    archive_paths: List[str]
+    archive_programs: List[str]
+    log_directory: Optional[OwnLog]
+    memory: Dict[str, int]
+    slots_used: Optional[int]
+    senders_used: Optional[int]
 
 
 def mounts_in(mountinfo: str, path: str) -> List[str]:
@@ -169,7 +226,7 @@ def programs(command: str) -> List[str]:
     return list(dict.fromkeys(found))
 
 
-def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[Dict[str, str]]:
+def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[OwnLog]:
     """{"path", "owner": "OWNER:GROUP MODE"} of the directory into which a server with a collector of its own writes its
     log, where that is outside of its data: without it no copy starts. None else."""
     path = settings.get("log_directory") or ""
@@ -188,7 +245,7 @@ def own_memory() -> Dict[str, int]:
         "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))))
 
 
-def space(path: str) -> Dict[str, Any]:
+def space(path: str) -> Space:
     """{"path", "free_bytes", "total_bytes"} of the file system that holds *path*, or its nearest parent that exists."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
@@ -210,13 +267,13 @@ def lost_and_found(data_dir: str, uid: Optional[int]) -> Optional[str]:
     return None if readable else path
 
 
-def ask(run: Callable[..., Any], postgres: Mapping[str, Any]) -> Dict[str, Any]:
+def ask(run: Callable[..., Any], postgres: Postgres) -> Dict[str, Any]:
     """What SQL says, or {} when there is no server that answers."""
-    if not postgres.get("server"):
+    if not postgres["server"] or not postgres["bin_dir"]:
         return {}
     argv = [postgres["bin_dir"] + "/psql", "-XAtqw", "-v", "ON_ERROR_STOP=1", "-U", "root", "-p", str(postgres["port"]),
             "-d", "dbname=postgres connect_timeout=5"]
-    if postgres.get("socket_dir"):
+    if postgres["socket_dir"]:
         argv += ["-h", postgres["socket_dir"]]
     try:
         done = run(without_libpq_environment(argv), stdin=SQL, check=False)
@@ -232,16 +289,14 @@ def outside(paths: Sequence[str], folders: Sequence[str]) -> List[str]:
     return list(dict.fromkeys(path for path in paths if not os.path.realpath(path).startswith(tuple(real))))
 
 
-def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[str, Any], uid: Optional[int] = None,
-         mountinfo: str = MOUNTS, python_apt: str = PYTHON_APT) -> Dict[str, Any]:
+def look(run: Callable[..., Any], layout: Layout, postgres: Postgres, uid: Optional[int] = None,
+         mountinfo: str = MOUNTS, python_apt: str = PYTHON_APT) -> Layouts:
     """Facts about the layout. postgres: probe.postgres() of this hub. uid: of the database's user, None without one.
 
-    Returns {"mounts": [mount points at or below the data directory], "lost_found": path or None, "wal_space": see
-    space(), "auto_conf": [names], "libraries": [names] or None, "python_apt": bool, "settings": {name: value},
-    "misplaced": {"config_file" or "hba_file": path that is not the one in the data directory}, "outside": [further
-    configuration files that are not in it], "recovery": [{"name", "file", "line"}], "overriding": {name: place},
-    "preload": [{"setting", "name", "path", "package"}], "archive_paths": [paths], "archive_programs": [names], "slots_used",
-    "senders_used": int or None, "log_directory": see own_log(), "memory": see own_memory()}.
+    In what is returned "mounts" are mount points at or below the data directory, "auto_conf" names of settings,
+    "misplaced" is {"config_file" or "hba_file": path that is not the one in the data directory}, "outside" further
+    configuration files that are not in it, "overriding" {name: place}, "log_directory" see own_log(), "memory" see
+    own_memory().
     """
     data_dir = os.path.realpath(postgres["data_dir"])
     wal = os.path.realpath(data_dir + "/pg_wal")
@@ -252,7 +307,7 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
                  if settings.get(name) and os.path.realpath(settings[name]) != "%s/%s" % (data_dir, file)}
     further = [item["file"] for item in items] + [settings[name] for name in FURTHER_FILES
                                                   if os.path.isabs(settings.get(name) or "")]
-    preload = []
+    preload: List[Library] = []
     for setting, name in preloads(told):
         path = library_path(name, told.get("pkglibdir") or "", setting)
         preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path)})
@@ -260,12 +315,13 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
     return {
         "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),
         "wal_space": space(wal), "auto_conf": auto_conf(read_text(data_dir + "/postgresql.auto.conf") or ""),
-        "libraries": libraries(postgres.get("bin_dir")), "python_apt": os.path.exists(python_apt),
+        "libraries": libraries(postgres["bin_dir"]), "python_apt": os.path.exists(python_apt),
         "settings": settings, "recovery": [item for item in items if item["name"] in RECOVERY],
         "misplaced": misplaced,
         "outside": outside([path for path in further if path not in misplaced.values()],
                            [data_dir, layout["tmp_dir"], layout["ha_dir"]]),
         "overriding": overriding(read_text(config_file) or "", items, config_file), "preload": preload,
         "archive_paths": absolute_paths(archive), "archive_programs": programs(archive),
-        "log_directory": own_log(settings, data_dir), "memory": own_memory(), "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
+        "log_directory": own_log(settings, data_dir), "memory": own_memory(),
+        "slots_used": told.get("slots_used"), "senders_used": told.get("senders_used"),
     }

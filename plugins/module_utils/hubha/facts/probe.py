@@ -13,7 +13,7 @@ import pwd
 import socket
 import stat
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple, cast
 
 from ..cfengine import (
     augments,
@@ -25,15 +25,18 @@ from ..cfengine import (
     portal,
     words,
 )
-from ..cluster import corosync
+from ..cfengine.layout import Layout
+from ..cfengine.model import Augments, CFEngine, HubIdentity, HubList, Identity
+from ..cluster.model import Cluster
 from ..cluster.summary import cib_summary
+from ..cluster.values import cmap_number
 from ..core.become import without_libpq_environment
 from ..core.files import nearest_existing, read_json, read_text, sha256
 from ..core.run import CommandTimeout, Completed, HubError, Runner, which
 from ..core.text import first_version, tree_digest
 from ..core.tree import file_state, tree
 from ..host import (
-    links,
+    link_lock,
     owners,
     packages as host_packages,
     selinux,
@@ -44,8 +47,11 @@ from ..host import (
 from ..host.firewall import system as firewall_loader
 from ..pg import agent_sql, config as pg_config, control, history as histories, look, role
 from ..pg.client import passes, says_passing
+from ..pg.model import Postgres, Server
 from ..pg.server import pid_file, postmaster_pid
 from . import layouts as pg_layouts, postgres as pg_facts
+from .layouts import Space
+from .model import SCHEMA, ClientFacts, HubFacts, OutsideHub, Tls, User
 
 MANAGED_UNITS = ("corosync", "pacemaker", "cf-postgres", "cf-hub", "cf-apache", "cf-execd", "cf-serverd",
                  "cf-monitord", "cf-reactor", "cf-php-fpm", "cfengine3", layouts.GUARD_UNIT)
@@ -66,8 +72,6 @@ UNITS_CLASS = "mpf_enable_cfengine_systemd_component_management"
 CIB_ON_DISK = "/var/lib/pacemaker/cib/cib.xml"  # where pacemaker keeps it while it is stopped
 SSH_KEYS = "/etc/ssh/ssh_host_*_key.pub"  # public
 
-Facts = Dict[str, Any]  # plain data, as module hub_info returns it
-Layout = layouts.Layout
 Sleep = Callable[[float], object]
 Clock = Callable[[], float]
 
@@ -108,7 +112,7 @@ SELECT json_build_object(
 """ % (", ".join("'%s'" % name for name in SETTINGS), role.FACTS)
 
 
-def addresses(run: Runner) -> List[Facts]:
+def addresses(run: Runner) -> List[host_system.Address]:
     """[{"interface", "address", "prefix", "network"}] of every global IPv4 and IPv6 address."""
     out = run(["ip", "-j", "addr", "show"]).out
     return host_system.addresses(json.loads(out or "[]"))
@@ -125,12 +129,12 @@ def resolve(names: Iterable[str]) -> Dict[str, List[str]]:
     return found
 
 
-def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_system.Units:
+def units(run: Runner, names: Iterable[str] = MANAGED_UNITS) -> host_units.Units:
     """{unit: {"load", "active", "enabled"}} as systemd has it; {} on a host without systemd."""
     return host_units.states(run, names)
 
 
-def user(name: str) -> Facts:
+def user(name: str) -> User:
     """{"exists", "uid", "group", "groups", "home", "shell"}; only "exists" and "groups" when there is no such user."""
     try:
         entry = pwd.getpwnam(name)
@@ -141,7 +145,7 @@ def user(name: str) -> Facts:
             "groups": groups, "home": entry.pw_dir, "shell": entry.pw_shell}
 
 
-def free_space(path: str) -> Facts:
+def free_space(path: str) -> Space:
     """{"path", "free_bytes", "total_bytes"} of the file system that holds *path* or its nearest parent."""
     path = nearest_existing(path)
     info = os.statvfs(path)
@@ -213,7 +217,7 @@ def ask(run: Runner, argv: List[str], limit: float = 30, sleep: Sleep = time.sle
         sleep(0.3)
 
 
-def postgres(run: Runner, layout: Layout) -> Facts:
+def postgres(run: Runner, layout: Layout) -> Postgres:
     """Everything about the hub's PostgreSQL; see pg_facts.postgres_state for "state"."""
     data_dir = layout["data_dir"]
     version = (read_text(data_dir + "/PG_VERSION") or "").strip()
@@ -234,7 +238,7 @@ def postgres(run: Runner, layout: Layout) -> Facts:
                 out = run([folder + "/postgres", "--version"], check=False).out
                 bins[pg_config.pg_major(out)] = folder
     bin_dir = running_bin or bins.get(version) or (bins[max(bins, key=int)] if bins else None)
-    result: Facts = {
+    result: Postgres = {
         "data_dir": data_dir, "data_version": version, "bin_dir": bin_dir, "bins": bins,
         "pid": pid if running_bin else None, "port": pidfile.get("port", 5432),
         "unit": host_units.unit_of(pid) if pid and running_bin else None,
@@ -252,6 +256,7 @@ def postgres(run: Runner, layout: Layout) -> Facts:
         "trusted": read_text(layout["ha_dir"] + "/root.crt"),
         # Settings of a standby that pacemaker does not look after, see role third_hub.
         "outside": read_text(layout["outside_conf"]), "history": [], "side": None,
+        "state": "",  # found out at the end
     }
     if bin_dir and version:
         done = run([bin_dir + "/pg_controldata", data_dir], check=False)
@@ -265,12 +270,13 @@ def postgres(run: Runner, layout: Layout) -> Facts:
         done = ask(run, without_libpq_environment(argv), again=lambda text: passes(
             run, bin_dir, text, result["port"], result["socket_dir"]))
         if done.rc == 0:
-            result["server"] = json.loads(done.out)
+            server: Server = json.loads(done.out)
+            result["server"] = server
             # A run that was cut off may have written a file and not told the server.
             files = [data_dir + "/" + name for name in ("postgresql.conf", "pg_hba.conf", "hub_ha.conf")]
             files += [layout["ha_dir"] + "/" + name for name in ("server.crt", "server.key", "root.crt")]
-            result["server"]["reload_pending"] = newest_change(files) > result["server"]["conf_load_time"]
-            settings = result["server"].get("settings") or {}
+            server["reload_pending"] = newest_change(files) > server["conf_load_time"]
+            settings = server["settings"] or {}
             result["agent_sql"] = agent_sql.ask(run, agent_sql.question(
                 layout["db_user"], data_dir, bin_dir, result["port"],
                 agent_sql.agent_socket(settings.get("unix_socket_directories") or {})))
@@ -294,10 +300,16 @@ def data_dir_state(path: str) -> str:
         return "absent"
 
 
-def identity(run: Runner, layout: Layout, installed: bool) -> Facts:
+def listed(path: str) -> Optional[HubList]:
+    """The list of hubs in a file, None where there is none."""
+    return cast(Optional[HubList], words.hub_list(read_text(path)))
+
+
+def identity(run: Runner, layout: Layout, installed: bool) -> Identity:
     """Who this CFEngine host is and whom it gets its policy from. No private key is read."""
-    result: Facts = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
-                     "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"])}
+    result: Identity = {"installed": installed, "version": None, "key_digest": None, "key_public": None,
+                        "policy_server": None, "am_policy_hub": os.path.exists(layout["am_policy_hub"]),
+                        "hub_list": None, "role": None}
     if not installed:
         return result
     result["version"] = words.cfengine_version(run([layout["bin_dir"] + "/cf-agent", "--version"]).out)
@@ -307,41 +319,39 @@ def identity(run: Runner, layout: Layout, installed: bool) -> Facts:
         done = run([layout["bin_dir"] + "/cf-key", "--print-digest", public], check=False)
         result["key_digest"] = words.key_digest(done.out)
     result["policy_server"] = words.policy_server(read_text(layout["policy_server"]))
-    result["hub_list"] = words.hub_list(read_text(layout["hub_list"]))
+    result["hub_list"] = listed(layout["hub_list"])
     result["role"] = (read_text(layout["role_file"]) or "").strip() or None
     return result
 
 
-def client(run: Runner) -> Facts:
+def client(run: Runner) -> ClientFacts:
     """What a CFEngine host, hub or client, knows of its hubs: facts of module client_info."""
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or "debian"]
-    result = identity(run, layout, detected is not None)
-    server = result["policy_server"]
-    result.update({
-        "uname": platform.node(), "layout": layout, "units": units(run, CLIENT_UNITS),
+    own = identity(run, layout, detected is not None)
+    server = own["policy_server"]
+    return {
+        **own, "uname": platform.node(), "layout": layout, "units": units(run, CLIENT_UNITS),
         "addresses": [item["address"] for item in addresses(run)],
         "policy_server_addresses": resolve([server])[server] if server else [],
-        "served_list": result.pop("hub_list", None),
-        "hub_list": words.hub_list(read_text(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):])),
-    })
-    result.setdefault("role", None)
-    return result
+        "served_list": own["hub_list"],
+        "hub_list": listed(layout["inputs"] + layout["hub_list"][len(layout["masterfiles"]):]),
+    }
 
 
-def known_hubs() -> Tuple[Layout, Optional[Facts], Optional[str]]:
+def known_hubs() -> Tuple[Layout, Optional[HubList], Optional[str]]:
     """(layout of this host, the list of hubs that it has or None, settings of a standby outside or None)."""
     layout = layouts.LAYOUTS[layouts.detect(os.path.exists) or "debian"]
-    return layout, words.hub_list(read_text(layout["hub_list"])), read_text(layout["outside_conf"])
+    return layout, listed(layout["hub_list"]), read_text(layout["outside_conf"])
 
 
-def outside(run: Runner, layout: Layout) -> Facts:
+def outside(run: Runner, layout: Layout) -> OutsideHub:
     """What is to be known of a hub outside of the cluster before it takes over, and no more: part of collect()."""
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     installed = layouts.detect(os.path.exists) is not None
     return {"uname": platform.node(), "layout": layout, "postgres": postgres(run, layout),
-            "cfengine": dict(identity(run, layout, installed), edition=edition(layout))}
+            "cfengine": hub_identity(run, layout, installed)}
 
 
 def edition(layout: Layout) -> str:
@@ -349,20 +359,28 @@ def edition(layout: Layout) -> str:
     return "enterprise" if os.path.exists(layout["bin_dir"] + "/cf-hub") else "community"
 
 
-def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
+def hub_identity(run: Runner, layout: Layout, installed: bool) -> HubIdentity:
+    """Who this hub is, and its edition."""
+    return {**identity(run, layout, installed), "edition": edition(layout)}
+
+
+def cfengine(run: Runner, layout: Layout, installed: bool) -> CFEngine:
     """CFEngine's identity and state on this hub. Digests only; no private key is read."""
-    result = identity(run, layout, installed)
-    result["edition"] = edition(layout)
+    result: CFEngine = {
+        **hub_identity(run, layout, installed), "def_json_error": None, "policy_location": None, "sets_acl": False,
+        "manages_units": False, "ha_info": None, "ha_cfg": None, "acl_in_policy": None, "acl_unknown": None,
+        "policy_framework": None, "inputs": {}, "policy_deployed": [], "policy_links": [], "masterfiles_digest": None,
+        "client_keys": 0, "client_keys_digest": None}
     if not installed:
         return result
-    for name in ("ha_info", "ha_cfg"):
-        result[name] = read_text(layout[name])
-    result.update(augments_facts(layout["def_json"]))
-    result["acl_in_policy"], result["acl_unknown"] = (None, None) if result["sets_acl"] else acl_in_policy(run, layout)
-    result["acl_in_policy"] = named(result["acl_in_policy"], result["policy_server"])
+    result = {**result, **augments_facts(layout["def_json"])}
+    result["ha_info"], result["ha_cfg"] = read_text(layout["ha_info"]), read_text(layout["ha_cfg"])
+    if not result["sets_acl"]:
+        acl, result["acl_unknown"] = acl_in_policy(run, layout)
+        result["acl_in_policy"] = named(acl, result["policy_server"])
     result["policy_framework"] = os.path.exists(layout["masterfiles"] + "/controls/update_def.cf")
-    served = [layout[name][len(layout["masterfiles"]) + 1:]
-              for name in ("def_json", "ha_info", "hub_policy", "hub_list")]
+    served = [path[len(layout["masterfiles"]) + 1:]
+              for path in (layout["def_json"], layout["ha_info"], layout["hub_policy"], layout["hub_list"])]
     read = {name: "%s/%s" % (layout["inputs"], name) for name in served}
     result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
@@ -379,7 +397,7 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     return result
 
 
-def augments_facts(path: str) -> Facts:
+def augments_facts(path: str) -> Augments:
     """{"def_json_error", "policy_location", "sets_acl", "manages_units"}: why CFEngine's augments cannot be merged
     with, or None, where they say that policy comes from, whether they set acl, and whether the vendor's policy shall
     manage systemd's units. Their text stays here: operators keep secrets in it.
@@ -427,48 +445,47 @@ def client_keys(ppkeys: str) -> Set[str]:
     return set(keys_loader.read(ppkeys)[0]) if os.path.isdir(ppkeys) else set()
 
 
-def cluster(run: Runner) -> Facts:
+def cluster(run: Runner) -> Cluster:
     """What corosync and pacemaker look like on this host, running or not."""
     conf = read_text("/etc/corosync/corosync.conf")
-    result: Facts = {
-        "corosync_installed": which("corosync") is not None,
+    result: Cluster = {
+        **cib_summary("<cib/>"), "corosync_installed": which("corosync") is not None,
         "pacemaker_installed": which("pacemakerd") is not None,
         "corosync_conf": conf, "authkey": file_state("/etc/corosync/authkey"),
         "authkey_binary": binary("/etc/corosync/authkey"),
-        "pacemaker_version": None, "cib_nodes": [], "cib_resources": {}, "cib_addresses": [], "cib_ips": {},
-        "cib_fencing": [],
-        "pgsql_status": {}, "forked": {}, "promoted": None, "maintenance": False, "has_database": False,
-        "cib_readable": False, "running_version": None, "corosync_version": None,
+        "pacemaker_version": None, "has_database": False, "cib_readable": False, "running_version": None,
+        "corosync_version": None,
+        "agents": {"ocf:heartbeat:" + name: os.path.exists("/usr/lib/ocf/resource.d/heartbeat/" + name)
+                   for name in ("pgsql", "IPaddr2")},
     }
     if result["corosync_installed"]:
         result["corosync_version"] = first_version(run(["corosync", "-v"], check=False).out)
         done = run(["corosync-cmapctl", "-g", "totem.config_version"], check=False)
-        result["running_version"] = corosync.cmap_number(done.out) if done.rc == 0 else None
+        result["running_version"] = cmap_number(done.out) if done.rc == 0 else None
     if result["pacemaker_installed"]:
         result["pacemaker_version"] = first_version(run(["pacemakerd", "--version"], check=False).out)
-    result["agents"] = {"ocf:heartbeat:" + name: os.path.exists("/usr/lib/ocf/resource.d/heartbeat/" + name)
-                        for name in ("pgsql", "IPaddr2")}
     if result["pacemaker_installed"]:
         done = run(["cibadmin", "--query", "--local"], check=False, timeout=20)
         if done.rc == 0:
-            result["cib_readable"] = True
-            result.update(cib_summary(done.out))
+            result = {**result, **cib_summary(done.out), "cib_readable": True}
     # Pacemaker has the database in hand, or will when it is started.
     result["has_database"] = ("cfpgsql" in result["cib_resources"] if result["cib_readable"]
                               else 'id="cfpgsql"' in (read_text(CIB_ON_DISK) or ""))
     return result
 
 
-def tls(run: Runner, files: Sequence[str], db_user: Mapping[str, Any]) -> Optional[Facts]:
+def tls(run: Runner, files: Sequence[str], name: str, exists: bool) -> Optional[Tls]:
     """What tls_files.look says of the operator's [certificate, key, authorities], and which of them the database's user
     cannot read ("unreadable"; none while there is no such user). None when nothing is given or a file lacks.
+
+    name: of the database's user; exists: whether there is one.
     """
     if not files or not all(os.path.isfile(path) for path in files):
         return None
     found = tls_files.look(*files)
-    found["unreadable"] = [path for path in files if db_user["exists"]
-                           and run(["runuser", "-u", db_user["name"], "--", "test", "-r", path], check=False).rc != 0]
-    return found
+    return {"problem": found["problem"], "expires": found["expires"], "authorities": found["authorities"],
+            "unreadable": [path for path in files if exists
+                           and run(["runuser", "-u", name, "--", "test", "-r", path], check=False).rc != 0]}
 
 
 def host_keys() -> List[str]:
@@ -480,34 +497,38 @@ def host_keys() -> List[str]:
 def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str] = (),
             layout_name: Optional[str] = None, packager_wait: float = 300, clock: Clock = time.time,
             files: Sequence[str] = (), firewall: bool = True, repository: str = "", enable_repository: bool = False,
-            shared: Sequence[str] = ()) -> Facts:
-    """All of the above as one plain dict. *names*: hub names to resolve here; *files*: the operator's TLS files;
-    *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*: the
-    operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for enabled;
-    *shared*: addresses whose names Mission Portal's certificate should have.
+            shared: Sequence[str] = ()) -> HubFacts:
+    """All of the above in one, for module hub_info. *names*: hub names to resolve here; *files*: the operator's TLS
+    files; *package_names*: beside those that the system needs anyhow; *firewall*: whether to look at it; *repository*:
+    the operator's name of the one with the cluster's packages; *enable_repository*: whether it is to be taken for
+    enabled; *shared*: addresses whose names Mission Portal's certificate should have.
     """
     if os.geteuid() != 0:
         raise HubError("root is needed on %s: connect as root or set ansible_become" % platform.node())
     interrupted = host_packages.wait(packager_wait) if packager_wait >= 0 else host_packages.interrupted()
-    links.wait_for_end()
+    link_lock.wait_for_end()
     began = clock()
     detected = layouts.detect(os.path.exists)
     layout = layouts.LAYOUTS[detected or layout_name or "debian"]
-    system = dict(host_system.os_release(read_text("/etc/os-release") or ""), machine=platform.machine())
+    release = host_system.os_release(read_text("/etc/os-release") or "")
+    system: platforms.System = {"id": release["id"], "version": release["version"], "name": release["name"],
+                                "machine": platform.machine()}
     kind = platforms.resolve(system, repository)
     wanted = list(dict.fromkeys(list(package_names) + (kind["cluster_packages"] if kind and package_names else [])))
-    info: Dict[str, Any] = {
-        "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected, "layout": layout,
+    db_user, database = user(layout["db_user"]), postgres(run, layout)
+    return {
+        "schema": SCHEMA, "uname": platform.node(), "os": system, "platform": kind, "layout_found": detected,
+        "layout": layout,
         "firewall": firewall_loader.read(run) if firewall else {"kind": "not looked at", "problem": None},
         "selinux": {"mode": selinux.mode(), "booleans": selinux.booleans(platforms.SELINUX_BOOLEANS)},
         "addresses": addresses(run), "names": resolve(names), "units": units(run),
-        "packages": host_packages.states(run, wanted, kind["repository"] if kind and enable_repository else ""),
+        "packages": host_packages.states(run, wanted, (kind["repository"] or "") if kind and enable_repository else ""),
         "packager_interrupted": interrupted,
-        "db_user": user(layout["db_user"]),
+        "db_user": db_user,
         "space": free_space(layout["pg_dir"]), "ports": listening_ports(),
         "programs_missing": [name for name in PROGRAMS if which(name) is None],
         "fence_agents": sorted(os.path.basename(path) for path in glob.glob(FENCE_AGENTS)),
-        "postgres": postgres(run, layout), "cfengine": cfengine(run, layout, detected is not None),
+        "postgres": database, "cfengine": cfengine(run, layout, detected is not None),
         # What the roles look after and would otherwise ask for one by one; the log's content does not matter.
         "paths": {path: summary(path) for path in (
             *AGENT_PATHS, *layouts.GUARD_FILES,
@@ -515,7 +536,7 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
             layout["tmp_dir"] + "/recovery.conf", "/usr/bin/pg_ctl", "/etc/corosync/corosync.conf",
             layout["hub_keys"], layout["ha_dir"] + "/root.crt", layout["data_dir"] + "/hub_ha.conf")},
         "files": {path: file_owner(path) if not os.path.isdir(path) else "a directory" for path in files},
-        "tls": tls(run, files, dict(user(layout["db_user"]), name=layout["db_user"])),
+        "tls": tls(run, files, layout["db_user"], db_user["exists"]),
         "pg_log": file_owner(layout["pg_log"]), "fencing_files": listing(layouts.FENCING_DIR),
         "portal": portal.look(run, layout["work_dir"], summary, shared) if detected == "enterprise" else None,
         "package_marker": os.path.exists(layouts.PACKAGE_MARKER),
@@ -525,7 +546,6 @@ def collect(run: Runner, names: Sequence[str] = (), package_names: Sequence[str]
         "kept_addresses": host_system.kept_addresses(read_text(layouts.KEPT_UNIT)),
         "machine": {"id": (read_text("/etc/machine-id") or "").strip(),
                     "ssh_keys": host_keys()},
+        "layouts": pg_layouts.look(run, layout, database, db_user.get("uid")),
+        "clock": {"begin": began, "end": clock()},
     }
-    info["layouts"] = pg_layouts.look(run, layout, info["postgres"], info["db_user"].get("uid"))
-    info["clock"] = {"begin": began, "end": clock()}
-    return info

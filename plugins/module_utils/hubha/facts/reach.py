@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence
+from typing import List, Sequence
 
 from ..core.run import HubError, Runner
 from ..host import reach
 from . import probe
+from .model import OutsideHub
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Survey:
     """hub: facts of this host, see probe.outside. addresses: what anybody may try. reached: see reach.look; the
     addresses from which this host replicates are tried from here alone."""
 
-    hub: Dict[str, Any]
+    hub: OutsideHub
     addresses: List[str]
     reached: List[reach.Sign]
 

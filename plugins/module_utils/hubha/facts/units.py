@@ -4,11 +4,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import TypedDict
+
+from ..host.units import Units
 
 RUNS = ("active", "activating", "reloading")
 
 
-def runs(info: Mapping[str, Any], unit: str) -> bool:
+class Host(TypedDict):
+    """What of a host's facts counts here."""
+
+    units: Units
+
+
+def runs(info: Host, unit: str) -> bool:
     """True when a unit runs on the hub of these facts, or is about to."""
     return info["units"].get(unit, {}).get("active") in RUNS

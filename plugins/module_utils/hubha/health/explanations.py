@@ -598,6 +598,24 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    hub1: the backup is of the edition enterprise, and this is community -> install the same edition"
         " as before (EDITION_DIFFERS)\n"),
+    "FACTS_OF_ANOTHER_VERSION": (
+        "What module `hub_info` says of a hub is not what the plan is made of: it has another version, or par"
+        "ts of it lack. Nothing was decided and\n"
+        "nothing was changed.\n"
+        "\n"
+        "- **Cause**: the collection was replaced while a run went on, so that the module is of the one and t"
+        "he rest of the other version; or two\n"
+        "  versions are installed, and a playbook of your own takes from both; or it hands over facts that it"
+        " has kept.\n"
+        "- **Remedy**: run the same command again. If that does not help: `ansible-galaxy collection list cfe"
+        "ngine.hub_ha` says where there is one.\n"
+        "  Keep no facts from run to run.\n"
+        "\n"
+        "Example:\n"
+        "\n"
+        "    hub1: what module hub_info says of it has version 1, and version 2 is read here -> run the same "
+        "command again: the collection was replaced while this run went on. If that does not help, two versio"
+        "ns of it are installed: ansible-galaxy collection list cfengine.hub_ha (FACTS_OF_ANOTHER_VERSION)\n"),
     "FENCE_AGENT_MISSING": (
         "The agent of a fencing device is not installed on a hub, and no package that is still to come may br"
         "ing it.\n"

@@ -14,11 +14,11 @@ import select
 import socket
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from ..core.run import HubError, Runner
+from .link_lock import LOCK
 
-LOCK = "/run/hub_ha.link_check"  # held while one listens
 PROBE = b"cfengine.hub_ha link check"
 ANSWER = b"cfengine.hub_ha link answer"
 NEIGHBOUR_WAIT = 1.2  # seconds for the kernel to ask three times who has an address
@@ -148,24 +148,6 @@ def try_alone(listen: Sequence[str], peers: Sequence[str], tcp_ports: Sequence[i
     with open(LOCK, "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return unanswered(listen, peers, tcp_ports, udp_ports, timeout)
-
-
-def wait_for_end(limit: float = 30, sleep: Callable[[float], object] = time.sleep,
-                 clock: Callable[[], float] = time.monotonic) -> None:
-    """Wait until a try that an earlier, cut-off run left behind has closed its ports (it ends by itself).
-
-    limit: seconds; after them it is not waited for any longer.
-    """
-    deadline = clock() + limit
-    while clock() < deadline:
-        try:
-            with open(LOCK, "rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            sleep(0.2)
 
 
 def neighbour(run: Runner, address: str) -> Optional[str]:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import platform
 import time
-from typing import Callable, Dict, Iterable, Optional, Sequence
+from typing import Callable, Dict, Iterable, Optional, Sequence, cast
 
 from ..core.run import HubError, Runner, which
 from . import rpm, system
@@ -18,7 +18,7 @@ from . import rpm, system
 LOCKS = ("/var/lib/dpkg/lock-frontend", *rpm.LOCKS)
 
 
-def states(run: Runner, names: Sequence[str], repository: str = "") -> Optional[Dict[str, Dict[str, str]]]:
+def states(run: Runner, names: Sequence[str], repository: str = "") -> Optional[Dict[str, system.Package]]:
     """{package: {"installed": version or "", "candidate": version or ""}}; None where neither apt nor dnf is the
     packager. repository: one of dnf's that is to be taken for enabled, or "".
     """
@@ -27,7 +27,7 @@ def states(run: Runner, names: Sequence[str], repository: str = "") -> Optional[
     if which("apt-cache"):
         return system.apt_policy(run(["apt-cache", "policy"] + list(names)).out, names)
     if which("dnf") and which("rpm"):
-        return rpm.packages(run, names, repository)
+        return cast(Dict[str, system.Package], rpm.packages(run, names, repository))
     return None
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 Sign = Dict[str, Any]  # {"address", "port", "how", "from"}, with "untried" also "reason"
 Target = Tuple[str, int, int]  # address as it was given, port, kind of socket
@@ -37,14 +37,14 @@ ORIGIN_ICMP = (2, 3)
 PROHIBITED = {2: ((3, 9), (3, 10), (3, 13)), 3: ((1, 1), (1, 5), (1, 6))}
 
 
-def of_pair(known: Optional[Dict[str, Any]]) -> List[str]:
+def of_pair(known: Optional[Mapping[str, Any]]) -> List[str]:
     """Addresses of a pair's hubs and those that they share. known: a list of hubs (words.hub_list), or None."""
     known = known or {"hubs": {}, "shared": []}
     return [*(address for address, hub in known["hubs"].items() if hub.get("in_cluster") is not False),
             *known["shared"]]
 
 
-def port_of_pair(known: Optional[Dict[str, Any]]) -> List[int]:
+def port_of_pair(known: Optional[Mapping[str, Any]]) -> List[int]:
     """The pair's PostgreSQL port, if the list names it: it does where there is a third hub."""
     text = str(((known or {}).get("third") or {}).get("port") or "")
     return [int(text)] if text.isdigit() else []

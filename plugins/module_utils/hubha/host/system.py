@@ -6,18 +6,44 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
-
-Units = Dict[str, Dict[str, str]]
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, TypedDict
 
 
-def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
+class _Address(TypedDict):
+    interface: str
+    address: str
+    prefix: int
+    network: str
+    secondary: bool
+
+
+class Address(_Address, total=False):
+    """A global address of a host, see addresses()."""
+
+    fleeting: bool
+
+
+class Package(TypedDict, total=False):
+    """Versions of a package, "" where there is none; {} stands for one that nobody has asked for."""
+
+    installed: str
+    candidate: str
+
+
+class KeptAddress(TypedDict):
+    """A shared address that a single hub keeps."""
+
+    ip: str
+    prefix: int
+
+
+def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Address]:
     """Global addresses out of `ip -j addr`: [{"interface", "address", "prefix", "network", "secondary"}].
 
     "fleeting" is in those that cannot be relied on: IPv6 addresses for privacy, deprecated ones, and such as are not in use
     yet or never will be, because another host has them (tentative, dadfailed).
     """
-    found = []
+    found: List[Address] = []
     for link in ip_json:
         for item in link.get("addr_info", []):
             if item.get("scope") != "global" or "local" not in item:
@@ -30,29 +56,17 @@ def addresses(ip_json: Iterable[Mapping[str, Any]]) -> List[Dict[str, Any]]:
     return found
 
 
-def units(show_output: str) -> Units:
-    """{"corosync": {"load", "active", "enabled"}, ...} out of `systemctl show` blocks."""
-    found = {}
-    for block in show_output.strip().split("\n\n"):
-        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if "Id" in fields:
-            found[re.sub(r"\.service$", "", fields["Id"])] = {
-                "load": fields.get("LoadState", ""), "active": fields.get("ActiveState", ""),
-                "enabled": fields.get("UnitFileState", "")}
-    return found
-
-
-def apt_policy(text: str, names: Iterable[str]) -> Dict[str, Dict[str, str]]:
+def apt_policy(text: str, names: Iterable[str]) -> Dict[str, Package]:
     """{name: {"installed", "candidate"}} out of `apt-cache policy`; "" where there is none."""
-    found = {name: {"installed": "", "candidate": ""} for name in names}
+    found: Dict[str, Package] = {name: {"installed": "", "candidate": ""} for name in names}
     current = ""
     for line in text.splitlines():
         if line and not line.startswith(" "):
             current = line.rstrip(":")
         match = re.match(r"\s+(Installed|Candidate): (\S+)", line)
         if match and current in found:
-            value = match.group(2)
-            found[current][match.group(1).lower()] = "" if value == "(none)" else value
+            version = "" if match.group(2) == "(none)" else match.group(2)
+            found[current]["installed" if match.group(1) == "Installed" else "candidate"] = version
     return found
 
 
@@ -73,18 +87,7 @@ def listening(proc_net_tcp: str) -> Set[int]:
     return ports
 
 
-def unit_of(proc_cgroup: str) -> Optional[str]:
-    """"cf-postgres.service" out of /proc/PID/cgroup: the unit or scope of systemd that a process is in, or None."""
-    for line in proc_cgroup.splitlines():
-        fields = line.split(":", 2)  # number, controllers, path; number 0 is the one hierarchy of cgroup v2
-        if len(fields) == 3 and (fields[0] == "0" or fields[1] == "name=systemd"):
-            names = [name for name in fields[2].split("/") if name.endswith((".service", ".scope"))]
-            if names:
-                return names[-1]
-    return None
-
-
-def kept_addresses(unit: Optional[str]) -> List[Dict[str, Any]]:
+def kept_addresses(unit: Optional[str]) -> List[KeptAddress]:
     """[{"ip", "prefix"}] of the shared addresses that a single hub keeps, out of the unit that brings them up."""
     return [{"ip": text.split("/")[0], "prefix": int(text.split("/")[1])}
             for line in re.findall(r"(?m)^ExecStart=\S+(.*)$", unit or "")

@@ -6,15 +6,37 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
 
 from ..cluster import corosync
 from ..core.text import as_list
+from ..host.system import Address
 from ..pg import conninfo
 
-# {"network": CIDR, "prefix": length, "addresses": {host: address}, "interfaces": {host: name}}
-Network = Dict[str, Any]
-Infos = Mapping[str, Mapping[str, Any]]
+
+class Network(TypedDict):
+    """A network (CIDR) on which every hub has an address. addresses, interfaces: by inventory name."""
+
+    network: str
+    prefix: int
+    addresses: Dict[str, str]
+    interfaces: Dict[str, str]
+
+
+class Link(Network):
+    """A network that is a link of corosync, with its number there."""
+
+    number: int
+    priority: int
+
+
+class Hub(TypedDict):
+    """What of a hub's facts counts here."""
+
+    addresses: List[Address]
+
+
+Infos = Mapping[str, Hub]
 
 
 @dataclass(frozen=True)
@@ -50,7 +72,7 @@ def shared_networks(infos: Infos, exclude: Collection[str]) -> List[Network]:
     several hubs have is none of a network between them: it is that of a bridge within each (docker0, virbr0).
     """
     hosts = list(infos)
-    per_host: Dict[str, Dict[str, Mapping[str, Any]]] = {}
+    per_host: Dict[str, Dict[str, Address]] = {}
     everywhere = [text for host in hosts for text in {item["address"] for item in infos[host]["addresses"]}]
     for host in hosts:
         for item in infos[host]["addresses"]:
@@ -118,17 +140,18 @@ def choose_networks(networks: Sequence[Network], settings: Mapping[str, Any], vi
     return Choice(links[:corosync.MAX_LINKS], client, replication)
 
 
-def numbered(links: Sequence[Network], running: Optional[corosync.Numbers]) -> List[Network]:
+def numbered(links: Sequence[Network], running: Optional[corosync.Numbers]) -> List[Link]:
     """The links, the preferred one first, each with its "number" for corosync and its "priority".
 
     running: see corosync.running. What runs keeps its number; which one is preferred is hub_ha_links' order.
     """
     numbers = corosync.link_numbers([net["network"] for net in links], running)
-    return [dict(net, number=numbers[net["network"]], priority=len(links) - place) for place, net in enumerate(links)]
+    return [{**net, "number": numbers[net["network"]], "priority": len(links) - place}
+            for place, net in enumerate(links)]
 
 
 def peer_addresses(networks: Sequence[Network], replication: Optional[Network], hosts: Collection[str]) -> Dict[
         str, List[str]]:
     """{host: own addresses of the other hub, the network of the replication first}: whence its standby streams."""
-    first = (replication or {}).get("network") or ""
+    first = replication["network"] if replication else ""
     return {host: conninfo.ordered(networks, first, other) for host in hosts for other in hosts if other != host}

@@ -5,9 +5,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping
+from typing import Dict, List, Mapping, TypedDict
 
-Infos = Mapping[str, Mapping[str, Any]]
+from ..cluster.model import Cluster
+from ..pg.model import Postgres
+
+
+class Hub(TypedDict):
+    """What of a hub's facts counts here."""
+
+    uname: str
+    postgres: Postgres
+    cluster: Cluster
+    maintenance_marker: bool
+
+
+Infos = Mapping[str, Hub]
 
 
 @dataclass(frozen=True)
@@ -31,13 +44,13 @@ def find_roles(infos: Infos) -> Roles:
     states = {host: infos[host]["postgres"]["state"] for host in hosts}
     primaries = [host for host in hosts if states[host] == "primary"]
     names = {infos[host]["uname"].lower(): host for host in hosts}
-    promoted = [names[infos[host]["cluster"]["promoted"].lower()] for host in hosts
-                if (infos[host]["cluster"]["promoted"] or "").lower() in names]
+    told = [(infos[host]["cluster"]["promoted"] or "").lower() for host in hosts]
+    promoted = [names[name] for name in told if name in names]
     # What the cluster says and PostgreSQL confirms; then what runs; then what may still hold the data.
     order = [host for host in promoted if host in primaries] + primaries
     for rank in ("unreachable", "stopped", "standby", "foreign", "absent"):
         order += [host for host in promoted + hosts if states[host] == rank]
-    cut_off = [host for host in promoted if infos[host].get("maintenance_marker")
+    cut_off = [host for host in promoted if infos[host]["maintenance_marker"]
                and infos[host]["cluster"]["maintenance"] and states[host] == "stopped"]
     return Roles(order[0], next(host for host in hosts if host != order[0]), states,
                  primaries, promoted, cut_off)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ..core.run import HubError, Runner
 
@@ -34,7 +34,7 @@ def question(owner: str, data_dir: str, bin_dir: str, port: int, socket_dir: Opt
     return ["runuser" if exists(RUNUSER) else "su", owner, "-c", line]
 
 
-def agent_socket(setting: Dict[str, Any]) -> Optional[str]:
+def agent_socket(setting: Mapping[str, Any]) -> Optional[str]:
     """The directory of the socket that the agent is told: it wants to know when unix_socket_directories is set.
 
     setting: {"setting", "source"} of pg_settings, or {}.

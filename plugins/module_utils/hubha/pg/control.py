@@ -5,11 +5,26 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, TypedDict, cast
 
 # "Database cluster state" of a directory that was, or is, replaying somebody else's WAL.
 RECOVERY_STATES = ("in archive recovery", "shut down in recovery")
-EMPTY = {"system_identifier": "", "state": "", "timeline": None, "checkpoint_lsn": None}
+
+
+class Control(TypedDict, total=False):
+    """What pg_controldata says, see parse_controldata(); {} of what could not be asked."""
+
+    system_identifier: str
+    state: str
+    timeline: Optional[int]
+    checkpoint_lsn: Optional[str]
+    redo_lsn: Optional[str]
+    min_recovery_lsn: Optional[str]
+    min_recovery_timeline: Optional[int]
+    next_xid: Optional[int]
+    segment_bytes: Optional[int]
+    checksums: bool
+    wal_log_hints: bool
 
 
 def parse_controldata(text: str) -> Dict[str, Any]:
@@ -47,13 +62,14 @@ def parse_controldata(text: str) -> Dict[str, Any]:
     }
 
 
-def summary(text: str) -> Dict[str, Any]:
-    """parse_controldata() without "raw"; of text that it makes no sense of: EMPTY."""
+def summary(text: str) -> Control:
+    """parse_controldata() without "raw"; of text that it makes no sense of only that nothing is known."""
     try:
         found = parse_controldata(text)
     except ValueError:
-        return dict(EMPTY)
-    return {key: value for key, value in found.items() if key != "raw"}
+        return {"system_identifier": "", "state": "", "timeline": None, "checkpoint_lsn": None}
+    del found["raw"]
+    return cast(Control, found)
 
 
 def number(text: Optional[str]) -> Optional[int]:

@@ -7,20 +7,20 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
+from .model import Postgres, Server, Setting
+
 INCLUDE_FILE = "hub_ha.conf"
 ON = ("on", "true", "yes", "1")
 
-Server = Optional[Mapping[str, Any]]
 
-
-def wanted_settings(server: Server, database: Mapping[str, int], ha_dir: str) -> Dict[str, Any]:
+def wanted_settings(server: Optional[Server], database: Mapping[str, int], ha_dir: str) -> Dict[str, Any]:
     """What the include file must hold and what of it needs a restart.
 
     server: hub_info's postgres.server of the active hub. database: {"wal_keep_size", "max_slot_wal_keep_size"
     (MB, int)}. Returns {"include": {name: value}, "restart": [names], "blocked": [(name, file)]}.
     Only what is not right already is set; what stands in our file stays there.
     """
-    settings: Mapping[str, Mapping[str, Any]] = (server or {}).get("settings") or {}
+    settings: Mapping[str, Setting] = (server["settings"] if server else None) or {}
     include: Dict[str, str] = {}
     restart, blocked = [], []
 
@@ -28,7 +28,7 @@ def wanted_settings(server: Server, database: Mapping[str, int], ha_dir: str) ->
         return settings.get(name, {}).get("setting") or ""
 
     def need(name: str, value: str, good: bool) -> None:
-        item = settings.get(name, {})
+        item: Setting = settings.get(name, {})
         ours = (item.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
         if ours or not good:
             include[name] = value
@@ -59,25 +59,26 @@ def wanted_settings(server: Server, database: Mapping[str, int], ha_dir: str) ->
     return {"include": include, "restart": restart, "blocked": blocked}
 
 
-def pending_settings(server: Server) -> List[Dict[str, str]]:
+def pending_settings(server: Optional[Server]) -> List[Dict[str, str]]:
     """Settings that stand in PostgreSQL's files and do not hold: [{"name", "old", "new", "where"}], as text for people.
 
     server: hub_info's postgres.server. What no file has any more goes back to its default at the next start.
     """
     return [{"name": item["name"], "old": item["old"], "new": "its default" if item["new"] is None else item["new"],
              "where": "no file" if item["file"] is None else "%s line %s" % (item["file"], item["line"])}
-            for item in (server or {}).get("pending") or []]
+            for item in (server["pending"] if server else None) or []]
 
 
-def wanted_trial(postgres: Mapping[str, Any], wanted: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+def wanted_trial(postgres: Postgres, wanted: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
     """Arguments for module settings_trial, or None when the server that runs has what it will be started with.
 
     postgres: hub_info's of the active hub. wanted: see wanted_settings.
     """
     server = postgres["server"]
-    if postgres["state"] != "primary" or not server or not (wanted["restart"] or server.get("pending")):
+    if postgres["state"] != "primary" or not server or not (wanted["restart"] or server["pending"]):
         return None
-    number = re.match(r"\d+", server.get("shared_memory") or "")
-    file = server["settings"].get("config_file", {}).get("setting") or postgres["data_dir"] + "/postgresql.conf"
+    number = re.match(r"\d+", server["shared_memory"] or "")
+    settings = server["settings"] or {}
+    file = settings.get("config_file", {}).get("setting") or postgres["data_dir"] + "/postgresql.conf"
     return {"data_dir": postgres["data_dir"], "bin_dir": postgres["bin_dir"], "config_file": file,
             "settings": wanted["include"], "held_mb": int(number.group()) if number else 0}

@@ -13,23 +13,26 @@ import os
 import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from ..cfengine.layout import LAYOUTS
+from ..cfengine.layout import LAYOUTS, Layout
 from ..cluster import corosync
+from ..cluster.model import Cluster
 from ..core.problem import Problem, Report
+from ..core.run import HubError
 from ..core.text import as_list, first_version, human
-from ..facts import postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
 from ..facts.backup_format import CIB, member
 from ..facts.full_backup_job import space_for
+from ..facts.model import HubFacts, Infos, Results
 from ..pair import networks as pair_networks
 from ..pair.copies import Copy, copy_problems
 from ..pg import clone as basebackup_model
+from ..pg.model import Server
 from ..pg.slots import slot_name
 from .checks import systems
 from .checks.inventory import unread
 
-Facts = Mapping[str, Any]
-Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
-Layout = Mapping[str, Any]
+Result = Mapping[str, Any]  # of a module, or a part of one
+Settings = Mapping[str, Any]
 # Whether a run still goes on; None when nobody here knows, as of a run on another controller.
 Alive = Callable[[Any], Optional[bool]]
 
@@ -41,7 +44,7 @@ MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 
 # --- places ---------------------------------------------------------------------------------------------------------
 
-def place_problems(look: Facts, layout: Optional[Layout], host: Optional[str]) -> List[Problem]:
+def place_problems(look: Result, layout: Optional[Layout], host: Optional[str]) -> List[Problem]:
     """What is wrong with a directory for backups. host: inventory name; None for the controller, without layout."""
     path = look["path"]
     where, prefix = (host, "") if host else ("the controller", "the controller: ")
@@ -80,7 +83,7 @@ def served(layout: Layout) -> List[str]:
 
 # --- making one -----------------------------------------------------------------------------------------------------
 
-def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, report: Report) -> Dict[str, Facts]:
+def infos_of(results: Results, settings: Settings, unreachable: str, report: Report) -> Infos:
     """{host: facts} of the hubs that answered; the others are failures.
 
     unreachable: what to do about one that cannot be reached; %(host)s in it is that hub, %(others)s are the other ones.
@@ -90,10 +93,10 @@ def infos_of(results: Mapping[str, Facts], settings: Facts, unreachable: str, re
         if "hub" not in result:
             others = ",".join(name for name in results if name != host)
             report.add(unread(host, result, unreachable % {"host": host, "others": others}))
-    return {host: result["hub"] for host, result in results.items() if "hub" in result}
+    return intake.hubs(results, report)
 
 
-def looks_of(results: Mapping[str, Facts], number: int = 0) -> Dict[str, Facts]:
+def looks_of(results: Mapping[str, Result], number: int = 0) -> Dict[str, Result]:
     """{place: its look at the path of that number}. results: {place: result of module backup_look, or of a skip}.
 
     A place that was not asked for so many paths has none.
@@ -102,13 +105,21 @@ def looks_of(results: Mapping[str, Facts], number: int = 0) -> Dict[str, Facts]:
             if len(result.get("looks") or []) > number}
 
 
-def is_pair(info: Facts) -> bool:
+def primary(info: HubFacts) -> Server:
+    """What the server of the active hub says. Raises HubError where there is none, which no plan is made of."""
+    server = info["postgres"]["server"]
+    if server is None:
+        raise HubError("PostgreSQL on %s does not answer" % info["uname"])
+    return server
+
+
+def is_pair(info: HubFacts) -> bool:
     """True when this hub's cluster has the database in hand."""
     return "cfpgsql" in info["cluster"]["cib_resources"]
 
 
 def against_passive(active: str, passive: Optional[str], infos: Infos,
-                    replication: Mapping[str, Facts]) -> List[Problem]:
+                    replication: Mapping[str, Result]) -> List[Problem]:
     """Why the passive hub is not the one to copy from; empty when it is."""
     if passive is None or not is_pair(infos[active]):
         return [Problem("PASSIVE_MISSING", active, "there is no passive hub",
@@ -127,12 +138,12 @@ def against_passive(active: str, passive: Optional[str], infos: Infos,
     return found + copy_problems(replication, Copy(active, passive, node, slot_name("hub_ha", node)), MAX_LAG)
 
 
-def cut_off(look: Facts, alive: Alive) -> List[Dict[str, Any]]:
+def cut_off(look: Result, alive: Alive) -> List[Dict[str, Any]]:
     """What runs that were cut off left in a directory for backups: those of look's "unfinished" that may go.
 
     Only a run that holds the lock copies a database, so without the lock a plain copy is nobody's.
     """
-    def may_go(item: Facts) -> bool:
+    def may_go(item: Result) -> bool:
         state = alive(item["run"])
         return bool(item["copying"] or state is False or state is None and item["silent"] > SILENT)
 
@@ -144,8 +155,8 @@ def unknown(run: Any) -> Optional[bool]:
     return None
 
 
-def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], looks: Mapping[str, Facts],
-                settings: Facts, alive: Alive = unknown, container: Optional[str] = None) -> Dict[str, Any]:
+def backup_plan(results: Results, replication: Mapping[str, Result], looks: Mapping[str, Result], settings: Settings,
+                alive: Alive = unknown, container: Optional[str] = None) -> Dict[str, Any]:
     """What playbook backup will do: {"failures", "warnings", "complete", ...}.
 
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
@@ -185,9 +196,10 @@ def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], 
     if source != active and against:
         report.fail(source, "hub_ha_full_backup_hub names it, and it is no healthy passive hub: %s" % why_not,
                     "mend that, or leave hub_ha_full_backup_hub out", against[0].code)
-    info, server = infos[source], infos[active]["postgres"]["server"]
+    info = infos[source]
+    server = primary(infos[active])
     layout = infos[active]["layout"]
-    for folder in server.get("tablespaces") or []:
+    for folder in server["tablespaces"] or []:
         report.fail(active, "a tablespace lies outside the data directory: %s" % folder,
                     "move its tables back to pg_default: such a copy could not be put back", "TABLESPACE_OUTSIDE")
     check_places(source, looks, found["cut_off"], layout, server["size_bytes"], report)
@@ -213,7 +225,7 @@ def backup_plan(results: Mapping[str, Facts], replication: Mapping[str, Facts], 
     return found
 
 
-def check_places(source: str, looks: Mapping[str, Facts], left: Mapping[str, List[Dict[str, Any]]], layout: Layout,
+def check_places(source: str, looks: Mapping[str, Result], left: Mapping[str, List[Dict[str, Any]]], layout: Layout,
                  size: int, report: Report) -> None:
     """The directories on the hub and on the controller, and the space there, with what is removed there before."""
     for host in (source, None):
@@ -241,8 +253,8 @@ def own_address(infos: Infos, host: str) -> Optional[str]:
 def facts(infos: Infos, active: str, source: str) -> Dict[str, Any]:
     """What the manifest says of the hubs."""
     info = infos[active]
-    listed = info["cfengine"].get("hub_list") or {}
-    server = info["postgres"]["server"]
+    listed = info["cfengine"]["hub_list"] or {}
+    server = primary(info)
     return {
         "taken_from": infos[source]["uname"].lower(), "active": info["uname"].lower(),
         "hubs": {item["uname"].lower(): {"host": host, "key": item["cfengine"]["key_digest"],
@@ -258,13 +270,13 @@ def facts(infos: Infos, active: str, source: str) -> Dict[str, Any]:
         "foreign_resources": foreign(info["cluster"])}
 
 
-def foreign(cluster: Facts) -> List[str]:
+def foreign(cluster: Cluster) -> List[str]:
     """Resources of the CIB that the upgrade does not make by itself, sorted."""
     return sorted(name for name in cluster["cib_resources"] if name not in RESOURCES + tuple(cluster["cib_fencing"])
                   and not re.match(r"cfvirtip_\d+$", name))
 
 
-def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: Facts, gone: Iterable[str]) -> str:
+def made_text(the_plan: Result, path: str, where: str, database: Result, sealed: Result, gone: Iterable[str]) -> str:
     """What the operator reads at the end."""
     lines = ["backup %s on %s" % (path, where),
              "database %s (%s packed), timeline %s, copied from %s: %s" % (
@@ -288,7 +300,7 @@ def made_text(the_plan: Facts, path: str, where: str, database: Facts, sealed: F
 
 # --- putting one back -----------------------------------------------------------------------------------------------
 
-def choose(looks: Mapping[str, Facts]) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
+def choose(looks: Mapping[str, Result]) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
     """(place, backup) of the newest backup that is complete; of those that are not, if there is no other.
 
     looks: {place: look}; of two that are the same the first place counts, so hubs come before the controller.
@@ -301,13 +313,13 @@ def choose(looks: Mapping[str, Facts]) -> Tuple[Optional[str], Optional[Dict[str
     return best[3], best[4]
 
 
-def hub_state(info: Facts, backup_id: str, system_identifier: str, port: int) -> Tuple[str, List[str]]:
+def hub_state(info: HubFacts, backup_id: str, system_identifier: str, port: int) -> Tuple[str, List[str]]:
     """("blank" | "begun" | "done" | "data", why) of a host on which a backup is to be put back. port: of its database.
 
     "begun" and "done": what lies there was put there from this very backup, as the hub's own note says. A pair that was
     the backup's source has the same database, but no such note.
     """
-    note = info.get("restored") or {}
+    note = info["restored"] or {}
     if note.get("state") == "begun" and info["cluster"]["cib_resources"]:
         note = dict(note, state="done")  # the upgrade that follows a restore has made the pair: it was finished
     state, system = info["postgres"]["state"], pg_facts.system_identifier(info["postgres"])
@@ -338,8 +350,8 @@ def stock(text: str) -> bool:
         return False
 
 
-def restore_plan(results: Mapping[str, Facts], looks: Mapping[str, Facts], stages: Mapping[str, Facts],
-                 settings: Facts) -> Dict[str, Any]:
+def restore_plan(results: Results, looks: Mapping[str, Result], stages: Mapping[str, Result],
+                 settings: Settings) -> Dict[str, Any]:
     """What playbook restore will do: {"failures", "warnings", "complete", ...}; see backup_plan.
 
     looks: {place: look at the given path}; a place is a host of the inventory or "controller". stages: {host: look at
@@ -411,7 +423,7 @@ def where_is(place: Optional[str]) -> str:
     return "the controller" if place in (None, "controller") else str(place)
 
 
-def restore_target(infos: Infos, manifest: Facts, place: str) -> str:
+def restore_target(infos: Infos, manifest: Result, place: str) -> str:
     """The hub that will be active: where the database lies already, else where the backup lies, else as it was."""
     placed = [host for host, info in infos.items() if info["postgres"]["state"] == "primary"] \
         or [host for host, info in infos.items() if info["postgres"]["state"] != "absent"]
@@ -419,7 +431,7 @@ def restore_target(infos: Infos, manifest: Facts, place: str) -> str:
     return placed[0] if placed else place if place in infos else names.get(manifest["active"], list(infos)[0])
 
 
-def check_fit(infos: Infos, manifest: Facts, settings: Facts, report: Report) -> None:
+def check_fit(infos: Infos, manifest: Result, settings: Settings, report: Report) -> None:
     """Names, layout, edition and versions of the hosts against those of the backup."""
     accepted = [str(name).lower() for name in as_list(settings["accept_hub_keys"])]
     names = sorted(info["uname"].lower() for info in infos.values())
@@ -452,7 +464,7 @@ def check_fit(infos: Infos, manifest: Facts, settings: Facts, report: Report) ->
         check_versions(host, info, manifest, report)
 
 
-def check_versions(host: str, info: Facts, manifest: Facts, report: Report) -> None:
+def check_versions(host: str, info: HubFacts, manifest: Result, report: Report) -> None:
     """CFEngine's and PostgreSQL's versions, installed or to be had."""
     version = info["cfengine"]["version"] or first_version(
         ((info["packages"] or {}).get("cfengine3") or {}).get("candidate") or "")
@@ -474,7 +486,8 @@ def check_versions(host: str, info: Facts, manifest: Facts, report: Report) -> N
                     "database" % major, "POSTGRES_VERSION")
 
 
-def check_room(info: Facts, stage: Optional[Facts], host: str, backup: Facts, layout: Layout, report: Report) -> None:
+def check_room(info: HubFacts, stage: Optional[Result], host: str, backup: Result, layout: Layout,
+               report: Report) -> None:
     """Space for the database, and for a backup on its way from the controller. stage: None when it is there already."""
     size = backup["manifest"]["postgres"]["bytes"]
     free, need = info["space"]["free_bytes"], basebackup_model.space_needed(size)
@@ -492,7 +505,7 @@ def check_room(info: Facts, stage: Optional[Facts], host: str, backup: Facts, la
                     "make room, or choose another hub_ha_full_backup_dir", "DISK_SPACE")
 
 
-def wanted_packages(infos: Infos, manifest: Facts, layout: Layout) -> Dict[str, List[str]]:
+def wanted_packages(infos: Infos, manifest: Result, layout: Layout) -> Dict[str, List[str]]:
     """{host: packages that are missing}: CFEngine and PostgreSQL on both hubs, where they come from packages."""
     wanted = list(layout["cfengine_packages"]) + ["postgresql-%s" % manifest["postgres"]["major"]]
     if layout["name"] != "debian":
@@ -502,7 +515,7 @@ def wanted_packages(infos: Infos, manifest: Facts, layout: Layout) -> Dict[str, 
             for host, info in infos.items()}
 
 
-def client_address(infos: Infos, target: str, manifest: Facts, virtual_ips: Sequence[str]) -> Optional[str]:
+def client_address(infos: Infos, target: str, manifest: Result, virtual_ips: Sequence[str]) -> Optional[str]:
     """The target's own address on the clients' network: to itself it is bootstrapped there."""
     shared = list(virtual_ips) + list(manifest["shared"])
     networks = pair_networks.shared_networks(infos, set(shared))
@@ -510,7 +523,7 @@ def client_address(infos: Infos, target: str, manifest: Facts, virtual_ips: Sequ
     return chosen[0]["addresses"][target] if chosen else None
 
 
-def restore_text(the_plan: Facts) -> str:
+def restore_text(the_plan: Result) -> str:
     """What the operator reads before anything is put back."""
     manifest = the_plan["manifest"]
     if the_plan["restored"]:
@@ -536,7 +549,7 @@ WORDS = {"packing": "packing", "unpacking": "unpacking", "checking": "checking w
          "replay": "waiting until the passive hub has replayed all that the active one has"}
 
 
-def progress_text(host: str, progress: Facts) -> str:
+def progress_text(host: str, progress: Result) -> str:
     """A line for people while a backup is made or put back."""
     doing = WORDS.get(str(progress.get("phase")))
     if not doing:
@@ -548,7 +561,7 @@ def progress_text(host: str, progress: Facts) -> str:
     return line
 
 
-def final_text(host: str, result: Facts) -> str:
+def final_text(host: str, result: Result) -> str:
     """The last line, from the module's result."""
     if result.get("failed"):
         return "[%s] failed" % host

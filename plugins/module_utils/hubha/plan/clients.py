@@ -7,19 +7,21 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
+from ..cfengine.model import HubList
 from ..core.problem import Problem, Report
+from ..facts.model import ClientFacts
 
-Facts = Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Any]]  # of module client_info, or of a try that reached nobody; by inventory name
 UPGRADE = "playbooks/upgrade-to-ha.yml"
 DIGEST = re.compile(r"(MD5=[0-9a-f]{32}|SHA=[0-9a-f]{64})\Z")
 
 
-def answering(results: Mapping[str, Facts]) -> Dict[str, Facts]:
+def answering(results: Results) -> Dict[str, ClientFacts]:
     """{host: facts} of those results of module client_info that are one."""
     return {host: result["client"] for host, result in results.items() if "client" in result}
 
 
-def choose_list(hubs: Mapping[str, Facts], report: Report) -> Tuple[Optional[str], Optional[Facts]]:
+def choose_list(hubs: Mapping[str, ClientFacts], report: Report) -> Tuple[Optional[str], Optional[HubList]]:
     """(host, list of hubs) of the hub that is active, or else of any that has a list; (None, None) without one."""
     for role in ("active", "passive", "unknown", None):
         for host, facts in hubs.items():
@@ -30,7 +32,7 @@ def choose_list(hubs: Mapping[str, Facts], report: Report) -> Tuple[Optional[str
     return None, None
 
 
-def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: str, the_list: Facts,
+def check_hubs(results: Results, hubs: Mapping[str, ClientFacts], host: str, the_list: HubList,
                report: Report) -> None:
     """The list and the inventory's hubs agree; only then may clients be told to trust what it names."""
     names = {hub["name"]: address for address, hub in the_list["hubs"].items()}
@@ -50,7 +52,7 @@ def check_hubs(results: Mapping[str, Facts], hubs: Mapping[str, Facts], host: st
                         "run %s, which says what to do about a changed key" % UPGRADE, "KEY_CHANGED")
 
 
-def client_problems(host: str, facts: Facts, owners: Mapping[str, List[str]], ours: Set[str],
+def client_problems(host: str, facts: ClientFacts, owners: Mapping[Optional[str], List[str]], ours: Set[str],
                     settings: Mapping[str, Any]) -> List[Problem]:
     """What stands against this one client.
 
@@ -80,7 +82,7 @@ def client_problems(host: str, facts: Facts, owners: Mapping[str, List[str]], ou
     return found
 
 
-def outside(facts: Facts, the_list: Facts) -> Optional[str]:
+def outside(facts: ClientFacts, the_list: HubList) -> Optional[str]:
     """Address of a third hub that is active: no shared address leads there. None while the pair has an active hub."""
     for address, hub in the_list["hubs"].items():
         if hub.get("in_cluster") is False and hub["key"] == facts["key_digest"] and facts["role"] == "active":
@@ -88,7 +90,7 @@ def outside(facts: Facts, the_list: Facts) -> Optional[str]:
     return None
 
 
-def client_plan(hub_results: Mapping[str, Facts], client_results: Mapping[str, Facts],
+def client_plan(hub_results: Results, client_results: Results,
                 settings: Mapping[str, Any]) -> Dict[str, Any]:
     """What each client needs.
 
@@ -107,7 +109,7 @@ def client_plan(hub_results: Mapping[str, Facts], client_results: Mapping[str, F
     if source is None or the_list is None:
         return plan
     check_hubs(hub_results, hubs, source, the_list, report)
-    owners: Dict[str, List[str]] = {}
+    owners: Dict[Optional[str], List[str]] = {}
     for host, facts in list(hubs.items()) + list(clients.items()):
         owners.setdefault(facts["key_digest"], []).append(host)
     if report.failures:

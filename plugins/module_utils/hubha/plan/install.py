@@ -12,23 +12,23 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import LAYOUTS
 from ..core.problem import Problem, Report
-from ..core.text import first_version, is_url, sha256_digest
+from ..core.text import first_version
+from ..facts import intake
+from ..facts.model import HubFacts, Infos, Results
+from .package_source import REPOSITORY, source_problems
 
-Facts = Mapping[str, Any]
-
-REPOSITORY = "repository"
 # What the vendor's package makes of the database's user, but for the shell: PostgreSQL's programs are run with it.
-USER = {"groups": ["postgres"], "shell": "/bin/sh"}
+USER_GROUPS, USER_SHELL = ("postgres",), "/bin/sh"
 
 
-def package_made(info: Facts) -> bool:
+def package_made(info: HubFacts) -> bool:
     """Is the database here only what the vendor's package makes by itself? Its hub never got policy: nobody reports."""
     cfengine = info["cfengine"]
     return bool(info["layout_found"] == "enterprise" and info["postgres"]["state"] in ("primary", "stopped")
                 and not cfengine["am_policy_hub"] and not cfengine["policy_server"])
 
 
-def unused(info: Facts) -> bool:
+def unused(info: HubFacts) -> bool:
     """Is there nothing here that anybody may have written to: no database, or one that never ran?
 
     Where a run was cut off this holds too, up to the moment in which the first hub is whole.
@@ -41,7 +41,7 @@ def unused(info: Facts) -> bool:
     return bool(postgres["state"] == "absent" or made or package_made(info))
 
 
-def first_hub(infos: Mapping[str, Facts]) -> Optional[str]:
+def first_hub(infos: Infos) -> Optional[str]:
     """The hub that has to be made a single hub; None when there is one, or something that is not to be touched.
 
     infos: {host: facts of module hub_info} in inventory order. What an earlier run has begun is gone on with.
@@ -53,34 +53,15 @@ def first_hub(infos: Mapping[str, Facts]) -> Optional[str]:
     return next(iter(begun or infos))
 
 
-def install_first(results: Mapping[str, Facts]) -> Dict[str, str]:
+def install_first(results: Results) -> Dict[str, str]:
     """{"first": first_hub()}, or {} when none is to be made. results: {host: result of module hub_info}."""
-    first = first_hub({host: result["hub"] for host, result in results.items() if "hub" in result})
+    first = first_hub(intake.hubs(results, Report()))  # the plan tells of facts that cannot be read
     return {"first": first} if first else {}
 
 
 def package_layout(name: str) -> Optional[str]:
     """Name of the layout that the hub package of this name brings, or None."""
     return next((layout["name"] for layout in LAYOUTS.values() if name in layout["cfengine_packages"]), None)
-
-
-def source_problems(source: str, checksum: str) -> List[Problem]:
-    """What is wrong with the operator's words for the package source."""
-    if source == REPOSITORY and checksum:
-        return [Problem("PACKAGE_CHECKSUM", "all",
-                        "hub_ha_package_checksum is set, and hub_ha_package_source is the hosts' own repository",
-                        "packages of a repository are checked by the packager: leave the checksum out")]
-    if source == REPOSITORY:
-        return []
-    found = []
-    if is_url(source) and not checksum:
-        found.append(Problem("PACKAGE_CHECKSUM", "all",
-                             "hub_ha_package_source is a URL, and hub_ha_package_checksum is not set",
-                             "give the package's checksum, such as sha256:..., from where you trust it"))
-    if checksum and not sha256_digest(checksum):
-        found.append(Problem("PACKAGE_CHECKSUM", "all", "hub_ha_package_checksum is no SHA-256 checksum",
-                             "give sha256: and 64 hexadecimal digits"))
-    return found
 
 
 def database_problems(names: Sequence[Any]) -> List[Problem]:
@@ -95,7 +76,7 @@ def database_problems(names: Sequence[Any]) -> List[Problem]:
     return [Problem("DATABASE_NAME", "all", text, remedy) for text in wrong]
 
 
-def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int], report: Report) -> Optional[int]:
+def pick_major(infos: Infos, first: str, supported: Sequence[int], report: Report) -> Optional[int]:
     """Newest major version of PostgreSQL that both hubs can have; None when there is none, or on another layout."""
     version = infos[first]["postgres"]["data_version"]
     if infos[first]["layout"]["name"] != "debian" or version:
@@ -116,8 +97,8 @@ def pick_major(infos: Mapping[str, Facts], first: str, supported: Sequence[int],
     return (there or both)[-1]
 
 
-def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: Sequence[int],
-            report: Report) -> Dict[str, Facts]:
+def foresee(infos: Infos, install: Mapping[str, Any], supported: Sequence[int],
+            report: Report) -> Dict[str, HubFacts]:
     """Facts of both hubs as they will be once the first one is a single hub: {host: facts}.
 
     install: {"first": host, "source", "checksum", "tried": {host: result of module package_source}}. What of it cannot
@@ -127,7 +108,8 @@ def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: S
     for problem in (source_problems(install["source"], install["checksum"])
                     + database_problems(install.get("databases") or [])):
         report.add(problem)
-    infos = {host: offered(info, install["tried"].get(host) or {}) for host, info in infos.items()}
+    tried = {host: install["tried"].get(host) or {} for host in infos}
+    infos = {host: offered(info, tried[host]) for host, info in infos.items()}
     for host, info in infos.items():
         check_host(host, info, infos, install, report)
     hubs = [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]]
@@ -136,25 +118,25 @@ def foresee(infos: Mapping[str, Facts], install: Mapping[str, Any], supported: S
                     "decide whose policy the pair is to have; on the other one remove policy_server.dat and "
                     "state/am_policy_hub below %s" % infos[first]["layout"]["work_dir"], "TWO_POLICY_HUBS")
     major = pick_major(infos, first, supported, report)
-    return {host: as_first(info, major) if host == first else as_other(info) for host, info in infos.items()}
+    versions = {host: info["cfengine"]["version"] or coming(info, tried[host]) for host, info in infos.items()}
+    return {host: as_first(info, major, versions[host]) if host == first else as_other(info, versions[host])
+            for host, info in infos.items()}
 
 
-def offered(info: Facts, tried: Mapping[str, Any]) -> Dict[str, Any]:
+def offered(info: HubFacts, tried: Mapping[str, Any]) -> HubFacts:
     """The facts with what the package source really offers now, which the host's own lists may not say yet."""
-    info = dict(info)
-    if info["packages"] is not None:
-        info["packages"] = {name: dict(state) for name, state in info["packages"].items()}
+    packages = info["packages"]
+    if packages is not None:
+        packages = {name: state.copy() for name, state in packages.items()}
         for name, candidate in (tried.get("packages") or {}).items():
-            info["packages"].setdefault(name, {"installed": ""})["candidate"] = candidate
+            packages.setdefault(name, {"installed": ""})["candidate"] = candidate
         file = tried.get("file")
         if file:
-            info["packages"].setdefault(file["name"], {"installed": ""})["candidate"] = file["version"]
-    version = info["cfengine"]["version"] or coming(info, tried)
-    info["cfengine"] = dict(info["cfengine"], coming=version)
-    return info
+            packages.setdefault(file["name"], {"installed": ""})["candidate"] = file["version"]
+    return {**info, "packages": packages}
 
 
-def coming(info: Facts, tried: Mapping[str, Any]) -> Optional[str]:
+def coming(info: HubFacts, tried: Mapping[str, Any]) -> Optional[str]:
     """Version (text) of CFEngine that will be installed, or None when it is not known."""
     if tried.get("file"):
         return first_version(tried["file"]["version"])
@@ -162,7 +144,7 @@ def coming(info: Facts, tried: Mapping[str, Any]) -> Optional[str]:
     return first_version((tried.get("packages") or {}).get(name) or "")
 
 
-def check_host(host: str, info: Facts, infos: Mapping[str, Facts], install: Mapping[str, Any], report: Report) -> None:
+def check_host(host: str, info: HubFacts, infos: Infos, install: Mapping[str, Any], report: Report) -> None:
     """What stands against making a hub of this host."""
     tried, cfengine = install["tried"].get(host) or {}, info["cfengine"]
     for problem in tried.get("problems") or []:
@@ -180,37 +162,42 @@ def check_host(host: str, info: Facts, infos: Mapping[str, Facts], install: Mapp
                     "if it is to be a hub from now on, remove %s" % info["layout"]["policy_server"], "HUB_IS_CLIENT")
 
 
-def as_other(info: Facts) -> Dict[str, Any]:
+def as_other(info: HubFacts, version: Optional[str]) -> HubFacts:
     """Facts of the hub that will be cloned: its package may come. The database which that makes by itself is put aside
     when it was noted before that there was none.
+
+    version: of CFEngine as it will be.
     """
-    info, cfengine = dict(info), info["cfengine"]
+    info, cfengine = info.copy(), info["cfengine"]
     brings_all = info["layout"]["name"] == "enterprise"
-    if not cfengine["installed"] and brings_all and cfengine["coming"]:
+    if not cfengine["installed"] and brings_all and version:
         info["layout_found"] = info["layout"]["name"]
-        info["cfengine"] = dict(cfengine, version=cfengine["coming"])
+        info["cfengine"] = {**cfengine, "version": version}
     if package_made(info) and info["package_marker"]:
-        info["postgres"] = dict(info["postgres"], state="absent", server=None, control={}, pid=None, clone=False)
+        info["postgres"] = {**info["postgres"], "state": "absent", "server": None, "control": {}, "pid": None}
         info["ports"] = [port for port in info["ports"] if port != info["postgres"]["port"]]
     return info
 
 
-def as_first(info: Facts, major: Optional[int]) -> Dict[str, Any]:
-    """Facts of the first hub once it is one: bootstrapped to itself, with a database that runs."""
-    layout, cfengine, user = info["layout"], info["cfengine"], info["db_user"]
-    info = dict(info, layout_found=layout["name"])
-    new: Dict[str, Any] = {} if cfengine["installed"] else {
-        "def_json_error": None, "policy_framework": True, "policy_links": [], "policy_location": None, "hub_list": None,
-        "edition": "enterprise" if layout["name"] == "enterprise" else "community"}
+def as_first(info: HubFacts, major: Optional[int], version: Optional[str]) -> HubFacts:
+    """Facts of the first hub once it is one: bootstrapped to itself, with a database that runs.
+
+    major: of PostgreSQL; version: of CFEngine.
+    """
+    layout, cfengine, user, postgres = info["layout"], info["cfengine"].copy(), info["db_user"], info["postgres"].copy()
+    cfengine["version"] = version
+    if not cfengine["installed"]:
+        cfengine["def_json_error"], cfengine["policy_framework"], cfengine["policy_links"] = None, True, []
+        cfengine["policy_location"], cfengine["hub_list"] = None, None
+        cfengine["edition"] = "enterprise" if layout["name"] == "enterprise" else "community"
     if not cfengine["am_policy_hub"]:
-        new["acl_in_policy"] = None  # the framework's own names the policy hub, which there is not yet
-    info["cfengine"] = dict(cfengine, version=cfengine["coming"], **new)
-    info["cfengine"]["am_policy_hub"] = True
+        cfengine["acl_in_policy"] = None  # the framework's own names the policy hub, which there is not yet
+        cfengine["am_policy_hub"] = True
     if not user["exists"]:
-        info["db_user"] = dict(user, group=layout["db_user"], home=layout["pg_dir"], **USER)
-    postgres = dict(info["postgres"], state="primary")
+        user = {**user, "group": layout["db_user"], "home": layout["pg_dir"], "groups": list(USER_GROUPS),
+                "shell": USER_SHELL}
+    postgres["state"] = "primary"
     if layout["name"] == "debian" and major:
         postgres["data_version"] = str(major)
         postgres["bin_dir"] = postgres["bins"].get(str(major)) or layout["pg_bin_globs"][0].replace("*", str(major))
-    info["postgres"] = postgres
-    return info
+    return {**info, "layout_found": layout["name"], "cfengine": cfengine, "db_user": user, "postgres": postgres}

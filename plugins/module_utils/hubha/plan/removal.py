@@ -12,24 +12,26 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, cast
 
 from ..cfengine.layout import KEPT_UNIT
+from ..cfengine.model import HubList
 from ..cluster import corosync
 from ..core.problem import Problem, Report
 from ..core.text import human
-from ..facts import postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
+from ..facts.model import HubFacts, Infos, Results
 from ..facts.units import RUNS, runs
-from ..host.firewall import model as firewall_model
 from ..pair.networks import parse_ip
+from ..pg.model import Setting
 from ..pg.slots import slot_name
 from ..pg.wanted import INCLUDE_FILE, pending_settings
 from .checks.inventory import unread
-from .firewalls import firewall_clients, plan_firewall
+from .firewalls import firewall_clients, plan_firewall, wanted_outside
+from .model import AnyRemoval, Firewall, Outline, RemovalParts, RemovalPlan
 
-Facts = Mapping[str, Any]
-Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
-Plan = Mapping[str, Any]
+Settings = Mapping[str, Any]
+Result = Mapping[str, Any]  # of module cib_info or replication_info
 
 ENTERPRISE_CLASS = "enable_cfengine_enterprise_hub_ha"
 # What PostgreSQL needs to answer on an address that is kept; all else of ours goes.
@@ -40,8 +42,8 @@ ANSWERS = ("listen_addresses", "ssl", "ssl_cert_file", "ssl_key_file", "ssl_ca_f
 OURS = "role cfengine.hub_ha.cluster"
 
 
-def removal_plan(results: Mapping[str, Facts], settings: Facts,
-                 looks: Optional[Mapping[str, Mapping[str, Facts]]] = None) -> Dict[str, Any]:
+def removal_plan(results: Results, settings: Settings,
+                 looks: Optional[Mapping[str, Mapping[str, Result]]] = None) -> RemovalPlan:
     """The plan for hubs that are to be no pair any more.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}. settings: "keep",
@@ -51,13 +53,16 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     """
     report = Report()
     report.failures.extend(settings.get("problems") or [])
-    infos: Dict[str, Facts] = {host: result["hub"] for host, result in results.items() if "hub" in result}
-    found: Dict[str, Any] = {
+    infos = intake.hubs(results, report)
+    refused = [host for host, result in results.items() if "hub" in result and host not in infos]
+    found: Outline = {
         "hubs": list(results), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(results) != 2:
         report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                     "name both hubs of the pair in it, also one that is gone for good", "GROUP_SIZE")
-        return found
+        return cast(RemovalPlan, found)
+    if refused:
+        return cast(RemovalPlan, found)
     for name in ("keep", "without"):
         if settings[name] and settings[name] not in results:
             report.fail("all", "hub_ha_%s names %s, which is no hub of this inventory"
@@ -65,7 +70,7 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
                         "use the inventory's name of the hub: %s" % " or ".join(results), "HUB_UNKNOWN")
     lost = [host for host in results if host not in infos]
     if not check_reachable(results, infos, settings, report):
-        return found
+        return cast(RemovalPlan, found)
     was_pair = any(info["paths"].get(info["layout"]["ha_dir"], "absent") != "absent" for info in infos.values())
     begun = [] if was_pair else begun_on(infos)
     if not was_pair and not begun:
@@ -74,7 +79,7 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     serving = find_serving(infos, report)
     keep = settings["keep"] or serving or list(infos)[0]
     if keep not in infos:
-        return found
+        return cast(RemovalPlan, found)
     other = next(host for host in results if host != keep)
     if not begun or serving != keep:
         check_kept(infos, keep, serving, report)
@@ -86,8 +91,7 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
         check_unfinished(infos, begun, report)
         for name in lost:
             check_lost(cluster, name, infos, keep, report)
-        found.update(give_up(infos, keep, other, serving, settings, report))
-        return found
+        return {**found, **give_up(infos, keep, other, serving, settings, report), "complete": True}
     if cluster.get("running"):
         check_cluster(cluster, infos, keep, serving, report)
         for name in lost:
@@ -95,16 +99,15 @@ def removal_plan(results: Mapping[str, Facts], settings: Facts,
     # What was stopped cleanly by a run that was cut off: that the other has all is looked at before it is promoted.
     if looks.get("replication") and serving and serving != keep and not stopped_by_us(serving, infos):
         check_replication(looks["replication"].get(serving), infos, keep, serving, settings["max_lag"], report)
-    found.update(decide(infos, keep, other, serving, settings, report))
-    return found
+    return {**found, **decide(infos, keep, other, serving, settings, report), "complete": True}
 
 
-def made(info: Facts) -> bool:
+def made(info: HubFacts) -> bool:
     """Whether a hub's corosync.conf is that of role cluster. A cluster of somebody else's is not ours to give up."""
     return OURS in (info["cluster"]["corosync_conf"] or "")
 
 
-def masked(info: Facts) -> bool:
+def masked(info: HubFacts) -> bool:
     """Whether the database's unit is masked. A mask that is off and that systemd was not told of counts too."""
     unit = info["units"].get(info["layout"]["db_unit"], {})
     return "masked" in (unit.get("enabled"), unit.get("load"))
@@ -116,13 +119,13 @@ def begun_on(infos: Infos) -> List[str]:
     if any(map(made, infos.values())):
         return [host for host, info in infos.items() if made(info) or masked(info)]
     # Nor is a unit that somebody else has masked.
-    return [host for host, info in infos.items() if info.get("mask_marker")]
+    return [host for host, info in infos.items() if info["mask_marker"]]
 
 
 def check_unfinished(infos: Infos, begun: Sequence[str], report: Report) -> None:
     """An upgrade that is given up has not come to the database: pacemaker has nothing in hand whose end it would be."""
     held = [host for host, info in infos.items() if info["cluster"]["has_database"] or info["cluster"]["cib_ips"]
-            or info["postgres"].get("unit") == "pacemaker.service"]
+            or info["postgres"]["unit"] == "pacemaker.service"]
     if held:
         report.fail("all", "pacemaker has the database or its addresses in hand (%s), and %s, which every pair has, is missing on "
                     "%s: this is neither a pair nor an upgrade that never came to the database"
@@ -136,7 +139,7 @@ def check_unfinished(infos: Infos, begun: Sequence[str], report: Report) -> None
                         "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
 
-def nodes_of(info: Facts) -> List[str]:
+def nodes_of(info: HubFacts) -> List[str]:
     """Names of the nodes in a hub's corosync.conf, sorted; none when it has none, the package's own, or one that cannot be
     read."""
     try:
@@ -146,7 +149,7 @@ def nodes_of(info: Facts) -> List[str]:
     return [] if found["stock"] else sorted(name.lower() for name in found["nodes"])
 
 
-def check_reachable(results: Mapping[str, Facts], infos: Infos, settings: Facts, report: Report) -> bool:
+def check_reachable(results: Results, infos: Infos, settings: Settings, report: Report) -> bool:
     """A hub that cannot be reached is given up only on the operator's word. False when one lacks that is not."""
     known = len(report.failures)
     for host, result in results.items():
@@ -237,7 +240,7 @@ def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) 
                     "install the package that brings it", "UNIT_MISSING")
 
 
-def check_resources(host: str, info: Facts, report: Report) -> None:
+def check_resources(host: str, info: HubFacts, report: Report) -> None:
     """The cluster ends as a whole, so nobody else may need it."""
     cluster = info["cluster"]
     ours = [name for name in cluster["cib_resources"] if name in ("cfpgsql", "cfvirtip", "cfvirtip_repl")
@@ -248,18 +251,19 @@ def check_resources(host: str, info: Facts, report: Report) -> None:
                     "the cluster is stopped for good: move them to another one, or delete them if nobody needs them "
                     "(crm_resource --resource ID --force --delete)", "FOREIGN_RESOURCES")
     try:
-        stock = not cluster["corosync_conf"] or corosync.summary(cluster["corosync_conf"])["stock"]
-        nodes = [] if stock else [name.lower() for name in corosync.summary(cluster["corosync_conf"])["nodes"]]
+        conf = corosync.summary(cluster["corosync_conf"]) if cluster["corosync_conf"] else None
     except ValueError as error:
         report.fail(host, "/etc/corosync/corosync.conf cannot be read: %s" % error, "repair it or move it away",
                     "COROSYNC_CONF_INVALID")
         return
+    stock = conf is None or conf["stock"]
+    nodes = [] if conf is None or stock else [name.lower() for name in conf["nodes"]]
     if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
         report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
                     "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
 
-def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
+def check_cluster(cluster: Result, infos: Infos, keep: str, serving: Optional[str], report: Report) -> None:
     """The cluster of the hub that stays, as cib_info has it, is at rest; a healthy one is asked for only to switch."""
     for node in cluster["nodes"]:
         if node.get("unclean"):
@@ -284,9 +288,9 @@ def check_cluster(cluster: Facts, infos: Infos, keep: str, serving: Optional[str
                         "crm_mon -1rA; crm_standby --node %s --delete" % name, "HUB_STANDBY")
 
 
-def check_lost(cluster: Facts, host: str, infos: Infos, keep: str, report: Report) -> None:
+def check_lost(cluster: Result, host: str, infos: Infos, keep: str, report: Report) -> None:
     """A hub that the operator gives up is really not there for the cluster either."""
-    known = infos[keep]["cfengine"].get("hub_list")
+    known = infos[keep]["cfengine"]["hub_list"]
     name = other_name(infos, keep, known)
     for node in cluster.get("nodes") or []:
         if node["name"] == name and node.get("online"):
@@ -295,7 +299,7 @@ def check_lost(cluster: Facts, host: str, infos: Infos, keep: str, report: Repor
                         "HUB_NOT_LOST")
 
 
-def check_replication(primary: Optional[Facts], infos: Infos, keep: str, serving: str, max_lag: int,
+def check_replication(primary: Optional[Result], infos: Infos, keep: str, serving: str, max_lag: int,
                       report: Report) -> None:
     """Before a switchover: the hub that stays streams from the other one and is up to date.
 
@@ -316,28 +320,29 @@ def check_replication(primary: Optional[Facts], infos: Infos, keep: str, serving
                     "wait until it has caught up, or keep %s" % serving, "REPL_LAG")
 
 
-def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Facts,
-           report: Report) -> Dict[str, Any]:
+def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Settings,
+           report: Report) -> RemovalParts:
     """Everything that the steps need to know; see removal_plan."""
     mine, layout = infos[keep], infos[keep]["layout"]
-    server = mine["postgres"]["server"] or {}
-    known = mine["cfengine"].get("hub_list")
+    server = mine["postgres"]["server"]
+    known = mine["cfengine"]["hub_list"]
     node = mine["uname"].lower()
     other_node = outline(infos, keep, other, serving)["nodes"][other]
     # While a hub is still passive the address is with the other one.
     shared = shared_addresses(infos, known, settings)
     wanted = [item["ip"] for item in shared if item["id"] != "cfvirtip_repl"] if settings["keep_address"] else []
     kept = kept_addresses(mine, wanted, keep, report)
-    conf = server.get("settings") or {}
+    conf = (server["settings"] if server else None) or {}
     stays = {name: conf[name]["setting"] for name in ANSWERS if wanted and name in conf and ours(conf[name])}
     restart = sorted(name for name, item in conf.items()
                      if ours(item) and item["context"] == "postmaster" and name not in stays)
-    owned = mine["postgres"].get("unit") == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
+    owned = mine["postgres"]["unit"] == layout["db_unit"] + ".service" and runs(mine, layout["db_unit"])
     if (restart or not owned) and not settings["allow_restart"]:
         report.fail(keep, "PostgreSQL must be restarted once to leave pacemaker, and hub_ha_allow_restart is false",
                     "allow it for this run: -e hub_ha_allow_restart=true", "RESTART_NOT_ALLOWED")
     slots = [slot_name("hub_ha", name) for name in (node, other_node)]
-    more = sorted(name for name in server.get("slots") or [] if name.startswith("hub_ha_") and name not in slots)
+    there = (server["slots"] if server else None) or []
+    more = sorted(name for name in there if name.startswith("hub_ha_") and name not in slots)
     if more:
         report.fail(keep, "another standby follows this hub (replication slot %s)" % ", ".join(more),
                     "a third hub: stop its database and switch that off first (systemctl disable --now cf-postgres "
@@ -345,7 +350,8 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
                     "psql -X -d postgres -c \"SELECT pg_drop_replication_slot('%s')\"" % more[0], "STANDBY_MORE")
     the_list = single_list(known, node, other_node, wanted)
     addresses = {hub["name"]: address for address, hub in (known or {}).get("hubs", {}).items()}
-    return dict(outline(infos, keep, other, serving), **{
+    return {
+        **outline(infos, keep, other, serving),
         "switch": bool(serving) and serving != keep, "resume": mine["postgres"]["state"] == "stopped",
         "unfinished": False, "clustered": list(infos), "unmask": keep,
         "address_resources": sorted(mine["cluster"]["cib_ips"]),
@@ -356,17 +362,16 @@ def decide(infos: Infos, keep: str, other: str, serving: Optional[str], settings
         "addresses": kept, "release": released(infos, keep, shared, wanted),
         "hub_list": the_list, "augments": single_augments(the_list, addresses.get(other_node)),
         "stop": {host: hub_units(info) for host, info in infos.items()},
-        "called_hub": [host for host, info in infos.items() if info["cfengine"].get("am_policy_hub")],
-        "kept_unit": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "called_hub": [host for host, info in infos.items() if info["cfengine"]["am_policy_hub"]],
+        "kept_unit": [host for host, info in infos.items() if info["kept_addresses"]],
         "firewalls": firewalls(infos, keep, shared, settings, report),
-        "complete": True,
-    })
+    }
 
 
-def outline(infos: Infos, keep: str, other: str, serving: Optional[str]) -> Dict[str, Any]:
+def outline(infos: Infos, keep: str, other: str, serving: Optional[str]) -> AnyRemoval:
     """What is true of any removal: who the hubs are, and what their database is."""
     mine = infos[keep]
-    known = mine["cfengine"].get("hub_list")
+    known = mine["cfengine"]["hub_list"]
     return {
         "active": keep, "passive": other, "serving": serving, "there": list(infos), "layout": mine["layout"],
         "nodes": {keep: mine["uname"].lower(), other: infos[other]["uname"].lower() if other in infos
@@ -379,45 +384,44 @@ def outline(infos: Infos, keep: str, other: str, serving: Optional[str]) -> Dict
     }
 
 
-def give_up(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Facts,
-            report: Report) -> Dict[str, Any]:
+def give_up(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Settings,
+            report: Report) -> RemovalParts:
     """As decide(), for an upgrade that never came to the database. The hub that serves, and CFEngine on both, stay as they
     are; what goes are cluster, mask and what the firewalls let in for the pair.
 
     "clustered": hosts whose cluster is ours. "unmask": whose mask is ours, or None.
     """
-    return dict(outline(infos, keep, other, serving), **{
+    return {
+        **outline(infos, keep, other, serving),
         "unfinished": True, "clustered": [host for host, info in infos.items() if made(info)],
-        "unmask": other if other in infos and (masked(infos[other]) or infos[other].get("mask_marker")) else None,
+        "unmask": other if other in infos and (masked(infos[other]) or infos[other]["mask_marker"]) else None,
         "switch": False, "resume": False, "address_resources": [], "held": [], "maintenance_ours": [],
         "include": {}, "restart": [], "pending": [], "owned": True, "slots": [],
         "keep_address": False, "addresses": [], "release": {host: [] for host in infos},
         "hub_list": None, "augments": {}, "stop": {host: [] for host in infos}, "called_hub": [], "kept_unit": [],
         "firewalls": {host: plan_firewall(host, info, [], settings, report) for host, info in infos.items()},
-        "complete": True,
-    })
+    }
 
 
-def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Facts,
-              report: Report) -> Dict[str, Any]:
+def firewalls(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]], settings: Settings,
+              report: Report) -> Dict[str, Firewall]:
     """{host: {"rules"}} as in make_plan: the hub that stays goes on letting clients in, all else of ours goes."""
     mine = infos[keep]
     addresses = [ipaddress.ip_address(item["ip"]) for item in shared if item["id"] != "cfvirtip_repl"]
     near = [item["interface"] for item in mine["addresses"]
             if any(address in ipaddress.ip_network(item["network"]) for address in addresses)]
     every = [item["interface"] for item in mine["addresses"]]
-    rules = firewall_model.wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]},
-                                          firewall_clients(settings))
+    rules = wanted_outside(sorted(set(near or every)), [], {"layout": mine["layout"]}, firewall_clients(settings))
     return {host: plan_firewall(host, info, rules if host == keep else [], settings, report)
             for host, info in infos.items()}
 
 
-def ours(setting: Facts) -> bool:
+def ours(setting: Setting) -> bool:
     """True for a setting (as hub_info returns it) that stands in the include file of this collection."""
     return str(setting.get("sourcefile") or "").endswith("/" + INCLUDE_FILE)
 
 
-def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]:
+def other_name(infos: Infos, keep: str, known: Optional[HubList]) -> Optional[str]:
     """Node name of a hub that cannot be asked, by what the one that stays knows of the pair; None if it knows none."""
     mine = infos[keep]["uname"].lower()
     names = [name.lower() for name in infos[keep]["cluster"]["cib_nodes"]]
@@ -425,16 +429,16 @@ def other_name(infos: Infos, keep: str, known: Optional[Facts]) -> Optional[str]
     return next((name for name in names if name != mine), None)
 
 
-def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> List[Dict[str, str]]:
+def shared_addresses(infos: Infos, known: Optional[HubList], settings: Settings) -> List[Dict[str, str]]:
     """[{"id", "ip"}] of the pair's shared addresses, each once: as CIB, list of hubs and operator name them.
 
     The list and the operator count too, because the CIB goes before the addresses do.
     """
     found: Dict[str, str] = {}
     for info in infos.values():
-        for name, text in sorted(info["cluster"].get("cib_ips", {}).items()):
+        for name, text in sorted(info["cluster"]["cib_ips"].items()):
             found.setdefault(text, name)
-        for item in info.get("kept_addresses") or []:
+        for item in info["kept_addresses"]:
             found.setdefault(item["ip"], "cfvirtip")
     for text in (known or {}).get("shared", []) + [str(parse_ip(text)) for text in settings["virtual_ips"]
                                                    if parse_ip(text)]:
@@ -444,7 +448,7 @@ def shared_addresses(infos: Infos, known: Optional[Facts], settings: Facts) -> L
     return [{"id": name, "ip": text} for text, name in found.items()]
 
 
-def kept_addresses(info: Facts, wanted: Sequence[str], keep: str, report: Report) -> List[str]:
+def kept_addresses(info: HubFacts, wanted: Sequence[str], keep: str, report: Report) -> List[str]:
     """["ADDRESS/PREFIX"] of the addresses that the hub keeps, with the prefix of the network that they lie in."""
     found = []
     for text in wanted:
@@ -469,7 +473,7 @@ def released(infos: Infos, keep: str, shared: Sequence[Mapping[str, str]],
             for host, info in infos.items()}
 
 
-def single_list(known: Optional[Facts], node: str, gone: str, shared: Sequence[str]) -> Optional[Dict[str, Any]]:
+def single_list(known: Optional[HubList], node: str, gone: str, shared: Sequence[str]) -> Optional[HubList]:
     """The list of hubs (services/hub_ha.json) of a hub that is single: clients are led to the shared addresses that it
     keeps, or to the hub itself, and the other hub is trusted no more. None when there is no list.
     """
@@ -479,23 +483,25 @@ def single_list(known: Optional[Facts], node: str, gone: str, shared: Sequence[s
         return None
     left = {address: hub for address, hub in hubs.items()
             if hub["name"] != gone and hub.get("in_cluster") is not False}
-    found = {name: value for name, value in known.items() if name != "third"}
-    found.update(vendor=False, shared=list(shared), active=mine, sync={"policy": False, "paths": []}, hubs=left)
+    found = known.copy()
+    found.pop("third", None)
+    found.update({"vendor": False, "shared": list(shared), "active": mine, "sync": {"policy": False, "paths": []},
+                  "hubs": left})
     return found
 
 
-def single_augments(the_list: Optional[Facts], gone: Optional[str]) -> Dict[str, Any]:
+def single_augments(the_list: Optional[HubList], gone: Optional[str]) -> Dict[str, Any]:
     """What def.json must and must not hold, as module augments takes it. gone: the other hub's address, if known."""
     absent = {"classes": [ENTERPRISE_CLASS], "lists": {"acl": [gone]} if gone else {}}
     return {"lists": {"acl": {"items": [the_list["active"]], "default": ["$(sys.policy_hub)/16"]}} if the_list else {},
             "absent": absent}
 
 
-def hub_units(info: Facts) -> List[str]:
+def hub_units(info: HubFacts) -> List[str]:
     """CFEngine's units that run or start at boot on a host that calls itself a hub; the umbrella first, which starts
     all others. Not one on a host that is no policy hub any more: it may be somebody's client by now.
     """
-    if not info["cfengine"].get("am_policy_hub"):
+    if not info["cfengine"]["am_policy_hub"]:
         return []
     database, umbrella = info["layout"]["db_unit"], info["layout"]["umbrella_unit"]
     names = [name for name, unit in info["units"].items() if name.startswith("cf-") and name != database
@@ -504,25 +510,25 @@ def hub_units(info: Facts) -> List[str]:
     return ([umbrella] if unit.get("active") in RUNS or unit.get("enabled") == "enabled" else []) + names
 
 
-def single_problems(the_plan: Plan, results: Mapping[str, Facts]) -> List[Problem]:
+def single_problems(the_plan: RemovalPlan, results: Results) -> List[Problem]:
     """After all: why the hub is not a healthy single one. results: {host: result of hub_info}."""
     found = []
     keep, layout = the_plan["active"], the_plan["layout"]
-    info = results[keep]["hub"]
+    info: HubFacts = results[keep]["hub"]
     unit = layout["db_unit"] + ".service"
     if info["postgres"]["state"] != "primary":
         found.append(Problem("NO_PRIMARY", keep, "PostgreSQL on %s is %s and takes no writes"
                              % (keep, info["postgres"]["state"]), "journalctl -u %s" % unit))
-    if not the_plan["unfinished"] and (info["postgres"].get("unit") != unit or not runs(info, layout["db_unit"])):
+    if not the_plan["unfinished"] and (info["postgres"]["unit"] != unit or not runs(info, layout["db_unit"])):
         found.append(Problem("POSTGRES_UNIT", keep, "PostgreSQL on %s does not run under %s but under %s"
-                             % (keep, unit, info["postgres"].get("unit")),
+                             % (keep, unit, info["postgres"]["unit"]),
                              "systemctl status %s; run this again" % unit))
     have = ["%s/%d" % (item["address"], item["prefix"]) for item in info["addresses"]]
     found += [Problem("ADDRESS_MISSING", keep, "%s does not have the address %s" % (keep, text),
                       "systemctl restart %s" % posixpath.basename(KEPT_UNIT))
               for text in the_plan["addresses"] if text not in have]
     for host in the_plan["there"]:
-        hub = results[host]["hub"]
+        hub: HubFacts = results[host]["hub"]
         found += [Problem("CLUSTER_RUNS", host, "%s runs on %s" % (name, host), "systemctl disable --now %s" % name)
                   for name in ("pacemaker", "corosync") if host in the_plan["clustered"] and runs(hub, name)]
         if host != keep and hub["postgres"]["pid"] and not the_plan["unfinished"]:

@@ -12,18 +12,18 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..core.problem import Problem
 from ..facts import postgres as pg_facts
+from ..facts.model import HubFacts, Infos, Results
 from ..facts.units import runs
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind
+from ..pg.model import Postgres
 from ..pg.startup import running_values
-
-Facts = Mapping[str, Any]
-Plan = Mapping[str, Any]
+from .model import BegunPlan
 
 REMEDY = 'docs/operate.md, "When an upgrade fails"'
 
 
-def view(plan: Plan) -> Plan:
+def view(plan: BegunPlan) -> BegunPlan:
     """*plan* as this module wants it: "active" is the hub that served when the plan was made.
 
     In the plan of a removal that is the hub that stays, which may be about to take over. Until it takes writes, the one
@@ -32,10 +32,10 @@ def view(plan: Plan) -> Plan:
     serving = plan.get("serving")
     if not serving or serving == plan["active"]:
         return plan
-    return dict(plan, active=serving, passive=plan["active"])
+    return {**plan, "active": serving, "passive": plan["active"]}
 
 
-def values(result: Facts) -> Dict[str, str]:
+def values(result: Mapping[str, Any]) -> Dict[str, str]:
     """{name: value} of what PostgreSQL was running with and its files would not give it again.
 
     result: of module hub_info when the plan was made, or of an attempt that reached nobody.
@@ -43,7 +43,7 @@ def values(result: Facts) -> Dict[str, str]:
     return running_values((result["hub"]["postgres"]["server"] or {}).get("pending") if "hub" in result else None)
 
 
-def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], stage: str) -> Dict[str, Any]:
+def judge(plan: BegunPlan, before: Results, answers: Sequence[Mapping[str, Any]], stage: str) -> Dict[str, Any]:
     """What is there and what may be done.
 
     plan: see upgrade.make_plan and view(). before: {host: result of hub_info when the plan was made}. answers: results
@@ -57,8 +57,8 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
     there}, "keep": [ids of the resources that an end of it must not interrupt], "why": [{"code", "host", "problem",
     "remedy"}]}.
     """
-    old = {host: result["hub"] for host, result in before.items() if "hub" in result}
-    now = {item["item"]: item["hub"] for item in answers if "hub" in item}
+    old: Infos = {host: result["hub"] for host, result in before.items() if "hub" in result}
+    now: Infos = {item["item"]: item["hub"] for item in answers if "hub" in item}
     lost = {item["item"]: reason(item) for item in answers if "hub" not in item}
     adopted = plan["adopted"] or any(info["cluster"]["has_database"] for info in old.values())
     managed = adopted or any(info["cluster"]["has_database"] for info in now.values())
@@ -101,14 +101,14 @@ def judge(plan: Plan, before: Mapping[str, Facts], answers: Sequence[Facts], sta
     return verdict
 
 
-def maintenance(now: Mapping[str, Facts]) -> Dict[str, bool]:
+def maintenance(now: Infos) -> Dict[str, bool]:
     """{"on", "ours"}; see judge. Where no CIB can be read, the marker tells."""
     told = [info["cluster"]["maintenance"] for info in now.values() if info["cluster"]["cib_readable"]]
     ours = any(info["maintenance_marker"] for info in now.values())
     return {"on": any(told) if told else ours, "ours": ours}
 
 
-def may_release(plan: Plan, verdict: Mapping[str, Any], now: Mapping[str, Facts]) -> bool:
+def may_release(plan: BegunPlan, verdict: Mapping[str, Any], now: Infos) -> bool:
     """A hub serves in a maintenance that a run of this collection began: pacemaker may be asked to look at what runs,
     and to go on.
 
@@ -124,19 +124,19 @@ def may_release(plan: Plan, verdict: Mapping[str, Any], now: Mapping[str, Facts]
                 and now[verdict["primaries"][0]]["cluster"]["cib_readable"])
 
 
-def reason(answer: Facts) -> str:
+def reason(answer: Mapping[str, Any]) -> str:
     """Why a hub has said nothing, in one line."""
     return " ".join(str(answer.get("msg") or "no answer").split())
 
 
-def leaves_alone(info: Facts) -> bool:
+def leaves_alone(info: HubFacts) -> bool:
     """True when this hub's pacemaker does nothing with the database: it is in maintenance mode or does not run."""
     if info["cluster"]["cib_readable"]:
         return bool(info["cluster"]["maintenance"])
     return not runs(info, "pacemaker")
 
 
-def obstacles(active: str, passive: str, before: Mapping[str, Facts], now: Mapping[str, Facts], managed: bool,
+def obstacles(active: str, passive: str, before: Infos, now: Infos, managed: bool,
               adopted: bool) -> List[Problem]:
     """Why the hub that was active must not be started as a primary; empty when it may be.
 
@@ -167,13 +167,13 @@ def obstacles(active: str, passive: str, before: Mapping[str, Facts], now: Mappi
     return why
 
 
-def silent(host: str, postgres: Facts) -> Problem:
+def silent(host: str, postgres: Postgres) -> Problem:
     """PostgreSQL of facts["postgres"] runs and does not answer."""
     return Problem("POSTGRES_SILENT", host, "PostgreSQL runs on %s (pid %s) and does not answer: %s"
                    % (host, postgres["pid"], postgres["error"]), REMEDY)
 
 
-def newer(passive: str, mine: Facts, active: str, theirs: Facts) -> List[Problem]:
+def newer(passive: str, mine: Postgres, active: str, theirs: Postgres) -> List[Problem]:
     """Why the passive hub's data may be the newer one; empty or one. mine, theirs: facts["postgres"] of the two."""
     if mine["state"] == "unreachable":
         return [silent(passive, mine)]
@@ -189,7 +189,7 @@ def newer(passive: str, mine: Facts, active: str, theirs: Facts) -> List[Problem
                     % (passive, active, found), REMEDY)]
 
 
-def text(plan: Plan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str], backup: Optional[str],
+def text(plan: BegunPlan, verdict: Mapping[str, Any], cause: str, notes: Sequence[str], backup: Optional[str],
          check_mode: bool = False) -> str:
     """The last message of a run that failed.
 

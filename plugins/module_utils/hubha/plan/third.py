@@ -12,24 +12,29 @@ import copy
 import ipaddress
 import json
 import re
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, cast
 
+from ..cfengine.model import HubList, ListedHub
 from ..core.problem import Problem, Report
+from ..core.run import HubError
 from ..core.text import as_list, first_version, human
-from ..facts import postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
+from ..facts.layouts import Layouts
+from ..facts.model import HubFacts, Infos, OutsideHub, Results
 from ..host import reach, system
-from ..host.firewall import model as firewall_model
+from ..host.system import Address
 from ..pair import groups
 from ..pair.networks import parse_ip
 from ..pg.conninfo import primary_only
+from ..pg.model import Postgres
 from ..pg.slots import slot_name
 from . import upgrade
 from .checks.inventory import unread
-from .firewalls import firewall_clients, plan_firewall
+from .firewalls import firewall_clients, plan_firewall, wanted_outside
+from .model import ReturnPlan, ThirdHub, UpgradePlan
 
-Facts = Mapping[str, Any]
-Infos = Mapping[str, Facts]  # {inventory name: facts of module hub_info}
-Plan = Dict[str, Any]
+Settings = Mapping[str, Any]
+Third = Mapping[str, Any]  # of the plan's settings, see make_plan()
 Sign = Mapping[str, Any]  # of life, as module reach returns it: {"address", "port", "how", "reason", "from"}
 
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\n.*?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -39,8 +44,8 @@ RETURN = "playbooks/return-from-third-hub.yml"
 UPGRADE = "playbooks/upgrade-to-ha.yml"
 
 
-def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Facts] = None,
-              third: Optional[Facts] = None, follows: bool = False) -> Plan:
+def make_plan(results: Results, settings: Settings, probes: Optional[upgrade.Probes] = None,
+              third: Optional[Third] = None, follows: bool = False) -> UpgradePlan:
     """upgrade.make_plan, and what it is for the third hub.
 
     third: {"hosts": inventory names in group third_hub, "both": those of them that are in group hubs too, "result": of
@@ -56,8 +61,8 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
     if hosts:
         # Its entry in the list of hubs is looked at here, not as that of a hub which the inventory has forgotten.
         ours["accept_hub_keys"] = accepted + [third_name(third)] + list(hosts)
-    plan: Plan = upgrade.make_plan(results, ours, probes)
-    plan["third"] = None
+    plan = cast(UpgradePlan, upgrade.make_plan(results, ours, probes))
+    plan["third"] = plan["third_unread"] = None
     report = Report()
     if third.get("both"):
         report.fail(third["both"][0], "this hub is in the groups %s and %s" % group_names(third),
@@ -66,7 +71,7 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
         report.fail("all", "the group %s has %d hosts: %s" % (group_names(third)[1], len(hosts), ", ".join(hosts)),
                     "one third hub can follow a pair", "THIRD_MORE")
     if hosts and plan["complete"] and plan["client"] and len(hosts) == 1 and not third.get("both"):
-        infos = {host: result["hub"] for host, result in results.items() if "hub" in result}
+        infos = intake.hubs(results, report)
         join(plan, infos, ours, third, accepted, follows, report)
     plan["failures"] += report.failures
     plan["warnings"] += report.warnings
@@ -75,31 +80,37 @@ def make_plan(results: Mapping[str, Facts], settings: Facts, probes: Optional[Fa
     return plan
 
 
-def group_names(third: Facts) -> Tuple[str, str]:
+def group_names(third: Third) -> Tuple[str, str]:
     """Names of the inventory's groups of the hubs and of the third hub. third: as for make_plan."""
     hubs, outside = third.get("groups") or ("hubs", "third_hub")
     return str(hubs), str(outside)
 
 
-def outsiders(results: Mapping[str, Facts], third: Facts) -> List[str]:
+def outsiders(results: Results, third: Third) -> List[str]:
     """Addresses of the third hub, for the firewalls of the pair's hubs: what it says itself, or what the hubs know."""
-    info = (third.get("result") or {}).get("hub")
+    info = answer(third)
     if info:
         return [item["address"] for item in info["addresses"]]
-    for result in results.values():
-        address, entry = known_entry(result["hub"]) if "hub" in result else (None, None)
-        if entry:
+    for hub in intake.hubs(results, Report()).values():
+        address, entry = known_entry(hub)
+        if entry and address:
             return entry.get("addresses") or [address]
     return []
 
 
-def third_name(third: Facts) -> str:
+def answer(third: Third, report: Optional[Report] = None) -> Optional[HubFacts]:
+    """Facts of the third hub, None of one that does not answer. What cannot be read of it is told to the report."""
+    host = (third.get("hosts") or ["third_hub"])[0]
+    return intake.hubs({host: third.get("result") or {}}, report or Report()).get(host)
+
+
+def third_name(third: Third) -> str:
     """How the third hub calls itself, or the inventory's name of one that does not answer."""
-    hub = (third.get("result") or {}).get("hub")
-    return str(hub["uname"].lower() if hub else third["hosts"][0])
+    hub = answer(third)
+    return hub["uname"].lower() if hub else str(third["hosts"][0])
 
 
-def own_addresses(plan: Plan) -> None:
+def own_addresses(plan: UpgradePlan) -> None:
     """plan["own_addresses"] {host: its addresses on the shared networks}: what its certificate holds."""
     plan["own_addresses"] = {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}
     third = plan["third"]
@@ -107,16 +118,16 @@ def own_addresses(plan: Plan) -> None:
         plan["own_addresses"][third["host"]] = third["addresses"]
 
 
-def known_entry(info: Facts) -> Tuple[Optional[str], Optional[Dict[str, Any]]]:
+def known_entry(info: HubFacts) -> Tuple[Optional[str], Optional[ListedHub]]:
     """(address, entry) of the third hub in the list that the hub of these facts has; (None, None) without one."""
-    hubs = (info["cfengine"].get("hub_list") or {}).get("hubs", {})
+    hubs = (info["cfengine"]["hub_list"] or {}).get("hubs", {})
     for address, entry in sorted(hubs.items()):
         if entry.get("in_cluster") is False:
             return address, entry
     return None, None
 
 
-def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequence[str], follows: bool,
+def join(plan: UpgradePlan, infos: Infos, settings: Settings, third: Third, accepted: Sequence[str], follows: bool,
          report: Report) -> None:
     """Puts the third hub into the plan; what stands against it into the report.
 
@@ -124,18 +135,21 @@ def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequ
     """
     active = infos[plan["active"]]
     address, entry = known_entry(active)
-    info = (third.get("result") or {}).get("hub")
+    info = answer(third, report)
     host = third["hosts"][0]
     if info is None:
-        problem = unread(host, third.get("result") or {})
+        result = third.get("result") or {}
+        refused = intake.problem(host, result["hub"]) if "hub" in result else None  # answer() has told it to the report
+        problem = refused or unread(host, result)
         plan["third_unread"] = problem.to_dict()
-        report.warn(host, problem.problem + "; what is known of the third hub is left as it is", problem.remedy,
-                    problem.code)
+        if not refused:
+            report.warn(host, problem.problem + "; what is known of the third hub is left as it is", problem.remedy,
+                        problem.code)
         if entry and address:
             plan["third"] = unreachable(host, address, entry, infos, plan)
             enter(plan)
         return
-    info = dict(info, addresses=lasting_addresses(plan, info))
+    info = {**info, "addresses": lasting_addresses(plan, info)}
     where = choose_address(plan, info, third)
     if where is None:
         report.fail(host, "which of its addresses (%s) clients and hubs reach the third hub under is not known"
@@ -153,18 +167,18 @@ def join(plan: Plan, infos: Infos, settings: Facts, third: Facts, accepted: Sequ
     plan["third"] = describe(plan, info, host, where)
     enter(plan)
     hubs = [net["addresses"][hub] for net in plan["networks"] for hub in plan["hubs"]]
-    plan["firewalls"][host] = plan_firewall(host, info, firewall_model.wanted_outside(
+    plan["firewalls"][host] = plan_firewall(host, info, wanted_outside(
         sorted({item["interface"] for item in info["addresses"]}), hubs, plan, firewall_clients(settings)),
         settings, report)
 
 
-def lasting_addresses(plan: Plan, info: Facts) -> List[Facts]:
+def lasting_addresses(plan: UpgradePlan, info: HubFacts) -> List[Address]:
     """The third hub's own of facts["addresses"]: neither shared addresses, nor those that end by themselves."""
     shared = [item["ip"] for item in plan["virtual_ips"]]
     return [item for item in info["addresses"] if item["address"] not in shared and not item.get("fleeting")]
 
 
-def choose_address(plan: Plan, info: Facts, third: Facts) -> Optional[str]:
+def choose_address(plan: UpgradePlan, info: HubFacts, third: Third) -> Optional[str]:
     """The address under which clients and hubs reach the third hub; None when it cannot be known."""
     if third.get("address"):
         return str(parse_ip(third["address"]) or "") or None
@@ -176,7 +190,7 @@ def choose_address(plan: Plan, info: Facts, third: Facts) -> Optional[str]:
     return next(iter(on_client_net + given + alone), None)
 
 
-def check(plan: Plan, info: Facts, host: str, report: Report) -> None:
+def check(plan: UpgradePlan, info: HubFacts, host: str, report: Report) -> None:
     """The third hub has a name of its own, and is in no cluster."""
     if info["uname"].lower() in plan["nodes"].values():
         report.fail(host, "the third hub has the name of a hub of the pair (%s)" % info["uname"],
@@ -187,7 +201,7 @@ def check(plan: Plan, info: Facts, host: str, report: Report) -> None:
                     "take it out of its cluster: systemctl disable --now pacemaker corosync", "THIRD_IN_CLUSTER")
 
 
-def check_key(info: Facts, entry: Optional[Facts], accepted: Sequence[str], host: str, report: Report) -> None:
+def check_key(info: HubFacts, entry: Optional[ListedHub], accepted: Sequence[str], host: str, report: Report) -> None:
     """The third hub's host key is still that of its entry in the list of hubs, or the change is accepted."""
     now = info["cfengine"]["key_digest"]
     if entry and now and now != entry["key"] and entry["name"] not in accepted:
@@ -196,16 +210,16 @@ def check_key(info: Facts, entry: Optional[Facts], accepted: Sequence[str], host
                     "-e hub_ha_accept_hub_keys=%s" % entry["name"], "KEY_CHANGED")
 
 
-def check_acl(plan: Plan, active: Facts, where: str, host: str, report: Report) -> None:
+def check_acl(plan: UpgradePlan, active: HubFacts, where: str, host: str, report: Report) -> None:
     """Clients are let in on the third hub's network too."""
-    if not active["cfengine"].get("sets_acl"):
+    if plan["client"] and not active["cfengine"]["sets_acl"]:
         inside = ipaddress.ip_network("%s/16" % plan["client"]["addresses"][plan["active"]], strict=False)
         if parse_ip(where) not in inside:
             report.warn(host, "clients are admitted by acl, which is the /16 network of the hub that they ask: the third "
                         "hub would refuse them", "name the clients' networks in vars.acl of def.json", "THIRD_ACL")
 
 
-def check_versions(plan: Plan, active: Facts, info: Facts, host: str, report: Report) -> None:
+def check_versions(plan: UpgradePlan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
     """Same CFEngine, same PostgreSQL, same layout as the pair, installed or as the package source offers it."""
     if info["packager_interrupted"]:
         report.fail(host, "a package installation was cut off on this host", "finish it: dpkg --configure -a",
@@ -238,7 +252,7 @@ def check_versions(plan: Plan, active: Facts, info: Facts, host: str, report: Re
                     "all three hubs must run the same edition from the same kind of package", "LAYOUT_DIFFERS")
 
 
-def needed(plan: Plan) -> List[str]:
+def needed(plan: UpgradePlan) -> List[str]:
     """Packages that the third hub needs; the cluster's are not among them."""
     if plan["layout"]["name"] != "debian":
         return []
@@ -246,12 +260,12 @@ def needed(plan: Plan) -> List[str]:
         ["postgresql-%d" % plan["pg_major"]] if plan["pg_major"] else [])
 
 
-def aside(postgres: Facts) -> str:
+def aside(postgres: Postgres) -> str:
     """The remedy where a database of facts["postgres"] is in the way."""
     return ("if it is not needed, stop it and move %s aside: nothing here overwrites a database" % postgres["data_dir"])
 
 
-def check_system(info: Facts, wanted: Optional[str], host: str, report: Report) -> bool:
+def check_system(info: HubFacts, wanted: Optional[str], host: str, report: Report) -> bool:
     """The database, if there is one, belongs to the pair's system *wanted*; False when it is another one's."""
     mine = info["postgres"]
     identifier = pg_facts.system_identifier(mine)
@@ -262,7 +276,7 @@ def check_system(info: Facts, wanted: Optional[str], host: str, report: Report) 
     return False
 
 
-def check_database(plan: Plan, active: Facts, info: Facts, host: str, report: Report) -> None:
+def check_database(plan: UpgradePlan, active: HubFacts, info: HubFacts, host: str, report: Report) -> None:
     """No database but a copy of the pair's is ever touched."""
     mine, theirs = info["postgres"], active["postgres"]
     state, wanted = mine["state"], plan["system_identifier"]
@@ -288,11 +302,11 @@ def check_database(plan: Plan, active: Facts, info: Facts, host: str, report: Re
     elif state == "absent" and theirs["port"] in info["ports"]:
         report.fail(host, "something else listens on port %d" % theirs["port"],
                     "stop and disable it: ss -ltnp sport = :%d" % theirs["port"], "PORT_TAKEN")
-    size = (theirs["server"] or {}).get("size_bytes")
+    size = theirs["server"]["size_bytes"] if theirs["server"] else None
     check_space(info, size if state == "absent" else None, host, report)
 
 
-def check_space(info: Facts, size: Optional[int], host: str, report: Report) -> None:
+def check_space(info: HubFacts, size: Optional[int], host: str, report: Report) -> None:
     """Room for a copy of *size* bytes (None: no copy is made)."""
     need = int(size * 1.1) + (64 << 20) if size else 0
     if info["space"]["free_bytes"] < need:
@@ -301,7 +315,7 @@ def check_space(info: Facts, size: Optional[int], host: str, report: Report) -> 
                     "make room or mount a larger file system there", "DISK_SPACE")
 
 
-def diverged(mine: Facts, primary: Facts) -> bool:
+def diverged(mine: Postgres, primary: Postgres) -> bool:
     """True when the database of a standby is proven to have gone another way than the primary's: it can never follow.
 
     mine, primary: facts["postgres"] of the two.
@@ -309,30 +323,31 @@ def diverged(mine: Facts, primary: Facts) -> bool:
     return mine["state"] in ("standby", "stopped") and bool(pg_facts.relation(mine, primary).forked)
 
 
-def describe(plan: Plan, info: Facts, host: str, address: str) -> Dict[str, Any]:
+def describe(plan: UpgradePlan, info: HubFacts, host: str, address: str) -> ThirdHub:
     """plan["third"] of a third hub that answers."""
     own = [item["address"] for item in info["addresses"]]
-    replication = plan["replication"] or {}
-    near = [item["address"] for item in info["addresses"] if item["network"] == replication.get("network")]
+    replication = plan["replication"]
+    near = [item["address"] for item in info["addresses"] if replication and item["network"] == replication["network"]]
+    near_by = replication if near else plan["client"]
     states = info["packages"] or {}
     return {
         "host": host, "name": info["uname"].lower(), "reachable": True, "address": address,
         "addresses": own + ([] if address in own else [address]),
         # How it reaches the pair's hubs, and how they reach it.
-        "sources": {hub: (replication if near else plan["client"])["addresses"][hub] for hub in plan["hubs"]},
+        "sources": {hub: near_by["addresses"][hub] for hub in plan["hubs"]} if near_by else {},
         "replication_address": near[0] if near else address,
         "key": info["cfengine"]["key_digest"], "public": info["cfengine"]["key_public"],
-        "certificate": info["postgres"].get("certificate"),
+        "certificate": info["postgres"]["certificate"],
         "slot": slot_name("hub_ha", info["uname"].lower()),
         "packages": [name for name in needed(plan) if info["packages"] is not None
                      and not states.get(name, {}).get("installed")],
     }
 
 
-def unreachable(host: str, address: str, entry: Facts, infos: Infos, plan: Plan) -> Dict[str, Any]:
+def unreachable(host: str, address: str, entry: ListedHub, infos: Infos, plan: UpgradePlan) -> ThirdHub:
     """plan["third"] of one that does not answer, from what the active hub knows: nothing of it is taken away."""
-    own = [info["postgres"].get("certificate") for info in infos.values()]
-    trusted = PEM.findall(infos[plan["active"]]["postgres"].get("trusted") or "")
+    own = [info["postgres"]["certificate"] for info in infos.values()]
+    trusted = PEM.findall(infos[plan["active"]]["postgres"]["trusted"] or "")
     return {"host": host, "name": entry["name"], "reachable": False, "address": address,
             "addresses": entry.get("addresses") or [address], "sources": {}, "replication_address": address,
             "key": entry["key"], "public": entry["public"],
@@ -340,9 +355,16 @@ def unreachable(host: str, address: str, entry: Facts, infos: Infos, plan: Plan)
             "slot": slot_name("hub_ha", entry["name"]), "packages": []}
 
 
-def enter(plan: Plan) -> None:
+def of_plan(plan: UpgradePlan) -> ThirdHub:
+    """The third hub of a plan that has one. Raises HubError when it has none."""
+    if plan["third"] is None:
+        raise HubError("the plan has no third hub")
+    return plan["third"]
+
+
+def enter(plan: UpgradePlan) -> None:
     """What the pair's own files must say of the third hub."""
-    third = plan["third"]
+    third = of_plan(plan)
     plan["slots"][third["host"]] = third["slot"]
     plan["hba_addresses"] = plan["hba_addresses"] + [
         "%s/%d" % (text, ipaddress.ip_address(text).max_prefixlen) for text in third["addresses"]]
@@ -354,21 +376,20 @@ def enter(plan: Plan) -> None:
         "name": third["name"], "key": third["key"], "public": third["public"], "in_cluster": False,
         "addresses": third["addresses"]}
     plan["hub_list"]["third"] = {
-        "hubs": [third["address"]], "slot": third["slot"], "psql": plan["pg_bin"] + "/psql",
+        "hubs": [third["address"]], "slot": third["slot"], "psql": "%s/psql" % plan["pg_bin"],
         "port": str(plan["pg_port"]),
         # Whose an address is that gives a sign of life, for promote_stops().
         "pair": {host: [net["addresses"][host] for net in plan["networks"]] for host in plan["hubs"]}}
 
 
-def widen(plan: Plan) -> Plan:
+def widen(plan: UpgradePlan) -> UpgradePlan:
     """The plan as the roles need it to work on all three hubs: the third one takes the passive hub's place."""
-    third, wide = plan["third"], copy.deepcopy(plan)
+    third, wide = of_plan(plan), copy.deepcopy(plan)
     host = third["host"]
     wide["hubs"] = plan["hubs"] + [host]
     wide["passive"] = host
     wide["nodes"][host] = third["name"]
-    wide["client"]["addresses"][host] = third["address"]
-    wide["replication"]["addresses"] = dict(third["sources"], **{host: third["replication_address"]})
+    between(wide, third)
     # Mission Portal's certificate on the third hub stays the package's; its secrets are in the replicated database.
     wide["portal"]["certificates"][host] = None
     wide["portal"]["secrets"]["carry"] = plan["edition"] == "enterprise"
@@ -377,14 +398,23 @@ def widen(plan: Plan) -> Plan:
     return wide
 
 
-def ready(plan: Plan, infos: Infos) -> List[Problem]:
+def between(plan: UpgradePlan, third: ThirdHub) -> None:
+    """Has the plan's networks of clients and of replication lead to the third hub and from there."""
+    if plan["client"]:
+        plan["client"]["addresses"][third["host"]] = third["address"]
+    if plan["replication"]:
+        plan["replication"]["addresses"] = {**third["sources"], third["host"]: third["replication_address"]}
+
+
+def ready(plan: UpgradePlan, infos: Infos) -> List[Problem]:
     """What keeps a third hub from being added, beside the plan's own failures.
 
     infos: {host: facts} of the pair's hubs.
     """
     found = []
     if not plan["third"] or not plan["third"]["reachable"]:
-        found.append(Problem.from_dict(plan["third_unread"]) if plan.get("third_unread") else unread("third_hub", {}))
+        why = plan["third_unread"]
+        found.append(Problem.from_dict(why) if why else unread("third_hub", {}))
     if not plan["adopted"] or plan["restart"] or plan["maintenance_ours"]:
         found.append(Problem("PAIR_UNFINISHED", "all", "the hubs are no pair yet, or wait for a restart",
                              "run %s first" % UPGRADE))
@@ -396,12 +426,12 @@ def ready(plan: Plan, infos: Infos) -> List[Problem]:
     return found
 
 
-def conninfo(plan: Plan, host: str, sslmode: str, user: str, sources: Optional[Sequence[str]] = None) -> str:
+def conninfo(plan: UpgradePlan, host: str, sslmode: str, user: str, sources: Optional[Sequence[str]] = None) -> str:
     """primary_conninfo of a standby outside of pacemaker's hands. Only who takes writes is followed, whoever that is.
 
     sources: addresses, the pair's as the third hub reaches them when not given. No password: the passfile has it.
     """
-    third = plan["third"]
+    third = of_plan(plan)
     addresses = sources or [third["sources"][hub] for hub in plan["nodes"] if hub in third["sources"]]
     names = [("host", ",".join(addresses)), ("port", plan["pg_port"]), ("user", user),
              ("application_name", plan["nodes"].get(host, third["name"])),
@@ -413,19 +443,19 @@ def conninfo(plan: Plan, host: str, sslmode: str, user: str, sources: Optional[S
     return " ".join("%s=%s" % item for item in names)
 
 
-def guard(plan: Plan, sslmode: str, user: str) -> str:
+def guard(plan: UpgradePlan, sslmode: str, user: str) -> str:
     """Connection string with which a hub's agent finds out, before it promotes, whether the third hub takes writes.
 
     No connect_timeout: the agent limits the whole question, and tells a timeout from a no.
     """
-    third = plan["third"]
+    third = of_plan(plan)
     return ("host=%s port=%s user=%s dbname=replication replication=true target_session_attrs=read-write "
             "passfile=%s/pgpass sslmode=%s sslrootcert=%s/root.crt" % (
                 third["replication_address"], plan["pg_port"], user, plan["layout"]["ha_dir"], sslmode,
                 plan["layout"]["ha_dir"]))
 
 
-def promote_signs(facts: Facts, reached: Iterable[Sign], hubs: Mapping[str, str],
+def promote_signs(facts: OutsideHub, reached: Iterable[Sign], hubs: Mapping[str, str],
                   off: Iterable[str] = ()) -> List[Sign]:
     """Of what reach has found that which counts: every sign of life, and what could not be tried.
 
@@ -433,13 +463,13 @@ def promote_signs(facts: Facts, reached: Iterable[Sign], hubs: Mapping[str, str]
     operator has switched off: for those, and where an address is nobody's for all of them, he answers for what could
     not be tried. A real sign of life always counts.
     """
-    pair_addresses = ((facts["cfengine"].get("hub_list") or {}).get("third") or {}).get("pair") or {}
+    pair_addresses = ((facts["cfengine"]["hub_list"] or {}).get("third") or {}).get("pair") or {}
     own = {name: {name, address, *pair_addresses.get(name, [])} for name, address in hubs.items()}
     return [item for item in reached if item["how"] != reach.UNTRIED or not set(off).issuperset(
         [name for name in hubs if item["address"] in own[name]] or list(hubs) or [""])]
 
 
-def promote_verdict(facts: Facts, reached: Sequence[Sign], confirmed: bool) -> Dict[str, Any]:
+def promote_verdict(facts: OutsideHub, reached: Sequence[Sign], confirmed: bool) -> Dict[str, Any]:
     """May the third hub be promoted? {"do": "promote" or "nothing" or "refuse", "failures"}.
 
     facts: hub_info's of the third hub. reached: promote_signs', [{"address", "port", "how", "from"}] of every sign of
@@ -448,7 +478,7 @@ def promote_verdict(facts: Facts, reached: Sequence[Sign], confirmed: bool) -> D
     """
     report = Report()
     host, postgres = facts["uname"], facts["postgres"]
-    known = (facts["cfengine"].get("hub_list") or {}).get("hubs", {})
+    known = (facts["cfengine"]["hub_list"] or {}).get("hubs", {})
     mine = [entry for entry in known.values() if entry.get("in_cluster") is False
             and entry["key"] == facts["cfengine"]["key_digest"]]
     if postgres["state"] == "primary" and mine:
@@ -491,14 +521,15 @@ def places(signs: Sequence[Sign]) -> List[str]:
     return found
 
 
-def promote_stops(verdict: Facts, facts: Facts, signs: Sequence[Sign], hubs: Mapping[str, str]) -> List[str]:
+def promote_stops(verdict: Mapping[str, Any], facts: OutsideHub, signs: Sequence[Sign],
+                  hubs: Mapping[str, str]) -> List[str]:
     """Inventory names of the hubs that are stopped before the promotion, after the operator's word: each that lives,
     or that could not be asked.
 
     verdict: promote_verdict's; facts, signs: as it has got them. hubs: {name: address for SSH}. Whether a hub can be
     stopped is found out by Ansible's connection, whatever its port or way: one that lives and cannot be is an error.
     """
-    known = facts["cfengine"].get("hub_list") or {}
+    known = facts["cfengine"]["hub_list"] or {}
     pair_addresses = (known.get("third") or {}).get("pair") or {}
     own = {name: {address, *pair_addresses.get(name, [])} for name, address in hubs.items()}
     alive = {item["address"] for item in signs if verdict["do"] == "promote"}
@@ -538,7 +569,7 @@ def unproved_text(stops: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]
     return "%s. %s (%s)" % (found.problem, found.remedy, found.code) if found else ""
 
 
-def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
+def shared_here(ip_json: Optional[str], known: HubList) -> List[Dict[str, str]]:
     """[{"interface", "address" (with its prefix)}] of the pair's shared addresses that a host has.
 
     ip_json: output of `ip -j addr`. known: the list of hubs.
@@ -547,7 +578,7 @@ def shared_here(ip_json: Optional[str], known: Facts) -> List[Dict[str, str]]:
             for item in system.addresses(json.loads(ip_json or "[]")) if item["address"] in known["shared"]]
 
 
-def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wanted: Optional[str] = None) -> Plan:
+def return_plan(results: Results, settings: Settings, third: Third, wanted: Optional[str] = None) -> ReturnPlan:
     """The way back from a third hub that was promoted: the pair as it will be, and how far it is.
 
     results, settings, third: as for make_plan. wanted: the hub that is to be active, the first one when not given.
@@ -555,13 +586,14 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
     streams from the third one, or has all of it), "done" (a hub of the pair takes writes again).
     "active" is the chosen hub.
     """
-    infos: Dict[str, Facts] = {host: result["hub"] for host, result in results.items() if "hub" in result}
-    info = (third.get("result") or {}).get("hub")
+    report = Report()
+    infos = intake.hubs(results, report)
+    info = answer(third, report)
+    refused = [item["host"] for item in report.failures]
     missing = [host for host in results if host not in infos] + ([] if info else third.get("hosts") or ["third_hub"])
     if info is None or missing or len(infos) != 2:
-        report = Report()
         nobody = info and info["postgres"]["state"] != "primary"
-        for host in missing:
+        for host in [host for host in missing if host not in refused]:
             report.add(unread(
                 host, results.get(host) or third.get("result") or {}, "all three hubs are needed for the way back; check "
                 "with: ansible -i INVENTORY -m ping %s%s"
@@ -569,12 +601,13 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
         if not missing:
             report.fail("all", "the group %s has %d hosts" % (group_names(third)[0], len(infos)),
                         "exactly two hubs make a pair", "GROUP_SIZE")
-        return {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False, "third": None}
+        return cast(ReturnPlan, {"failures": report.failures, "warnings": [], "stage": "refuse", "complete": False,
+                                 "third": None})
     states = {host: item["postgres"]["state"] for host, item in infos.items()}
     primaries = [host for host, state in states.items() if state == "primary"]
     ours = pg_facts.system_identifier(info["postgres"])
     # A standby beside pacemaker: an earlier run of the way back has made it a follower of the third hub.
-    copies = [host for host, item in infos.items() if item["postgres"].get("outside")
+    copies = [host for host, item in infos.items() if item["postgres"]["outside"]
               and is_copy(item, info["postgres"])
               and pg_facts.system_identifier(item["postgres"]) == ours and not left_behind(item, info["postgres"])]
     target = next(iter(primaries + copies), wanted if wanted in infos else next(iter(infos)))
@@ -601,51 +634,55 @@ def return_plan(results: Mapping[str, Facts], settings: Facts, third: Facts, wan
     for host, item in infos.items():
         if stage == "clone" and states[host] == "unreachable":
             continue  # starting, or stopping: it is stopped before its data is moved
-        if stage == "clone" and item["cluster"]["maintenance"] and not item.get("maintenance_marker") \
-                and not any(other.get("maintenance_marker") for other in infos.values()):
+        if stage == "clone" and item["cluster"]["maintenance"] and not item["maintenance_marker"] \
+                and not any(other["maintenance_marker"] for other in infos.values()):
             problems.fail(host, "the cluster is in maintenance mode, and no run of this collection has put it there",
                           "end it first: crm_attribute --type crm_config --name maintenance-mode --delete",
                           "CLUSTER_MAINTENANCE")
     if stage == "clone":
+        server = info["postgres"]["server"]
         for host, item in infos.items():
-            check_space(item, (info["postgres"]["server"] or {}).get("size_bytes"), host, problems)
+            check_space(item, server["size_bytes"] if server else None, host, problems)
     if stage != "done":
         infos = {host: as_active(item, info["postgres"]) if host == target else without_database(item)
                  for host, item in infos.items()}
     # After the switch a third hub that stopped as a standby is looked at as any other one.
     follows = stage != "done" or third_state == "primary" or not info["postgres"]["standby_signal"]
-    plan = make_plan({host: {"hub": item} for host, item in infos.items()}, settings, None, third, follows)
+    pair = {host: {"hub": item} for host, item in infos.items()}
+    plan = cast(ReturnPlan, make_plan(pair, settings, None, third, follows))
     plan["failures"] = problems.failures + plan["failures"]
     plan["stage"] = stage
     plan["former"] = pg_facts.system_identifier(info["postgres"])
     return plan
 
 
-def as_active(info: Facts, third: Facts) -> Dict[str, Any]:
+def as_active(info: HubFacts, third: Postgres) -> HubFacts:
     """The facts of the chosen hub as they will be: it has the third hub's database.
 
     third: facts["postgres"] of the third hub.
     """
     mine = info["postgres"]
-    return dict(info, layouts=of_machine(info), postgres=dict(
-        third, data_dir=mine["data_dir"], state="primary", server=third["server"] or mine["server"],
-        certificate=mine.get("certificate"), trusted=mine.get("trusted")))
+    return {**info, "layouts": of_machine(info), "postgres": {
+        **third, "data_dir": mine["data_dir"], "state": "primary", "server": third["server"] or mine["server"],
+        "certificate": mine["certificate"], "trusted": mine["trusted"]}}
 
 
-def without_database(info: Facts) -> Dict[str, Any]:
+def without_database(info: HubFacts) -> HubFacts:
     """The facts of the other hub as they will be: its database has made way, and it is cloned later."""
     own = [info["postgres"]["port"]] if info["postgres"]["pid"] else []
-    return dict(info, postgres=dict(info["postgres"], state="absent", server=None, control={}, pid=None, lock=False),
-                ports=[port for port in info["ports"] if port not in own], layouts=of_machine(info))
+    return {**info, "ports": [port for port in info["ports"] if port not in own], "layouts": of_machine(info),
+            "postgres": {**info["postgres"], "state": "absent", "server": None, "control": {}, "pid": None,
+                         "lock": False}}
 
 
-def of_machine(info: Facts) -> Dict[str, Any]:
+def of_machine(info: HubFacts) -> Layouts:
     """What facts/layouts.py says of the machine, without what it says of a database that makes way."""
-    return {key: value for key, value in (info.get("layouts") or {}).items()
-            if key in ("mounts", "wal_space", "libraries", "python_apt", "memory")}
+    return {**info["layouts"], "lost_found": None, "auto_conf": [], "settings": {}, "misplaced": {}, "outside": [],
+            "recovery": [], "overriding": {}, "preload": [], "archive_paths": [], "archive_programs": [],
+            "log_directory": None, "slots_used": None, "senders_used": None}
 
 
-def is_copy(info: Facts, third: Facts) -> bool:
+def is_copy(info: HubFacts, third: Postgres) -> bool:
     """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down.
 
     third: facts["postgres"] of the third hub.
@@ -657,17 +694,19 @@ def is_copy(info: Facts, third: Facts) -> bool:
         and pg_facts.relation(postgres, third).follows))
 
 
-def left_behind(info: Facts, third: Facts) -> bool:
+def left_behind(info: HubFacts, third: Postgres) -> bool:
     """True when a copy does not stream from the third hub and never will: the WAL that it lacks is not kept there."""
-    server, name = third["server"] or {}, info["uname"].lower()
+    server, name = third["server"], info["uname"].lower()
+    if third["state"] != "primary" or server is None:
+        return False
     slot = slot_name("hub_ha", name)
-    kept = slot in (server.get("slots") or []) and slot not in (server.get("slots_lost") or [])
-    return bool(third["state"] == "primary" and not kept and name not in (server.get("streaming") or []))
+    kept = slot in (server["slots"] or []) and slot not in (server["slots_lost"] or [])
+    return not kept and name not in (server["streaming"] or [])
 
 
-def check_same(infos: Infos, info: Facts, host: str, report: Report) -> None:
+def check_same(infos: Infos, info: HubFacts, host: str, report: Report) -> None:
     """What makes way is replaced by a copy of the third hub's database: that must be one of the pair's."""
-    postgres, known = info["postgres"], (info["cfengine"].get("hub_list") or {}).get("hubs", {})
+    postgres, known = info["postgres"], (info["cfengine"]["hub_list"] or {}).get("hubs", {})
     ours = pg_facts.system_identifier(postgres)
     if not any(entry.get("in_cluster") is False and entry["key"] == info["cfengine"]["key_digest"]
                for entry in known.values()):
@@ -683,12 +722,11 @@ def check_same(infos: Infos, info: Facts, host: str, report: Report) -> None:
                         "OTHER_SYSTEM")
 
 
-def lead_plan(plan: Plan) -> Plan:
+def lead_plan(plan: ReturnPlan) -> ReturnPlan:
     """Of return_plan's plan the one for the time before the switch: the third hub leads, the chosen one follows it."""
-    lead, third = copy.deepcopy(plan), plan["third"]
+    lead, third = copy.deepcopy(plan), of_plan(plan)
     lead["hubs"] = [third["host"]] + plan["hubs"]
     lead["active"], lead["passive"] = third["host"], plan["active"]
     lead["nodes"][third["host"]] = third["name"]
-    lead["client"]["addresses"][third["host"]] = third["address"]
-    lead["replication"]["addresses"] = dict(third["sources"], **{third["host"]: third["replication_address"]})
+    between(lead, third)
     return lead

@@ -10,20 +10,21 @@ found by the functions in checks/.
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence, cast
 
-from ..cfengine import portal
 from ..cfengine.hub_list import ha_info, hub_list
 from ..cluster import corosync
 from ..cluster.cib.effects import disruptions
 from ..core.problem import Report
 from ..core.text import as_list
-from ..facts import postgres as pg_facts
+from ..facts import intake, postgres as pg_facts
+from ..facts.model import Infos, Results
 from ..pair import networks as pair_networks
 from ..pair.roles import find_roles
 from ..pg import wanted as pg_wanted
+from ..pg.model import Postgres
 from ..pg.slots import slot_name
-from . import install, wanted_cib
+from . import install, portal, wanted_cib
 from .checks import inventory, layouts
 from .checks.all_checks import CHECKS, SETTINGS_CHECKS
 from .checks.cluster import stock_clusters
@@ -31,15 +32,23 @@ from .checks.context import Context
 from .checks.databases import packaged_database
 from .checks.links import to_be_opened, to_probe
 from .firewalls import plan_firewalls
+from .model import (
+    CFEngineParts,
+    DatabaseParts,
+    NetworkParts,
+    Outline,
+    PairPlan,
+    PortalPlan,
+    SharedAddress,
+    Who,
+)
 from .packages import SUPPORTED_POSTGRES, missing_packages, needed_packages
 
-Plan = Dict[str, Any]
-Info = Mapping[str, Any]
 Settings = Mapping[str, Any]
 Probes = Mapping[str, Mapping[str, Any]]
 
 
-def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, probes: Optional[Probes] = None) -> Plan:
+def make_plan(results: Results, settings: Settings, probes: Optional[Probes] = None) -> PairPlan:
     """The plan for the hubs.
 
     results: {inventory name: result of module hub_info, or of an attempt that reached nobody}; their order counts
@@ -50,19 +59,20 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     for host, result in results.items():
         if "hub" not in result:
             report.add(inventory.unread(host, result))
-    infos: Dict[str, Info] = {host: result["hub"] for host, result in results.items() if "hub" in result}
+    infos = intake.hubs(results, report)
     settings = dict(settings, hosts=list(results))
     report.failures.extend(settings.get("problems") or [])
     for settings_check in SETTINGS_CHECKS:
         report.take(settings_check(settings))
-    plan: Plan = {"hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
+    outline: Outline = {
+        "hubs": list(infos), "failures": report.failures, "warnings": report.warnings, "complete": False}
     if len(infos) != 2:
         if len(results) != 2:
             report.fail("all", "the inventory's group has %d hub%s" % (len(results), "" if len(results) == 1 else "s"),
                         "exactly two hubs make a pair", "GROUP_SIZE")
-        return plan
+        return cast(PairPlan, outline)
     if settings.get("install"):
-        infos = dict(install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report))
+        infos = install.foresee(infos, settings["install"], SUPPORTED_POSTGRES, report)
     # A pair's order is that of its node numbers, whatever the inventory's is: node_list, certificates and all else
     # follow.
     names = [info["uname"].lower() for info in infos.values()]
@@ -75,12 +85,11 @@ def make_plan(results: Mapping[str, Mapping[str, Any]], settings: Settings, prob
     parts = who(context, node_ids)
     layouts.check(infos, context.active, context.passive, context.wanted, list(parts["slots"].values()),
                   settings["database"]["max_slot_wal_keep_size"], report, bool(settings.get("install")))
-    plan.update(hubs=list(infos), complete=True, **parts, **network_parts(context, running),
-                **database_parts(context), **cfengine_parts(context, report))
-    return plan
+    return {**outline, **parts, **network_parts(context, running), **database_parts(context),
+            **cfengine_parts(context, report), "hubs": list(infos), "complete": True}
 
 
-def make_context(infos: Mapping[str, Info], settings: Settings, probes: Probes,
+def make_context(infos: Infos, settings: Settings, probes: Probes,
                  running: Optional[corosync.Numbers]) -> Context:
     """What the checks look at, out of facts and settings alone. running: see corosync.running."""
     roles = find_roles(infos)
@@ -96,7 +105,7 @@ def make_context(infos: Mapping[str, Info], settings: Settings, probes: Probes,
         "virtual_ips": [{"ip": text} for text in virtual_ips]}, settings)
     wanted = pg_wanted.wanted_settings(postgres["server"], settings["database"], layout["ha_dir"])
     pending = [item for item in pg_wanted.pending_settings(postgres["server"]) if item["name"] not in wanted["restart"]]
-    keep = wanted_cib.kept({"virtual_ips": [{"ip": text} for text in shared]}, infos[roles.active]["cluster"])
+    keep = wanted_cib.kept(shared, infos[roles.active]["cluster"])
     return Context(
         infos=infos, settings=settings, roles=roles, needed=needed, missing=missing_packages(infos, needed),
         virtual_ips=virtual_ips, replication_ip=replication_ip, networks=networks, chosen=chosen, firewalls=firewalls,
@@ -104,7 +113,7 @@ def make_context(infos: Mapping[str, Info], settings: Settings, probes: Probes,
         disrupts=disruptions(settings.get("cib_simulation") or [], [], keep))
 
 
-def who(context: Context, node_ids: Mapping[str, int]) -> Plan:
+def who(context: Context, node_ids: Mapping[str, int]) -> Who:
     """The plan's hubs: names, numbers and roles. node_ids: {node: number}."""
     infos = context.infos
     nodes = {host: info["uname"].lower() for host, info in infos.items()}
@@ -114,11 +123,11 @@ def who(context: Context, node_ids: Mapping[str, int]) -> Plan:
         "new": bool(context.settings.get("install")), "platform": context.active_info["platform"],
         "stock_clusters": stock_clusters(infos), "packages": context.missing, "cib_disrupts": context.disrupts,
         "slots": {host: slot_name("hub_ha", node) for host, node in nodes.items()},
-        "maintenance_ours": [host for host, info in infos.items() if info.get("maintenance_marker")],
+        "maintenance_ours": [host for host, info in infos.items() if info["maintenance_marker"]],
     }
 
 
-def network_parts(context: Context, running: Optional[corosync.Numbers]) -> Plan:
+def network_parts(context: Context, running: Optional[corosync.Numbers]) -> NetworkParts:
     """The plan's networks, addresses and firewalls. running: see corosync.running."""
     infos, networks, chosen = context.infos, context.networks, context.chosen
     addresses = sorted({address for net in networks for address in net["addresses"].values()},
@@ -131,41 +140,47 @@ def network_parts(context: Context, running: Optional[corosync.Numbers]) -> Plan
         "firewalls": context.firewalls,
         "closed": to_be_opened(context.probes, chosen.links, context.firewalls),
         "probe": to_probe(infos, context.shared),
-        "kept_addresses": [host for host, info in infos.items() if info.get("kept_addresses")],
+        "kept_addresses": [host for host, info in infos.items() if info["kept_addresses"]],
     }
 
 
-def address_resources(context: Context) -> List[Dict[str, Any]]:
+def address_resources(context: Context) -> List[SharedAddress]:
     """[{"id" of the resource, "ip", "prefix": length or None}] of each shared address, that of the replication last."""
-    def resource(name: str, text: str) -> Dict[str, Any]:
-        network = pair_networks.network_of(context.networks, text) or {}
-        return {"id": name, "ip": text, "prefix": network.get("prefix")}
+    def resource(name: str, text: str) -> SharedAddress:
+        network = pair_networks.network_of(context.networks, text)
+        return {"id": name, "ip": text, "prefix": network["prefix"] if network else None}
 
     return [resource("cfvirtip" if number == 1 else "cfvirtip_%d" % number, text)
             for number, text in enumerate(context.virtual_ips, 1)] + [
                 resource("cfvirtip_repl", text) for text in as_list(context.replication_ip)]
 
 
-def database_parts(context: Context) -> Plan:
+def database_parts(context: Context) -> DatabaseParts:
     """What the plan says of PostgreSQL."""
     infos, wanted = context.infos, context.wanted
     postgres = context.active_info["postgres"]
-    server = postgres["server"] or {}
+    server = postgres["server"]
+    settings = (server["settings"] if server else None) or {}
     return {
         "pg_major": pg_facts.pg_major(context.active_info), "pg_bin": postgres["bin_dir"], "pg_port": postgres["port"],
-        "pg_size": server.get("size_bytes"), "log_directory": layouts.log_directory(context.active_info),
-        "pg_socket": (server.get("settings") or {}).get("unix_socket_directories", {}),
+        "pg_size": server["size_bytes"] if server else None,
+        "log_directory": layouts.log_directory(context.active_info),
+        "pg_socket": settings.get("unix_socket_directories", {}),
         "system_identifier": pg_facts.system_identifier(postgres),
         "packaged_database": packaged_database(context.passive_info, context.active_info),
         "db_user": context.active_info["db_user"],
         "include": wanted["include"], "restart": wanted["restart"], "pending": context.pending,
         "trial": None if context.settings.get("install") else pg_wanted.wanted_trial(postgres, wanted),
-        "reload": [host for host, info in infos.items()
-                   if (info["postgres"]["server"] or {}).get("reload_pending")],
+        "reload": [host for host, info in infos.items() if reload_pending(info["postgres"])],
     }
 
 
-def cfengine_parts(context: Context, report: Report) -> Plan:
+def reload_pending(postgres: Postgres) -> bool:
+    """Whether the server that runs has not read its files since they were changed."""
+    return bool(postgres["server"] and postgres["server"]["reload_pending"])
+
+
+def cfengine_parts(context: Context, report: Report) -> CFEngineParts:
     """What the plan says of CFEngine: layout, keys, Mission Portal. What to know of the latter goes to the report."""
     infos, client = context.infos, context.chosen.client
     nodes = {host: info["uname"].lower() for host, info in infos.items()}
@@ -177,7 +192,7 @@ def cfengine_parts(context: Context, report: Report) -> Plan:
     }
 
 
-def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report: Report) -> Plan:
+def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report: Report) -> PortalPlan:
     """{"secrets": see portal.secrets_plan, "certificates": {host: arguments for module hub_certificate, or None}}.
 
     addresses: {host: its address} on each shared network.
@@ -185,8 +200,8 @@ def portal_plan(context: Context, addresses: Sequence[Mapping[str, str]], report
     certificates = {}
     for host, info in context.infos.items():
         own = [network[host] for network in addresses]
-        certificates[host], warnings = portal.certificate_plan(host, info.get("portal"), own, context.virtual_ips,
+        certificates[host], warnings = portal.certificate_plan(host, info["portal"], own, context.virtual_ips,
                                                                context.settings, info["clock"]["end"])
         report.take(warnings)
-    return {"secrets": portal.secrets_plan(context.active_info.get("portal"), context.passive_info.get("portal")),
+    return {"secrets": portal.secrets_plan(context.active_info["portal"], context.passive_info["portal"]),
             "certificates": certificates}

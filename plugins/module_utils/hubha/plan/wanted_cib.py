@@ -11,12 +11,12 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..cfengine.layout import FENCING_DIR
+from ..cluster.model import Cluster
 from ..cluster.values import microseconds
 from ..core.run import HubError
 from ..pg import agent_sql
+from .model import PairPlan
 
-Plan = Mapping[str, Any]
-Facts = Mapping[str, Any]
 Item = Dict[str, Any]  # an object of the CIB, as module cib takes it
 
 # One failure of the primary moves the role at once; the hub that failed may be a standby again after a few seconds (the
@@ -41,7 +41,7 @@ AGENT_PSQL = "/usr/lib/ocf/lib/hub_ha/psql"
 FORKED, GAVE_UP, CLIENTS = "hub_ha-forked", "hub_ha-gave_up", "hub_ha-clients"
 
 
-def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[str, Any]:
+def wanted_cib(plan: PairPlan, settings: Mapping[str, Any], known: Cluster) -> Dict[str, Any]:
     """Arguments for module cib.
 
     plan: see upgrade.make_plan. settings: {"fencing": list or "none", "monitor_primary", "monitor_standby",
@@ -50,7 +50,7 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
     fencing: List[Item] = settings["fencing"] if isinstance(settings["fencing"], list) else []
     nodes = [plan["nodes"][host] for host in plan["hubs"]]
     # The agent does not care for the order, but each change of a parameter is a restart.
-    if sorted(known.get("cib_node_list") or []) == sorted(nodes):
+    if sorted(known["cib_node_list"]) == sorted(nodes):
         nodes = known["cib_node_list"]
     addresses = [address(item) for item in plan["virtual_ips"]]
     stonith = [device(item, plan["nodes"][item["hub"]]) for item in fencing]
@@ -85,13 +85,13 @@ def wanted_cib(plan: Plan, settings: Mapping[str, Any], known: Facts) -> Dict[st
     }
 
 
-def kept(plan: Plan, known: Facts) -> List[str]:
+def kept(wanted: Sequence[str], known: Cluster) -> List[str]:
     """Ids of the resources that no change may interrupt without leave: the database, and each shared address that
     stays.
+    wanted: the shared addresses.
     known: hub_info's "cluster" of the active hub. An address that nobody wants any more is taken off as was asked; one
     that is only to be under another id must go on.
     """
-    wanted = [item["ip"] for item in plan["virtual_ips"]]
     return (["cfpgsql"] if "cfpgsql" in known["cib_resources"] else []) + [
         name for name, address in sorted(known["cib_ips"].items()) if address in wanted]
 
@@ -102,7 +102,7 @@ def without_parameters(wanted: Mapping[str, Any]) -> Dict[str, Any]:
                                     if item["id"] == "cfpgsql" else item for item in wanted["primitives"]])
 
 
-def gone(wanted: Sequence[Item], known: Facts) -> List[str]:
+def gone(wanted: Sequence[Item], known: Cluster) -> List[str]:
     """Ids of addresses and fencing devices (with their constraints) that an earlier run made and nobody wants now."""
     names = [item["id"] for item in wanted]
     addresses = [name for name, agent in known["cib_resources"].items()
@@ -120,7 +120,7 @@ def address(item: Mapping[str, Any]) -> Item:
                            {"name": "monitor", "interval": "10s", "timeout": "20s"}]}
 
 
-def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> Item:
+def database(plan: PairPlan, settings: Mapping[str, Any], nodes: Sequence[str]) -> Item:
     """The primitive of the database; the agent's parameters are those of heartbeat/pgsql.
 
     How the hubs' databases reach each other (master_ip, repuser, primary_conninfo_opt) is not here: a changed parameter
@@ -128,7 +128,7 @@ def database(plan: Plan, settings: Mapping[str, Any], nodes: Sequence[str]) -> I
     """
     layout = plan["layout"]
     params = {
-        "pgctl": plan["pg_bin"] + "/pg_ctl", "psql": AGENT_PSQL, "pgdata": layout["data_dir"],
+        "pgctl": "%s/pg_ctl" % plan["pg_bin"], "psql": AGENT_PSQL, "pgdata": layout["data_dir"],
         "config": layout["data_dir"] + "/postgresql.conf", "logfile": layout["pg_log"], "tmpdir": layout["tmp_dir"],
         "pgdba": layout["db_user"], "pgport": str(plan["pg_port"]), "pgdb": "postgres", "rep_mode": "async",
         "node_list": " ".join(nodes), "replication_slot_name": "hub_ha", "restart_on_promote": "false",

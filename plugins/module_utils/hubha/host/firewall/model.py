@@ -1,6 +1,6 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a hub's firewall must let in, and what has to be done for it. Pure functions on plain data.
+"""What has to be done for a firewall to let in what it must. Pure functions on plain data.
 
 A *rule* is {"source": address, CIDR or "any", "to": address or "any", "port": int, "protocol": "tcp" or "udp",
 "interfaces": [names on which it comes in], "peer": whether it comes from another hub}. A *state* is what
@@ -21,7 +21,6 @@ MARK = "hub_ha"
 PRIORITIES = {True: 'priority="-5308"', False: 'priority="5308"'}  # of a peer's: before the zone's denials, else after
 CHAINS = {True: MARK, False: MARK + "_clients"}
 MANAGEABLE = ("firewalld", "ufw", "nftables")
-COROSYNC, CFENGINE, PORTAL = 5405, 5308, 443
 IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
@@ -41,69 +40,6 @@ Step = Dict[str, Any]  # {"run", "stdin"}, {"write", "text", "check"} or {"remov
 Found = Tuple[List[Step], List[str], List[str]]  # steps, and our lines before and after
 Zones = Dict[str, Dict[str, Any]]
 Tables = Dict[Tuple[str, str], Dict[str, Any]]  # see nft_tables
-
-
-def wanted(host: str, plan: Mapping[str, Any], clients: Sequence[str] = (),
-           outsiders: Sequence[str] = ()) -> List[Rule]:
-    """Rules of one hub: from the other hubs what the pair needs between them, from the clients CFEngine's port.
-
-    plan: {"links", "networks", "virtual_ips", "pg_port", "layout"} of make_plan. clients: CIDRs; none means everybody:
-    CFEngine itself decides by keys and addresses whom it serves. outsiders: addresses of a third hub outside the
-    cluster.
-    """
-    found: List[Rule] = []
-
-    def rule(source: str, port: int, protocol: str, interfaces: List[str], to: str = "any", peer: bool = True) -> None:
-        found.append({"source": source, "to": to, "port": port, "protocol": protocol, "interfaces": interfaces,
-                      "peer": peer})
-
-    def between(networks: Iterable[Mapping[str, Any]]) -> Iterator[Tuple[str, str, List[str]]]:
-        for net in networks:
-            for peer in net["addresses"]:
-                if peer != host:
-                    yield net["addresses"][peer], net["addresses"][host], [net["interfaces"][host]]
-
-    for peer, own, interfaces in between(plan["links"]):
-        rule(peer, COROSYNC, "udp", interfaces, own)
-    for peer, dummy, interfaces in between(plan["networks"]):
-        rule(peer, plan["pg_port"], "tcp", interfaces)
-    shared = [ipaddress.ip_address(item["ip"]) for item in plan["virtual_ips"]]
-    outside = [net["interfaces"][host] for net in plan["networks"]
-               if any(address in ipaddress.ip_network(net["network"]) for address in shared)]
-    outside = sorted(set(outside)) or sorted({net["interfaces"][host] for net in plan["networks"]})
-    served = [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else [])
-    for peer, dummy, interfaces in between(plan["networks"]):
-        if clients or interfaces[0] not in outside:
-            rule(peer, CFENGINE, "tcp", interfaces)
-    every = sorted({net["interfaces"][host] for net in plan["networks"]})
-    for source in outsiders:
-        found += from_hub(source, every, plan["pg_port"])
-    for port in served:
-        for source in list(clients) or ["any"]:
-            rule(source, port, "tcp", outside, peer=False)
-    return found
-
-
-def from_hub(source: str, interfaces: List[str], pg_port: int) -> List[Rule]:
-    """Rules for another hub, at the address *source*, with which no cluster is shared."""
-    return [{"source": source, "to": "any", "port": port, "protocol": "tcp", "interfaces": interfaces, "peer": True}
-            for port in (pg_port, CFENGINE)]
-
-
-def wanted_outside(interfaces: List[str], hubs: Iterable[str], plan: Mapping[str, Any],
-                   clients: Sequence[str] = ()) -> List[Rule]:
-    """Rules of a third hub outside the cluster: from the pair's hubs (addresses), and from the clients.
-
-    interfaces: its own. plan, clients: as for wanted().
-    """
-    found: List[Rule] = []
-    for source in hubs:
-        found += from_hub(source, interfaces, plan["pg_port"])
-    for port in [CFENGINE] + ([PORTAL] if plan["layout"]["name"] == "enterprise" else []):
-        for source in list(clients) or ["any"]:
-            found.append({"source": source, "to": "any", "port": port, "protocol": "tcp", "interfaces": interfaces,
-                          "peer": False})
-    return found
 
 
 def version_of(rule: Rule) -> Optional[int]:
@@ -439,20 +375,3 @@ def problems(state: State, rules: Sequence[Rule]) -> List[Tuple[str, str]]:
     if state.get("problem"):
         return [(state["problem"], "open by hand what docs/how-it-works.md lists, and set hub_ha_firewall to check")]
     return list(ufw_problems(state, rules)) if state["kind"] == "ufw" else []
-
-
-def by_hand(state: State, rule: Rule) -> Optional[str]:
-    """The command that opens a port, for an operator who does it himself."""
-    if state["kind"] == "firewalld":
-        zones = zones_of(rule, state) or [state["default"]]
-        text = rich_rule(rule).replace(PRIORITIES[rule["peer"]] + " ", "")
-        return "firewall-cmd --zone=%s --add-rich-rule='%s', and the same with --permanent" % (zones[0], text)
-    if state["kind"] == "ufw":
-        return "ufw allow " + ufw_rule(rule)
-    if state["kind"] == "nftables" and state["blocking"]:
-        return "nft insert rule %s %s" % (" ".join(state["blocking"][0][:3]), nft_rule(rule))
-    if state["kind"] == "iptables":
-        source = "" if rule["source"] == "any" else " -s " + rule["source"]
-        program = "ip6tables" if version_of(rule) == 6 else "iptables"
-        return "%s -I INPUT%s -p %s --dport %d -j ACCEPT" % (program, source, rule["protocol"], rule["port"])
-    return None

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from ...core.files import read_text, replace_file
 from ...core.run import CommandMissing, HubError, Runner, which
-from .. import owners, system
+from .. import owners, units as host_units
 from . import model
 
 FIREWALLD_CONF = "/etc/firewalld/firewalld.conf"
@@ -30,7 +30,7 @@ def read(run: Runner) -> Dict[str, Any]:
                    "firewalld.service", "nftables.service"]).out
     except CommandMissing:
         out = ""
-    units = system.units(out)
+    units = host_units.parse(out)
     if units.get("firewalld", {}).get("active") == "active":
         return firewalld(run)
     if which("ufw") and re.search(r"(?mi)^ENABLED=[\"']?yes\b", read_text(UFW_CONF) or ""):
@@ -61,7 +61,7 @@ def ufw(run: Runner) -> Dict[str, Any]:
             "ipv6": bool(re.search(r"(?mi)^IPV6=[\"']?yes\b", read_text(UFW_DEFAULT) or ""))}
 
 
-def nftables(run: Runner, units: system.Units, shown: str) -> Optional[Dict[str, Any]]:
+def nftables(run: Runner, units: host_units.Units, shown: str) -> Optional[Dict[str, Any]]:
     """The state of nftables; None when no chain of the operator's own closes anything and nothing of ours is there.
 
     units, shown: of nftables.service, as read() has them.

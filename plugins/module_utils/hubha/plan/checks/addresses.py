@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 def kept(context: Context) -> Iterator[Finding]:
     """An address that a single hub has kept becomes the pair's; else two hubs might have it one day."""
     for host, info in context.infos.items():
-        for item in info.get("kept_addresses") or []:
+        for item in info["kept_addresses"]:
             if host != context.active or item["ip"] not in context.shared:
                 yield Problem("KEPT_ADDRESS", host, "hub-ha-address.service brings up %s here, which is %s"
                               % (item["ip"], "no shared address of this pair" if host == context.active

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Iterator, Optional, Tuple
 
 from ...core.problem import Finding, Problem
-from .context import Context, Info, Infos
+from ...facts.model import HubFacts, Infos
+from .context import Context
 
 CLOCK_LIMIT = 1.0  # seconds between two hubs; issue of tokens, logs and certificates
 
@@ -35,7 +36,7 @@ def seconds_apart(infos: Infos) -> float:
     return max(bounds[0][0] - bounds[1][1], bounds[1][0] - bounds[0][1], 0.0)
 
 
-def clock_bounds(info: Info) -> Optional[Tuple[float, float]]:
+def clock_bounds(info: HubFacts) -> Optional[Tuple[float, float]]:
     """(lowest, highest) possible offset in seconds of the hub's clock from the controller's."""
     hub, controller = info["clock"], info.get("controller_clock")
     if not controller:

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List
+from typing import Iterator, List
 
 from ...cfengine.ids import RESOURCE_IDS
 from ...cluster import corosync
+from ...cluster.model import Cluster
 from ...core.problem import Finding, Problem
-from .context import Context, Info, Infos
+from ...facts.model import Infos
+from .context import Context
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -35,9 +37,9 @@ def check(context: Context) -> Iterator[Finding]:
         yield from contents(host, info["cluster"], names, stock)
 
 
-def contents(host: str, cluster: Info, names: List[str], stock: bool) -> Iterator[Problem]:
+def contents(host: str, cluster: Cluster, names: List[str], stock: bool) -> Iterator[Problem]:
     """What is in the CIB. names: the nodes of the pair. stock: the cluster is one that a package started by itself."""
-    resources: Dict[str, str] = cluster["cib_resources"]
+    resources = cluster["cib_resources"]
     if stock and resources and "cfpgsql" not in resources:
         yield Problem("FOREIGN_RESOURCES", host, "a cluster of this host alone runs with resources of its own: %s"
                       % ", ".join(sorted(resources)),
@@ -72,7 +74,7 @@ def stock_clusters(infos: Infos) -> List[str]:
 def authkey(context: Context) -> Iterator[Finding]:
     """corosync's key must be text: it goes from hub to hub through Ansible, in memory only."""
     for host, info in context.infos.items():
-        if info["cluster"].get("authkey_binary"):
+        if info["cluster"]["authkey_binary"]:
             yield Problem("AUTHKEY_BINARY", host,
                           "/etc/corosync/authkey holds a binary key, as corosync-keygen makes it",
                           "remove it on both hubs while no cluster runs; a key that is text is then made")

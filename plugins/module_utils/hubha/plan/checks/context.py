@@ -7,12 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional
 
+from ...cfengine.layout import Layout
 from ...core.text import as_list
+from ...facts.model import HubFacts, Infos
 from ...pair.networks import Choice, Network
 from ...pair.roles import Roles
+from ..model import Firewall
 
-Info = Mapping[str, Any]
-Infos = Mapping[str, Info]
 Settings = Mapping[str, Any]
 
 
@@ -35,7 +36,7 @@ class Context:
     replication_ip: Optional[str]
     networks: List[Network]
     chosen: Choice
-    firewalls: Dict[str, Dict[str, Any]]
+    firewalls: Dict[str, Firewall]
     probes: Mapping[str, Mapping[str, Any]]
     wanted: Mapping[str, Any]
     pending: List[Dict[str, str]]
@@ -53,20 +54,19 @@ class Context:
         return self.roles.passive
 
     @property
-    def active_info(self) -> Info:
+    def active_info(self) -> HubFacts:
         """Facts of the active hub."""
         return self.infos[self.active]
 
     @property
-    def passive_info(self) -> Info:
+    def passive_info(self) -> HubFacts:
         """Facts of the passive hub."""
         return self.infos[self.passive]
 
     @property
-    def layout(self) -> Mapping[str, Any]:
+    def layout(self) -> Layout:
         """Where the active hub has CFEngine."""
-        layout: Mapping[str, Any] = self.active_info["layout"]
-        return layout
+        return self.active_info["layout"]
 
     @property
     def adopted(self) -> bool:

@@ -9,8 +9,10 @@ from typing import Iterator
 from ...core.problem import Finding, Problem
 from ...core.text import human
 from ...facts import postgres as pg_facts
+from ...facts.model import HubFacts
 from ...pg import agent_sql
-from .context import Context, Info
+from ...pg.model import Server
+from .context import Context
 from .past import follows
 
 USUAL_PORT = 5432
@@ -25,14 +27,20 @@ def active_database(context: Context) -> Iterator[Finding]:
                       "as root, `psql -d postgres` must work through the local socket: the database role \"root\" "
                       "must exist and pg_hba.conf must admit it")
     yield from agent(context)
-    server = postgres["server"] or {}
-    for item in server.get("hba_errors") or []:
+    server = postgres["server"]
+    if server:
+        yield from contents(active, server)
+
+
+def contents(active: str, server: Server) -> Iterator[Problem]:
+    """What the database of the active hub has that keeps it from being replicated."""
+    for item in server["hba_errors"] or []:
         yield Problem("HBA_INVALID", active, "pg_hba.conf line %s: %s" % (item["line"], item["error"]),
                       "correct that line first")
-    for folder in server.get("tablespaces") or []:
+    for folder in server["tablespaces"] or []:
         yield Problem("TABLESPACE_OUTSIDE", active, "a tablespace lies outside the data directory: %s" % folder,
                       "move its tables back to pg_default; a clone cannot place it on the other hub")
-    names = (server.get("settings") or {}).get("synchronous_standby_names", {}).get("setting")
+    names = (server["settings"] or {}).get("synchronous_standby_names", {}).get("setting")
     if names:
         yield Problem("SYNC_STANDBY_SET", active, "synchronous_standby_names is set (%s)" % names,
                       "remove it: the resource agent refuses to start while it is set in postgresql.conf")
@@ -41,22 +49,22 @@ def active_database(context: Context) -> Iterator[Finding]:
 def agent(context: Context) -> Iterator[Problem]:
     """Asked as the resource agent asks, a database that is well says so."""
     for host, info in context.infos.items():
-        asked = info["postgres"].get("agent_sql")
-        wrong = asked and agent_sql.problem(asked)
-        if wrong:
+        asked = info["postgres"]["agent_sql"]
+        wrong = agent_sql.problem(asked) if asked else None
+        if asked and wrong:
             yield Problem("AGENT_SQL", host, wrong,
                           "pacemaker would take a database that is well for broken. As root this must print f or t: "
                           "%s (role %s exists as a superuser, pg_hba.conf admits it through the socket without a "
                           "password, and its shell prints nothing)" % (asked["command"], info["layout"]["db_user"]))
 
 
-def packaged_database(passive: Info, active: Info) -> bool:
+def packaged_database(passive: HubFacts, active: HubFacts) -> bool:
     """Is the passive hub's database the empty one that the vendor's package makes, which this collection has installed?
 
     Noted before the package was installed, on a hub without a database; and it has never been in use since.
     """
     mine, wanted = passive["postgres"], pg_facts.system_identifier(active["postgres"])
-    return bool(passive.get("package_marker") and mine["state"] == "stopped" and not mine["lock"] and wanted
+    return bool(passive["package_marker"] and mine["state"] == "stopped" and not mine["lock"] and wanted
                 and not mine["standby_signal"] and mine["control"].get("state") == "shut down"
                 and mine["control"].get("timeline") == 1 and pg_facts.system_identifier(mine) != wanted)
 
@@ -90,7 +98,7 @@ def passive_database(context: Context) -> Iterator[Finding]:
         why = "" if port == USUAL_PORT else ", which PostgreSQL has on %s" % active
         yield Problem("PORT_TAKEN", passive, "something else listens on port %d%s" % (port, why),
                       "stop and disable it: ss -ltnp sport = :%d" % port)
-    size = (theirs["server"] or {}).get("size_bytes")
+    size = theirs["server"]["size_bytes"] if theirs["server"] else None
     if state == "absent" and size:
         free, need = info["space"]["free_bytes"], int(size * 1.1) + (64 << 20)
         if free < need:

@@ -15,7 +15,7 @@ from .context import Context
 def hub_list(context: Context) -> Iterator[Finding]:
     """Clients trust what the list names: a key that changed or a hub that is gone needs the operator's word."""
     infos = context.infos
-    known = (context.active_info["cfengine"].get("hub_list") or {}).get("hubs", {})
+    known = (context.active_info["cfengine"]["hub_list"] or {}).get("hubs", {})
     accepted = [str(name).lower() for name in as_list(context.settings.get("accept_hub_keys"))]
     names = {info["uname"].lower(): host for host, info in infos.items()}
     for address, hub in sorted(known.items()):
@@ -40,7 +40,7 @@ def copies(context: Context) -> Iterator[Finding]:
     infos = context.infos
     first, second = list(infos)
     keys = [infos[host]["cfengine"]["key_digest"] for host in (first, second)]
-    machines = [infos[host].get("machine") or {"id": "", "ssh_keys": []} for host in (first, second)]
+    machines = [infos[host]["machine"] for host in (first, second)]
     same = [words for words, found in (
         ("machine id", machines[0]["id"] and machines[0]["id"] == machines[1]["id"]),
         ("SSH host keys", set(machines[0]["ssh_keys"]) & set(machines[1]["ssh_keys"]))) if found]

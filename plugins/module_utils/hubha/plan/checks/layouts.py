@@ -2,23 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Layouts of PostgreSQL that people have, and with which a run would end red after its first change.
 
-Each function: facts of module hub_info in, list of Problems out. "layouts" in them is what facts/layouts.py has read; a
-hub of which it is not known has no problem.
+Each function: facts of module hub_info in, list of Problems out. "layouts" in them is what facts/layouts.py has read.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from ...core.problem import Problem, Report
 from ...core.text import human
-from ...facts.layouts import library_key
+from ...facts.layouts import Library, library_key
+from ...facts.model import HubFacts, Infos
 from ...pg.memory import MB, Machine, fits
-
-Info = Mapping[str, Any]
-Infos = Mapping[str, Info]
+from ..model import LogDirectory
 
 SHARED_LIBRARIES = "shared_preload_libraries"
 OUR_SLOTS = 1  # of the passive hub
@@ -26,12 +24,7 @@ OUR_SENDERS = 2  # a clone takes two, a standby one
 NO_LOGIN = ("nologin", "false")
 
 
-def known(info: Info) -> Dict[str, Any]:
-    """Facts of facts/layouts.py, {} where there are none (a host that is to become a hub in this run)."""
-    return dict(info.get("layouts") or {})
-
-
-def in_use(info: Info) -> bool:
+def in_use(info: HubFacts) -> bool:
     """Whether there is a database here that a clone would have to take the place of, or that goes on."""
     return info["postgres"]["state"] in ("primary", "standby", "stopped", "unreachable")
 
@@ -39,7 +32,7 @@ def in_use(info: Info) -> bool:
 def mount_problems(infos: Infos, passive: str) -> List[Problem]:
     """A clone is put in place by a rename, which no mount point allows; one below would come back over the new data."""
     info = infos[passive]
-    mounts, data_dir = known(info).get("mounts") or [], info["postgres"]["data_dir"]
+    mounts, data_dir = info["layouts"]["mounts"], info["postgres"]["data_dir"]
     if not mounts or in_use(info):
         return []
     parent = os.path.dirname(data_dir)
@@ -61,7 +54,7 @@ def lost_found_problems(infos: Infos, active: str, passive: str) -> List[Problem
 
     Where the passive hub has its copy, nothing has to be copied.
     """
-    path = known(infos[active]).get("lost_found")
+    path = infos[active]["layouts"]["lost_found"]
     if not path or in_use(infos[passive]):
         return []
     return [Problem(
@@ -75,9 +68,9 @@ def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     """What a restore or an earlier replication has left: it counts more than what makes the standby here."""
     found = []
     for host in (active, passive):
-        facts, layout = known(infos[host]), infos[host]["layout"]
+        facts, layout = infos[host]["layouts"], infos[host]["layout"]
         auto = infos[host]["postgres"]["data_dir"] + "/postgresql.auto.conf"
-        if facts.get("auto_conf"):
+        if facts["auto_conf"]:
             names = facts["auto_conf"]
             found.append(Problem(
                 "RECOVERY_LEFT_OVER", host, "%s sets %s, which counts more than what is set for the standby here"
@@ -85,7 +78,7 @@ def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
                 "; ".join("ALTER SYSTEM RESET %s" % name for name in names) + "; then: SELECT pg_reload_conf()"
                 if infos[host]["postgres"]["server"] else "take these lines out of that file"))
         ours = (layout["tmp_dir"] + "/", layout["ha_dir"] + "/")
-        places = ["%s (%s line %s)" % (item["name"], item["file"], item["line"]) for item in facts.get("recovery") or []
+        places = ["%s (%s line %s)" % (item["name"], item["file"], item["line"]) for item in facts["recovery"]
                   if os.path.basename(item["file"]) != os.path.basename(auto) and not item["file"].startswith(ours)]
         if host == active and places and not infos[host]["cluster"]["has_database"]:
             found.append(Problem(
@@ -98,15 +91,15 @@ def recovery_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
 def outside_problems(infos: Infos, active: str) -> List[Problem]:
     """Configuration outside of the data directory: this collection writes into it, and a clone has no other."""
     info = infos[active]
-    facts, data_dir = known(info), info["postgres"]["data_dir"]
+    facts, data_dir = info["layouts"], info["postgres"]["data_dir"]
     files = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}
     found = [Problem(
         "CONFIG_OUTSIDE", active, "PostgreSQL reads %s, not %s/%s: what replication needs is written to the latter"
         % (path, data_dir, files[name]),
         "move it to %s/%s (a file, no link) and take %s out of the configuration and the unit's start command; then "
         "restart "
-        "PostgreSQL" % (data_dir, files[name], name)) for name, path in sorted((facts.get("misplaced") or {}).items())]
-    if facts.get("outside") and not info["cluster"]["has_database"]:
+        "PostgreSQL" % (data_dir, files[name], name)) for name, path in sorted(facts["misplaced"].items())]
+    if facts["outside"] and not info["cluster"]["has_database"]:
         found.append(Problem(
             "CONFIG_OUTSIDE", active, "PostgreSQL reads files outside of %s, which the other hub does not get with "
                                       "the copy: %s"
@@ -120,7 +113,7 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
 
     include: {name: value} of what this collection sets.
     """
-    places = known(infos[active]).get("overriding") or {}
+    places = infos[active]["layouts"]["overriding"]
     wrong = ["%s (%s)" % (name, places[name]) for name in sorted(places) if name in include]
     if not wrong:
         return []
@@ -133,21 +126,22 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
 def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     """Libraries that PostgreSQL loads at its start, or with a session, and the other hub has not: its copy would never start,
     or take no session."""
-    mine, theirs = known(infos[active]), infos[passive]
-    there, lacking = known(theirs).get("libraries"), []
+    mine, theirs = infos[active]["layouts"], infos[passive]
+    there = theirs["layouts"]["libraries"]
+    lacking: List[Library] = []
     major = infos[active]["postgres"]["data_version"]
-    for item in mine.get("preload") or []:
+    for item in mine["preload"]:
         name = library_key(item["path"])
         comes = item["package"] in packages_of(infos[active], major)
         if there is not None and major in theirs["postgres"]["bins"]:
             if name not in there and not comes:
                 lacking.append(item)
-        elif "layouts" in theirs and not comes:
+        elif not comes:
             lacking.append(item)
     if not lacking:
         return []
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
-    settings = " and ".join(dict.fromkeys(item.get("setting", SHARED_LIBRARIES) for item in lacking))
+    settings = " and ".join(dict.fromkeys(item["setting"] for item in lacking))
     return [Problem(
         "LIBRARY_LACKS", passive, "%s of %s names %s, which is not here and comes with no package of the hub: without it the "
                                   "copy of the database %s" % (settings, active, ", ".join(item["name"] for item in lacking),
@@ -162,11 +156,11 @@ def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
 
     What PostgreSQL 15 and newer tell of themselves is compared. Where the other hub has its copy, that starts.
     """
-    server, where = infos[active]["postgres"]["server"] or {}, known(infos[passive]).get("memory")
-    text = re.match(r"(\d+)MB$", server.get("shared_memory") or "")
-    if not text or not where or in_use(infos[passive]):
+    server, where = infos[active]["postgres"]["server"], infos[passive]["layouts"]["memory"]
+    text = re.match(r"(\d+)MB$", (server["shared_memory"] if server else None) or "")
+    if not text or in_use(infos[passive]):
         return []
-    huge = known(infos[active]).get("settings", {}).get("huge_pages") or "try"
+    huge = infos[active]["layouts"]["settings"].get("huge_pages") or "try"
     if fits(int(text.group(1)) * MB, Machine(**where), 0, huge):
         return []
     return [Problem(
@@ -178,28 +172,28 @@ def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
         "give this machine more memory, or make shared_buffers smaller on %s and restart PostgreSQL there" % active)]
 
 
-def packages_of(info: Info, major: str) -> Sequence[str]:
+def packages_of(info: HubFacts, major: str) -> Sequence[str]:
     """Packages that this collection installs on the other hub by itself."""
     return list(info["layout"]["cfengine_packages"]) + ["postgresql-%s" % major]
 
 
-def log_directory(info: Info) -> Optional[Dict[str, str]]:
+def log_directory(info: HubFacts) -> Optional[LogDirectory]:
     """{"path", "owner", "group", "mode"} of the directory outside of the data into which the active hub's server writes its
     log by itself, for the other hub, or None. Owner and group are such as the other hub has too."""
-    found, user = known(info).get("log_directory"), info["db_user"]
+    found, user = info["layouts"]["log_directory"], info["db_user"]
     if not found:
         return None
     who, mode = found["owner"].split(" ")
     owner, group = who.split(":")
     own, name = user.get("group") or info["layout"]["db_user"], info["layout"]["db_user"]
     return {"path": found["path"], "owner": owner if owner in ("root", name) else name,
-            "group": group if group in ("root", own, *user.get("groups", [])) else own, "mode": mode}
+            "group": group if group in ("root", own, *user["groups"]) else own, "mode": mode}
 
 
 def unit_problems(infos: Infos, active: str, restart: Sequence[str]) -> List[Problem]:
     """A server that somebody started by hand is none of its unit's, which then cannot restart it."""
     info = infos[active]
-    unit, own = info["postgres"].get("unit"), info["layout"]["db_unit"] + ".service"
+    unit, own = info["postgres"]["unit"], info["layout"]["db_unit"] + ".service"
     if not restart or not unit or unit == own or info["cluster"]["has_database"]:
         return []
     return [Problem(
@@ -214,14 +208,16 @@ def taken_problems(infos: Infos, active: str, include: Mapping[str, str], slots:
 
     include: {name: value} of what this collection sets. slots: names of our slots.
     """
-    server, facts = infos[active]["postgres"]["server"] or {}, known(infos[active])
+    server, facts = infos[active]["postgres"]["server"], infos[active]["layouts"]
     found = []
-    ours = len(set(server.get("slots") or []) & set(slots))
-    streams = 1 if set(server.get("streaming") or []) & set(info["uname"].lower() for info in infos.values()) else 0
+    there = (server["slots"] if server else None) or []
+    streaming = (server["streaming"] if server else None) or []
+    ours = len(set(there) & set(slots))
+    streams = 1 if set(streaming) & set(info["uname"].lower() for info in infos.values()) else 0
     for name, used, need, what in (
-            ("max_replication_slots", facts.get("slots_used"), 0 if ours else OUR_SLOTS, "replication slots"),
-            ("max_wal_senders", facts.get("senders_used"), OUR_SENDERS - 2 * streams, "WAL senders")):
-        text = include.get(name) or facts.get("settings", {}).get(name) or ""
+            ("max_replication_slots", facts["slots_used"], 0 if ours else OUR_SLOTS, "replication slots"),
+            ("max_wal_senders", facts["senders_used"], OUR_SENDERS - 2 * streams, "WAL senders")):
+        text = include.get(name) or facts["settings"].get(name) or ""
         if used is None or not text.isdigit() or used + need <= int(text):
             continue
         found.append(Problem(
@@ -239,8 +235,8 @@ def space_problems(infos: Infos, limit_mb: int) -> List[Problem]:
     """
     found = []
     for host, info in infos.items():
-        room = known(info).get("wal_space")
-        if room and limit_mb << 20 > room["total_bytes"] and not is_pair(infos):
+        room = info["layouts"]["wal_space"]
+        if limit_mb << 20 > room["total_bytes"] and not is_pair(infos):
             found.append(Problem(
                 "DISK_BELOW_SLOT_BOUND", host, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
                                                "hub_ha_max_slot_wal_keep_size lets an absent hub's slot hold back %s: "
@@ -265,7 +261,7 @@ def shell_problems(infos: Infos) -> List[Problem]:
 def edition_problems(infos: Infos, active: str) -> List[Problem]:
     """The vendor's Community package has no hub in it: no PostgreSQL, no reports, nothing that could be replicated."""
     info = infos[active]
-    if info.get("layout_found") != "enterprise" or info["cfengine"]["edition"] == "enterprise":
+    if info["layout_found"] != "enterprise" or info["cfengine"]["edition"] == "enterprise":
         return []
     return [Problem(
         "VENDOR_COMMUNITY", active, "this is the vendor's Community package (no %s/cf-hub): it brings no PostgreSQL, "
@@ -289,27 +285,27 @@ def no_database_problems(infos: Infos) -> List[Problem]:
 def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Problem]:
     """What the operator should know and that stops nothing."""
     info, found = infos[active], []
-    facts = known(info)
+    facts = info["layouts"]
     for host, other in infos.items():
-        mounts = known(other).get("mounts") or []
+        mounts = other["layouts"]["mounts"]
         if mounts and in_use(other):
             found.append(Problem("DATA_DIR_MOUNTED", host, "file systems are mounted at or below its data directory (%s): "
                                  "it can serve so, and cannot be cloned anew" % ", ".join(mounts),
                                  "mount them one directory higher when you can"))
-    room = facts.get("wal_space")
-    if room and is_pair(infos) and limit_mb << 20 > room["total_bytes"]:
+    room = facts["wal_space"]
+    if is_pair(infos) and limit_mb << 20 > room["total_bytes"]:
         found.append(Problem(
             "DISK_BELOW_SLOT_BOUND", active, "the file system of PostgreSQL's WAL (%s) has %s in all, and "
             "hub_ha_max_slot_wal_keep_size lets an absent hub's slot hold back %s: a full disk stops the primary" % (
                 room["path"], human(room["total_bytes"]), human(limit_mb << 20)),
             "make hub_ha_max_slot_wal_keep_size (MB) smaller"))
-    if room and room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
+    if room["total_bytes"] >= limit_mb << 20 > room["free_bytes"] and not info["cluster"]["has_database"]:
         found.append(Problem("DISK_BELOW_SLOT_BOUND", active, "%s free for PostgreSQL's WAL (%s), and an absent hub's "
                                                               "slot may hold back %s"
                              % (human(room["free_bytes"]), room["path"], human(limit_mb << 20)),
                              "make room, or hub_ha_max_slot_wal_keep_size smaller"))
-    settings = facts.get("settings", {})
-    names = list(facts.get("archive_paths") or []) + list(facts.get("archive_programs") or [])
+    settings = facts["settings"]
+    names = facts["archive_paths"] + facts["archive_programs"]
     library = settings.get("archive_library") if settings.get("archive_mode") in ("on", "always") else ""
     if (names or library) and not info["cluster"]["has_database"]:
         always = settings.get("archive_mode") == "always"
@@ -319,12 +315,12 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                 "archive_library, %s" % library if library else "archive_command, which names %s" % ", ".join(names)),
             "see that it works there too, %s" % ("also for WAL that is in the archive already, or this run ends with "
                                                  "ARCHIVER_FAILING" if always else "or WAL is kept until the disk is full")))
-    if info["cfengine"].get("acl_unknown"):
+    if info["cfengine"]["acl_unknown"]:
         found.append(Problem("POLICY_SLOW", active, "whether the policy itself sets acl is not known: "
                                                     "%s" % info["cfengine"]["acl_unknown"],
                              "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there "
                              "takes its place"))
-    messages = facts.get("settings", {}).get("lc_messages") or "C"
+    messages = facts["settings"].get("lc_messages") or "C"
     if not messages.startswith(("C", "POSIX", "en")):
         found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is "
                                                           "%s)" % messages,

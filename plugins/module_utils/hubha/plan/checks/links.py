@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...core.problem import Finding, Problem
+from ...facts.model import Infos
 from ...host.firewall import model as firewall_model
 from ...pair.networks import Network
 from .cluster import stock_clusters
-from .context import Context, Infos
+from .context import Context
 
 Firewalls = Mapping[str, Mapping[str, Any]]
 Probes = Mapping[str, Mapping[str, Any]]
@@ -28,7 +29,7 @@ def to_probe(infos: Infos, addresses: Sequence[str]) -> Dict[str, List[str]]:
     clusters = [host for host, info in infos.items()
                 if info["units"].get("corosync", {}).get("active") == "active" and host not in stock]
     ours = [text for info in infos.values() for text in info["cluster"]["cib_addresses"]
-            + [kept["ip"] for kept in info.get("kept_addresses") or []]]
+            + [kept["ip"] for kept in info["kept_addresses"]]]
     return {"ports": [] if adopted else ["tcp"] if clusters else ["tcp", "udp"],
             "addresses": [text for text in addresses if text not in ours]}
 
@@ -76,7 +77,7 @@ def firewall_hint(infos: Infos, host: str, item: Mapping[str, Any], there: Mappi
     own = {entry["address"]: entry for entry in infos[host]["addresses"]}
     theirs = [entry for entry in infos[item["peer"]]["addresses"] if entry["address"] == item["address"]]
     source = [address for address, entry in own.items() if theirs and entry["network"] == theirs[0]["network"]]
-    command = firewall_model.by_hand(state, {
+    command = by_hand(state, {
         "source": source[0], "to": "any", "port": item["port"], "protocol": item["protocol"], "peer": True,
         "interfaces": [theirs[0]["interface"]]}) if source else None
     text = "; on %s %s is active" % (item["peer"], state["kind"])
@@ -85,3 +86,20 @@ def firewall_hint(infos: Infos, host: str, item: Mapping[str, Any], there: Mappi
     if not state.get("problem"):
         text += ". To have it opened for exactly the hubs: hub_ha_firewall: manage"
     return text + (". By hand, there: %s" % command if command else "")
+
+
+def by_hand(state: firewall_model.State, rule: firewall_model.Rule) -> Optional[str]:
+    """The command that opens a port, for an operator who does it himself."""
+    if state["kind"] == "firewalld":
+        zones = firewall_model.zones_of(rule, state) or [state["default"]]
+        text = firewall_model.rich_rule(rule).replace(firewall_model.PRIORITIES[rule["peer"]] + " ", "")
+        return "firewall-cmd --zone=%s --add-rich-rule='%s', and the same with --permanent" % (zones[0], text)
+    if state["kind"] == "ufw":
+        return "ufw allow " + firewall_model.ufw_rule(rule)
+    if state["kind"] == "nftables" and state["blocking"]:
+        return "nft insert rule %s %s" % (" ".join(state["blocking"][0][:3]), firewall_model.nft_rule(rule))
+    if state["kind"] == "iptables":
+        source = "" if rule["source"] == "any" else " -s " + rule["source"]
+        program = "ip6tables" if firewall_model.version_of(rule) == 6 else "iptables"
+        return "%s -I INPUT%s -p %s --dport %d -j ACCEPT" % (program, source, rule["protocol"], rule["port"])
+    return None

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...cfengine import portal
 from ...core.problem import Finding
+from .. import portal
 from .context import Context
 
 

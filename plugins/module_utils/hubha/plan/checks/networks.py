@@ -22,7 +22,7 @@ def check(context: Context) -> Iterator[Finding]:
     # A pair's own resource may have put it there; nothing else may.
     own = {item["address"]: host for host, info in context.infos.items() for item in info["addresses"]
            if item["address"] in context.shared
-           and item["address"] not in [kept["ip"] for kept in info.get("kept_addresses") or []]
+           and item["address"] not in [kept["ip"] for kept in info["kept_addresses"]]
            and not set(info["cluster"]["cib_resources"]) & set(RESOURCE_IDS)}
     for text, host in own.items():
         yield Problem("SHARED_ADDRESS_IN_USE", host, "the shared address %s is this hub's own address" % text,

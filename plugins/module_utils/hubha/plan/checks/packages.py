@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import Iterator
 
 from ...core.problem import Finding, Problem
+from ...facts.model import HubFacts
 from ..packages import VENDOR_PACKAGES
-from .context import Context, Info
+from .context import Context
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -24,12 +25,13 @@ def check(context: Context) -> Iterator[Finding]:
         yield from programs(host, info)
 
 
-def offered(context: Context, host: str, info: Info) -> Iterator[Problem]:
+def offered(context: Context, host: str, info: HubFacts) -> Iterator[Problem]:
     """Whatever is not installed must be on offer. With dnf one repository brings most of it."""
     enable = context.settings.get("enable_repository")
-    lacking = [name for name in context.needed[host] if not info["packages"].get(name, {}).get("installed")
-               and not info["packages"].get(name, {}).get("candidate")]
-    repository = (info["platform"] or {}).get("repository")
+    packages, system = info["packages"] or {}, info["platform"]
+    lacking = [name for name in context.needed[host] if not packages.get(name, {}).get("installed")
+               and not packages.get(name, {}).get("candidate")]
+    repository = system["repository"] if system else None
     ask = "apt-cache policy" if not repository else "dnf repoquery"
     for name in [name for name in lacking if name in VENDOR_PACKAGES or not repository]:
         yield Problem("PACKAGE_NOT_OFFERED", host, "package %s is not installed and no package source offers it" % name,
@@ -38,19 +40,20 @@ def offered(context: Context, host: str, info: Info) -> Iterator[Problem]:
                           "; or install the vendor's file of it by hand, with the version that %s has, stop it, and "
                           "move its own database aside" % context.active))
     lacking = [name for name in lacking if name not in VENDOR_PACKAGES]
-    if repository and lacking:
+    if system and repository and lacking:
         yield Problem("PACKAGE_NOT_OFFERED", host, "not installed, and offered by no package source%s: %s" % (
             ", not even with the repository %s" % repository if enable else "", ", ".join(lacking)),
             "look at: dnf repolist --all. If that repository has another name here, set hub_ha_repository"
             if enable else
             "enable the repository %s with: %s -- or set hub_ha_enable_repository to true, and it is done here"
-            % (repository, " ".join(info["platform"]["enable"])))
+            % (repository, " ".join(system["enable"])))
 
 
-def programs(host: str, info: Info) -> Iterator[Problem]:
+def programs(host: str, info: HubFacts) -> Iterator[Problem]:
     """Where neither apt nor dnf is the packager nothing is installed here, so everything must be there."""
     cluster = info["cluster"]
-    missing = [name for name in ("corosync", "pacemaker") if not cluster[name + "_installed"]]
+    missing = [] if cluster["corosync_installed"] else ["corosync"]
+    missing += [] if cluster["pacemaker_installed"] else ["pacemaker"]
     missing += sorted(agent for agent, there in cluster["agents"].items() if not there) + info["programs_missing"]
     if info["packages"] is None and missing:
         yield Problem("PROGRAMS_MISSING", host,

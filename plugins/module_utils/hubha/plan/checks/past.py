@@ -8,10 +8,10 @@ from typing import Iterator, Optional
 
 from ...core.problem import Problem
 from ...facts import postgres as pg_facts
-from .context import Info
+from ...pg.model import Postgres
 
 
-def follows(host: str, mine: Info, active: str, theirs: Info, told: Optional[str] = None) -> Iterator[Problem]:
+def follows(host: str, mine: Postgres, active: str, theirs: Postgres, told: Optional[str] = None) -> Iterator[Problem]:
     """The database of *host* can follow the active hub's: what is stopped must prove it, what runs must not contradict.
 
     mine, theirs: facts["postgres"] of both. told: what the hub has said itself of what it has more (commits, bytes, the

@@ -29,7 +29,7 @@ def hub(context: Context) -> Iterator[Finding]:
 
 def def_json(context: Context) -> Iterator[Finding]:
     """def.json can be read."""
-    error = context.active_info["cfengine"].get("def_json_error")
+    error = context.active_info["cfengine"]["def_json_error"]
     if error:
         yield Problem("DEF_JSON_INVALID", context.active, "%s is not what CFEngine reads: %s" % (
             context.layout["def_json"], error),
@@ -39,29 +39,29 @@ def def_json(context: Context) -> Iterator[Finding]:
 def framework(context: Context) -> Iterator[Finding]:
     """Our policy reaches hubs and clients through the policy framework, from the place where hubs take theirs."""
     active, cfengine, masterfiles = context.active, context.active_info["cfengine"], context.layout["masterfiles"]
-    if cfengine.get("policy_framework") is False:
+    if cfengine["policy_framework"] is False:
         yield Problem("NO_POLICY_FRAMEWORK", active, "%s is not CFEngine's masterfiles policy framework, which reads "
                       "def.json: clients learn of the other hub from playbooks/clients.yml only" % masterfiles,
                       "have your policy read services/hub_ha.cf and run its bundles hub_ha:main and hub_ha:update",
                       WARNING)
-    if cfengine.get("manages_units") and cfengine["edition"] == "enterprise":
+    if cfengine["manages_units"] and cfengine["edition"] == "enterprise":
         yield Problem("POLICY_STARTS_DATABASE", active,
                       "def.json defines mpf_enable_cfengine_systemd_component_management, with which the vendor's "
                       "policy writes cf-postgres.service, where the mask is, and starts PostgreSQL on both hubs",
                       "take that class out of def.json, or leave the hubs out: \"any.!am_policy_hub::\"")
-    links = cfengine.get("policy_links")
+    links = cfengine["policy_links"]
     if links and context.settings.get("sync_policy", True):
         yield Problem("POLICY_LINKS", active, "masterfiles hold symbolic links (%s); between the hubs cf-agent carries "
                       "them as what they point to, and this playbook as links" % ", ".join(links),
                       "replace them by what they point to, or set hub_ha_sync_policy to false", WARNING)
     for host, info in context.infos.items():
-        because = info["cfengine"].get("policy_deployed")
+        because = info["cfengine"]["policy_deployed"]
         if because:
             yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s): a deployment takes "
                           "what this collection has put into %s out again, until it is run the next time, unless it is in "
                           "the repository too" % ("; ".join(because), masterfiles),
                           "keep both: docs/operate.md, \"Policy from version control\"", WARNING)
-    location = cfengine.get("policy_location")
+    location = cfengine["policy_location"]
     if location not in (None, "masterfiles", masterfiles):
         yield Problem("POLICY_LOCATION", active, "def.json has hosts take their policy from %s, where the policy for "
                       "high availability is not" % location, "put services/hub_ha.cf and services/hub_ha.json there",
@@ -71,8 +71,8 @@ def framework(context: Context) -> Iterator[Finding]:
 def acl(context: Context) -> Iterator[Finding]:
     """Role cfengine sets acl in def.json, and then a list in the policy itself counts no more."""
     cfengine = context.active_info["cfengine"]
-    listed, own = cfengine.get("acl_in_policy"), cfengine.get("policy_server")
-    if listed and listed != ["%s/16" % own] and cfengine.get("am_policy_hub"):
+    listed, own = cfengine["acl_in_policy"], cfengine["policy_server"]
+    if listed and listed != ["%s/16" % own] and cfengine["am_policy_hub"]:
         yield Problem("ACL_IN_POLICY", context.active,
                       "the policy itself sets acl (%s), which ends as soon as def.json sets it" % ", ".join(listed),
                       "put that list into def.json, as \"vars\": {\"acl\": [...]}; it is added to, not replaced")

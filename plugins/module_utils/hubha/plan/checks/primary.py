@@ -9,8 +9,9 @@ from typing import Iterator
 from ...core.problem import Finding, Problem
 from ...core.text import human
 from ...facts import postgres as pg_facts
+from ...facts.model import Infos
 from ...pair.roles import Roles
-from .context import Context, Infos
+from .context import Context
 
 
 def check(context: Context) -> Iterator[Finding]:
@@ -24,7 +25,7 @@ def problems(infos: Infos, roles: Roles) -> Iterator[Problem]:
     if len(primaries) > 1:
         other = [host for host in primaries if host != roles.active][0]
         systems = ["%s (system %s, %s)" % (host, pg_facts.system_identifier(item), human(
-            (item["server"] or {}).get("size_bytes") or 0)) for host, item in
+            (item["server"]["size_bytes"] if item["server"] else None) or 0)) for host, item in
             ((host, infos[host]["postgres"]) for host in primaries)]
         yield Problem("TWO_PRIMARIES", other, "PostgreSQL runs as a primary on both hubs: %s" % " and ".join(systems),
                       "decide which hub is the one to keep; on the other one stop PostgreSQL and move its data "

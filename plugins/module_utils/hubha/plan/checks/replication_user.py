@@ -13,8 +13,8 @@ from .context import Context
 
 def check(context: Context) -> Iterator[Finding]:
     """A role of others."""
-    server = context.active_info["postgres"]["server"] or {}
-    problem = role.check(context.active, context.settings.get("replication_user") or "", server.get("roles"),
-                         role.RESERVED + (context.layout["db_user"],))
+    server = context.active_info["postgres"]["server"]
+    problem = role.check(context.active, context.settings.get("replication_user") or "",
+                         server["roles"] if server else None, role.RESERVED + (context.layout["db_user"],))
     if problem:
         yield problem

@@ -14,7 +14,8 @@ from .context import Context
 def check(context: Context) -> Iterator[Finding]:
     """What belongs to one hub is not shared, nor anything above or below it."""
     layout = context.layout
-    own = [layout[key] for key in ("ppkeys", "masterfiles", "inputs", "policy_server", "ha_cfg")] + [
+    own = [
+        layout["ppkeys"], layout["masterfiles"], layout["inputs"], layout["policy_server"], layout["ha_cfg"],
         layout["work_dir"] + "/state", layout["work_dir"] + "/licenses", "/etc/corosync", "/etc/pacemaker"]
     for path in as_list(context.settings.get("shared_paths")):
         plain = str(path).rstrip("/")

@@ -8,7 +8,8 @@ from typing import Iterator
 
 from ...cfengine import platforms
 from ...core.problem import WARNING, Finding, Problem
-from .context import Context, Infos
+from ...facts.model import Infos
+from .context import Context
 
 ENTERPRISE = "set hub_ha_layout to enterprise, and install the vendor's hub package"
 

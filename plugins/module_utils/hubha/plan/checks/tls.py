@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Iterator, Sequence
 
 from ...core.problem import WARNING, Finding, Problem
-from .context import Context, Info
+from ...facts.model import HubFacts
+from .context import Context
 
 EXPIRY_WARNING = 30  # days left of a given certificate
 UNSET = "leave hub_ha_tls_certificate, _key and _ca unset"
@@ -18,29 +19,29 @@ def check(context: Context) -> Iterator[Finding]:
     given = context.settings.get("tls") or []
     for host, info in context.infos.items():
         yield from files(context, host, info, given)
-        tls = info.get("tls") or {}
-        if tls.get("problem"):
+        tls = info["tls"]
+        if tls and tls["problem"]:
             yield Problem("TLS_INVALID", host,
                           tls["problem"], "put a certificate, its key without a passphrase, and the "
                           "authorities that signed it there, or " + UNSET)
-        if tls.get("expires") and tls["expires"] - info["clock"]["end"] < EXPIRY_WARNING * 86400:
+        if tls and tls["expires"] and tls["expires"] - info["clock"]["end"] < EXPIRY_WARNING * 86400:
             yield Problem("TLS_EXPIRING", host, "the certificate %s expires in %d days, and nothing here renews it"
                           % (given[0], (tls["expires"] - info["clock"]["end"]) // 86400),
                           "put a new one and its key there in time, and run this again", WARNING)
-    if len({info["tls"]["authorities"] for info in context.infos.values() if info.get("tls")}) > 1:
+    if len({info["tls"]["authorities"] for info in context.infos.values() if info["tls"]}) > 1:
         yield Problem("TLS_AUTHORITIES_DIFFER", "all", "%s differs between the hubs: on both it must hold the "
                       "authorities of both certificates" % given[2], "write the same authorities into it on both hubs",
                       WARNING)
 
 
-def files(context: Context, host: str, info: Info, given: Sequence[str]) -> Iterator[Problem]:
+def files(context: Context, host: str, info: HubFacts, given: Sequence[str]) -> Iterator[Problem]:
     """Each file is there, and the database's user may read it as PostgreSQL demands.
 
     given: certificate, key, authorities.
     """
     # On a blank hub the user will be made as it is on the active one.
     entry = info["db_user"] if info["db_user"]["exists"] else context.active_info["db_user"]
-    user, tls = context.layout["db_user"], info.get("tls") or {}
+    user, tls = context.layout["db_user"], info["tls"]
     make = "" if info["db_user"]["exists"] or "home" not in entry else (
         "make the database's user first: useradd --system --user-group --home-dir %s --shell %s %s; then: "
         % (entry["home"], entry["shell"], user))
@@ -52,8 +53,7 @@ def files(context: Context, host: str, info: Info, given: Sequence[str]) -> Iter
                 path, "does not exist" if state == "absent" else "is a directory"),
                 "put the file there on both hubs, or " + UNSET)
             continue
-        asked = tls and info["db_user"]["exists"]
-        readable = path not in tls["unreadable"] if asked else reads(state, user, groups)
+        readable = path not in tls["unreadable"] if tls and info["db_user"]["exists"] else reads(state, user, groups)
         if path == given[1] and not (readable and strict(state, user)):
             yield Problem("TLS_KEY_MODE", host,
                           "PostgreSQL will not use the key %s with owner and mode %s" % (path, state),
