@@ -290,6 +290,12 @@ def test_the_cluster_has_more_nodes(both):
     both.refused("cannot be read")
 
 
+@pytest.mark.parametrize("host", ["hub1", "hub2"])
+def test_a_hub_of_somebody_elses_pair_is_not_taken_out_of_it(both, host):
+    both.hub(host)["cluster"]["corosync_conf"] = MADE + pair.corosync_conf(nodes=(host, "hub9"))
+    both.refused("its cluster has the nodes %s" % ", ".join(sorted((host, "hub9"))))
+
+
 def test_another_standby_follows(both):
     both.hub("hub1")["postgres"]["server"]["slots"] = ["hub_ha_hub2", "hub_ha_hub3", "theirs"]
     both.refused("another standby follows this hub (replication slot hub_ha_hub3)")
@@ -354,9 +360,9 @@ GIVEN_UP = [
     ("stage 4, cut off before the mask", lambda hub: hub.update(mask_marker=True), [], "hub2"),
     ("stage 5, cut off on one hub", made_cluster, ["hub2"], None),
     ("stage 5", lambda hub: (made_cluster(hub), masked(hub)), ["hub2"], "hub2"),
-    ("stage 5, of before the note", lambda hub: (made_cluster(hub), masked(hub, False)), ["hub2"], "hub2"),
-    ("given up, cut off before systemd knew", lambda hub: (made_cluster(hub), hub["units"].update(
-        {"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "disabled"}})), ["hub2"], "hub2"),
+    ("stage 5, masked by somebody else before", lambda hub: (made_cluster(hub), masked(hub, False)), ["hub2"], None),
+    ("given up, cut off before systemd knew", lambda hub: (made_cluster(hub), hub.update(mask_marker=True), hub[
+        "units"].update({"cf-postgres": {"load": "masked", "active": "inactive", "enabled": "disabled"}})), ["hub2"], "hub2"),
 ]
 
 
@@ -408,7 +414,8 @@ def test_firewalls_that_were_opened_for_an_upgrade_are_closed():
     for host in ("hub1", "hub2"):
         state.hub(host)["firewall"] = {"kind": "ufw", "problem": None, "added": [], "ipv6": True}
     left = state.good(firewall="manage", firewall_clients=["10.0.0.0/8"])["firewalls"]
-    assert left["hub1"]["rules"] == left["hub2"]["rules"] == []
+    assert left["hub2"]["rules"] == []
+    assert [(item["source"], item["port"]) for item in left["hub1"]["rules"]] == [("10.0.0.0/8", 5308)], "it serves on"
 
 
 @pytest.mark.parametrize("change", [

@@ -83,12 +83,12 @@ def removal_plan(results: Results, settings: Settings,
     other = next(host for host in results if host != keep)
     if not begun or serving != keep:
         check_kept(infos, keep, serving, report)
-    for host, info in infos.items():
-        check_resources(host, info, report)
+    for host in infos:
+        check_resources(host, infos, report)
     looks = looks or {}
     cluster = looks.get("cluster", {}).get(keep) or {}
     if begun:
-        check_unfinished(infos, begun, report)
+        check_unfinished(infos, report)
         for name in lost:
             check_lost(cluster, name, infos, keep, report)
         return {**found, **give_up(infos, keep, other, serving, settings, report), "complete": True}
@@ -122,7 +122,7 @@ def begun_on(infos: Infos) -> List[str]:
     return [host for host, info in infos.items() if info["mask_marker"]]
 
 
-def check_unfinished(infos: Infos, begun: Sequence[str], report: Report) -> None:
+def check_unfinished(infos: Infos, report: Report) -> None:
     """An upgrade that is given up has not come to the database: pacemaker has nothing in hand whose end it would be."""
     held = [host for host, info in infos.items() if info["cluster"]["has_database"] or info["cluster"]["cib_ips"]
             or info["postgres"]["unit"] == "pacemaker.service"]
@@ -131,22 +131,6 @@ def check_unfinished(infos: Infos, begun: Sequence[str], report: Report) -> None
                     "%s: this is neither a pair nor an upgrade that never came to the database"
                     % (", ".join(held), infos[held[0]]["layout"]["ha_dir"], " and ".join(infos)),
                     "playbooks/upgrade-to-ha.yml makes what is missing; then run this again", "UPGRADE_UNFINISHED")
-    names = {info["uname"].lower() for info in infos.values()}
-    for host in begun:
-        nodes = nodes_of(infos[host]) if made(infos[host]) else []
-        if nodes and not names <= set(nodes):
-            report.fail(host, "its cluster has the nodes %s" % ", ".join(nodes),
-                        "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
-
-
-def nodes_of(info: HubFacts) -> List[str]:
-    """Names of the nodes in a hub's corosync.conf, sorted; none when it has none, the package's own, or one that cannot be
-    read."""
-    try:
-        found = corosync.summary(info["cluster"]["corosync_conf"] or "")
-    except ValueError:
-        return []
-    return [] if found["stock"] else sorted(name.lower() for name in found["nodes"])
 
 
 def check_reachable(results: Results, infos: Infos, settings: Settings, report: Report) -> bool:
@@ -160,9 +144,9 @@ def check_reachable(results: Results, infos: Infos, settings: Settings, report: 
             host, result, "switch it on and mend the connection. If it is lost for good and %s is to go on alone: "
             "-e hub_ha_remove_without=%s. It must not come back by itself then, because it still counts itself "
             "a hub and a member of the cluster" % (others[0], host) if others and host != settings["keep"] else "")
-        # One that only asks for a password is not lost, whatever the operator says.
+        # One that answers, and wants a password or has a full disk, is not lost, whatever the operator says.
         given_up = host == settings["without"] and host != settings["keep"] and len(infos) == 1
-        if not given_up or problem.code == "NOT_ROOT":
+        if not given_up or problem.code != "HUB_UNREACHABLE":
             report.add(problem)
     return len(report.failures) == known
 
@@ -240,9 +224,9 @@ def check_kept(infos: Infos, keep: str, serving: Optional[str], report: Report) 
                     "install the package that brings it", "UNIT_MISSING")
 
 
-def check_resources(host: str, info: HubFacts, report: Report) -> None:
-    """The cluster ends as a whole, so nobody else may need it."""
-    cluster = info["cluster"]
+def check_resources(host: str, infos: Infos, report: Report) -> None:
+    """The cluster ends as a whole, so nobody else may need it: neither other resources nor a hub that is not meant."""
+    cluster = infos[host]["cluster"]
     ours = [name for name in cluster["cib_resources"] if name in ("cfpgsql", "cfvirtip", "cfvirtip_repl")
             or re.fullmatch(r"cfvirtip_\d+", name)] + list(cluster["cib_fencing"])
     foreign = sorted(set(cluster["cib_resources"]) - set(ours))
@@ -258,7 +242,8 @@ def check_resources(host: str, info: HubFacts, report: Report) -> None:
         return
     stock = conf is None or conf["stock"]
     nodes = [] if conf is None or stock else [name.lower() for name in conf["nodes"]]
-    if not stock and (len(nodes) != 2 or info["uname"].lower() not in nodes):
+    meant = {info["uname"].lower() for info in infos.values()}
+    if not stock and (len(nodes) != 2 or not meant <= set(nodes)):
         report.fail(host, "its cluster has the nodes %s" % ", ".join(sorted(nodes)),
                     "this playbook ends a pair only; check the inventory", "OTHER_CLUSTER")
 
@@ -387,19 +372,20 @@ def outline(infos: Infos, keep: str, other: str, serving: Optional[str]) -> AnyR
 def give_up(infos: Infos, keep: str, other: str, serving: Optional[str], settings: Settings,
             report: Report) -> RemovalParts:
     """As decide(), for an upgrade that never came to the database. The hub that serves, and CFEngine on both, stay as they
-    are; what goes are cluster, mask and what the firewalls let in for the pair.
+    are, with clients let in; what goes are cluster, mask and what the firewalls let in for the pair.
 
     "clustered": hosts whose cluster is ours. "unmask": whose mask is ours, or None.
     """
     return {
         **outline(infos, keep, other, serving),
         "unfinished": True, "clustered": [host for host, info in infos.items() if made(info)],
-        "unmask": other if other in infos and (masked(infos[other]) or infos[other]["mask_marker"]) else None,
+        # A mask without the note was there before the upgrade: somebody wants that database not to start.
+        "unmask": other if other in infos and infos[other]["mask_marker"] else None,
         "switch": False, "resume": False, "address_resources": [], "held": [], "maintenance_ours": [],
         "include": {}, "restart": [], "pending": [], "owned": True, "slots": [],
         "keep_address": False, "addresses": [], "release": {host: [] for host in infos},
         "hub_list": None, "augments": {}, "stop": {host: [] for host in infos}, "called_hub": [], "kept_unit": [],
-        "firewalls": {host: plan_firewall(host, info, [], settings, report) for host, info in infos.items()},
+        "firewalls": firewalls(infos, keep, [], settings, report),
     }
 
 
