@@ -292,7 +292,8 @@ def test_a_log_that_the_server_writes_outside_of_its_data(tmp_path):
 
 @pytest.mark.parametrize("owner, wanted", [
     ("cfpostgres:cfpostgres 0700", ("cfpostgres", "cfpostgres", "0700")), ("root:postgres 1775", ("root", "postgres", "1775")),
-    ("logs:staff 0777", ("cfpostgres", "cfpostgres", "0777"))])
+    ("logs:staff 0777", ("cfpostgres", "cfpostgres", "0777")),
+    ("logs:domain users 0770", ("cfpostgres", "cfpostgres", "0770"))])
 def test_that_log_has_its_place_on_the_other_hub(owner, wanted):
     change = of("hub1", "db_user", group="cfpostgres", groups=["postgres"])
     found = made(change=change, hub1={"log_directory": {"path": "/srv/log", "owner": owner}})

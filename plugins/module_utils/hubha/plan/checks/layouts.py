@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ...core.problem import Problem, Report
 from ...core.text import human
 from ...facts.layouts import library_key
+from ...host import owners
 from ...pg.memory import MB, Machine, fits
 
 Info = Mapping[str, Any]
@@ -189,8 +190,7 @@ def log_directory(info: Info) -> Optional[Dict[str, str]]:
     found, user = known(info).get("log_directory"), info["db_user"]
     if not found:
         return None
-    who, mode = found["owner"].split(" ")
-    owner, group = who.split(":")
+    owner, group, mode = owners.parts(found["owner"])
     own, name = user.get("group") or info["layout"]["db_user"], info["layout"]["db_user"]
     return {"path": found["path"], "owner": owner if owner in ("root", name) else name,
             "group": group if group in ("root", own, *user.get("groups", [])) else own, "mode": mode}
