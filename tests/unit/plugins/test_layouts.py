@@ -83,6 +83,7 @@ def shared(text):
     return of("hub1", "postgres", "server", shared_memory=text)
 
 
+GIANT = {"huge_pages": "on", "huge_page_size": "1048576"}
 REFUSED = [
     ("the data directory is a mount point", {"hub2": {"mounts": [DATA]}}, "DATA_DIR_MOUNTED", "hub2",
      "is a file system of its own (%s)" % DATA, "on /var/lib/cfengine3/state/pg,"),
@@ -124,7 +125,11 @@ REFUSED = [
     ("less memory", {"hub2": {"memory": memory(4096)}, "change": shared("9000MB")}, "MEMORY_LACKS", "hub2",
      "has 9000 MB of shared memory, and this machine, with 4096 MB of memory and swap", "shared_buffers smaller on hub1"),
     ("no huge pages", {"hub1": {"settings": {"huge_pages": "on"}}, "hub2": {"memory": memory(64000)}, "change": shared("9000MB")},
-     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages", "vm.nr_hugepages here as on hub1"),
+     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages,", "vm.nr_hugepages here as on hub1"),
+    ("no huge pages of that size", {"hub1": {"settings": GIANT}, "hub2": {"memory": dict(memory(64000), huge=20 << 30)},
+                                    "change": shared("9000MB")},
+     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages of 1024 MB,",
+     "in /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages here the same as on hub1"),
     ("outside its unit", {"change": of("hub1", "postgres", unit="session-3.scope")}, "OUTSIDE_ITS_UNIT", "hub1",
      "not started by cf-postgres.service but in session-3.scope", "systemctl start cf-postgres.service"),
     ("all slots taken", hub1_has(slots_used=10, settings={"max_replication_slots": "10"}), "SLOTS_TAKEN", "hub1",
@@ -183,6 +188,10 @@ FINE = [
     ("a library that is there", {"hub1": {"preload": [library("pg_cron", "x")]}, "hub2": {"libraries": ["pg_cron"]}}, there),
     ("what the agent itself sets", hub1_has(recovery=[{
         "name": "primary_conninfo", "file": "/var/lib/cfengine3/state/pg/tmp/recovery.conf", "line": 1}]), None),
+    ("huge pages of that size", {"hub1": {"settings": GIANT}, "hub2": {
+        "memory": dict(memory(64000), pools={"2048": 0, "1048576": 9 << 30})}}, shared("9000MB")),
+    ("huge pages, by a version without their size", {"hub1": {"settings": {"huge_pages": "on"}}, "hub2": {
+        "memory": dict(memory(64000), huge=9 << 30)}}, shared("9000MB")),
     ("memory enough", {"hub2": {"memory": memory(16000)}}, shared("9000MB")),
     ("a version that does not tell its memory", {"hub2": {"memory": memory(16)}}, shared(None)),
     ("a library of a session that is there", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},

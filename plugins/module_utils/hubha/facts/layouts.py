@@ -29,7 +29,7 @@ RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recover
 SETTINGS = ("hba_file", "ident_file", "config_file", "data_directory", "shared_preload_libraries", "lc_messages",
             "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir",
             "session_preload_libraries", "local_preload_libraries", "archive_library", "logging_collector", "log_directory",
-            "huge_pages")
+            "huge_pages", "huge_page_size", "dynamic_library_path")
 OWN_FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}  # into these this collection writes
 FURTHER_FILES = ("ident_file", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir")
 # Without a library of the first the server does not start; without one of the others it takes no session.
@@ -182,10 +182,10 @@ def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[Dict[str, st
         return None
 
 
-def own_memory() -> Dict[str, int]:
+def own_memory() -> Dict[str, Any]:
     """This machine's memory, as memory.Machine has it."""
     return asdict(memory.machine(*(read_text(path) or "" for path in (
-        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))))
+        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages")), sizes=memory.pools()))
 
 
 def space(path: str) -> Dict[str, Any]:

@@ -167,15 +167,17 @@ def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     text = re.match(r"(\d+)MB$", server.get("shared_memory") or "")
     if not text or not where or in_use(infos[passive]):
         return []
-    huge = known(infos[active]).get("settings", {}).get("huge_pages") or "try"
-    if fits(int(text.group(1)) * MB, Machine(**where), 0, huge):
+    settings = known(infos[active]).get("settings", {})
+    huge, page = settings.get("huge_pages") or "try", settings.get("huge_page_size") or "0"
+    if fits(int(text.group(1)) * MB, Machine(**where), 0, huge, page):
         return []
+    pool = "vm.nr_hugepages here" if page == "0" else "in /sys/kernel/mm/hugepages/hugepages-%skB/nr_hugepages here the same" % page
     return [Problem(
         "MEMORY_LACKS", passive, "PostgreSQL on %s has %s MB of shared memory%s, and this machine, with %d MB of memory and swap, "
                                  "could not give it: the copy of the database would not start" % (
-                                     active, text.group(1), " in huge pages" if huge == "on" else "",
+                                     active, text.group(1), " in huge pages" + ("" if page == "0" else " of %s MB" % (int(page) >> 10)) if huge == "on" else "",
                                      (where["total"] + where["swap"]) // MB),
-        "vm.nr_hugepages here as on %s, or huge_pages = try there" % active if huge == "on" else
+        "%s as on %s, or huge_pages = try there" % (pool, active) if huge == "on" else
         "give this machine more memory, or make shared_buffers smaller on %s and restart PostgreSQL there" % active)]
 
 
