@@ -111,12 +111,20 @@ def library_names(setting: str) -> List[str]:
     return [name for name in (part.strip().strip('"') for part in (setting or "").split(",")) if name]
 
 
-def library_path(name: str, folder: str, setting: str = "shared_preload_libraries") -> str:
-    """The file that PostgreSQL loads for a name in a setting; folder: its PKGLIBDIR."""
+def library_path(name: str, folder: str, setting: str = "shared_preload_libraries", search: str = "") -> str:
+    """The file that PostgreSQL loads for a name in a setting; folder: its PKGLIBDIR. search: dynamic_library_path."""
     if setting == "local_preload_libraries" and "/" not in name:  # which everybody may set
         name = "$libdir/plugins/" + name
-    path = name.replace("$libdir", folder) if "/" in name else os.path.join(folder, name)
-    return path if path.endswith(".so") else path + ".so"
+    places = [""] if "/" in name else [place.strip() for place in (search or "$libdir").split(":")]
+    file = name if name.endswith(".so") else name + ".so"
+    paths = [os.path.join(place, file).replace("$libdir", folder) for place in places]
+    return next((path for path in paths if os.path.exists(path)), paths[0])
+
+
+def is_own(path: str, folder: str) -> bool:
+    """Whether a library lies where PostgreSQL's own do, so that libraries() of the other hub tells whether it has it.
+    folder: PKGLIBDIR."""
+    return os.path.dirname(os.path.normpath(path)) in (os.path.normpath(folder), os.path.normpath(folder + "/plugins"))
 
 
 def library_key(path: str) -> str:
@@ -240,7 +248,7 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
     space(), "auto_conf": [names], "libraries": [names] or None, "python_apt": bool, "settings": {name: value},
     "misplaced": {"config_file" or "hba_file": path that is not the one in the data directory}, "outside": [further
     configuration files that are not in it], "recovery": [{"name", "file", "line"}], "overriding": {name: place},
-    "preload": [{"setting", "name", "path", "package"}], "archive_paths": [paths], "archive_programs": [names], "slots_used",
+    "preload": [{"setting", "name", "path", "package", "own": see is_own()}], "archive_paths": [paths], "archive_programs": [names], "slots_used",
     "senders_used": int or None, "log_directory": see own_log(), "memory": see own_memory()}.
     """
     data_dir = os.path.realpath(postgres["data_dir"])
@@ -254,8 +262,10 @@ def look(run: Callable[..., Any], layout: Mapping[str, Any], postgres: Mapping[s
                                                   if os.path.isabs(settings.get(name) or "")]
     preload = []
     for setting, name in preloads(told):
-        path = library_path(name, told.get("pkglibdir") or "", setting)
-        preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path)})
+        folder = told.get("pkglibdir") or ""
+        path = library_path(name, folder, setting, settings.get("dynamic_library_path") or "")
+        preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path),
+                        "own": is_own(path, folder)})
     archive = told.get("archive") or "" if settings.get("archive_mode") in ARCHIVES else ""
     return {
         "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),

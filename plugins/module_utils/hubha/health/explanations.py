@@ -1107,8 +1107,11 @@ SECTIONS: Dict[str, str] = {
         "and install the vendor's hub package (LAYOUT_UNSUPPORTED)\n"),
     "LIBRARY_LACKS": (
         "`shared_preload_libraries` names a library that the passive hub does not have, nor a package of the "
-        "hub; or `session_preload_libraries` or\n"
-        "`local_preload_libraries` do, also those of a role or a database.\n"
+        "hub. A warning where\n"
+        "`session_preload_libraries` or `local_preload_libraries` do, also those of a role or a database; and"
+        ", before there is a copy, where the library lies\n"
+        "outside of PostgreSQL's own directory (an absolute path, `dynamic_library_path`), so that nobody kno"
+        "ws whether the other hub has it.\n"
         "\n"
         "- **Cause**: PostgreSQL does not start without it, or takes no session, so neither does the copy.\n"
         "- **Remedy**: install on the passive hub what the active one has it from, or take the library out an"

@@ -131,31 +131,58 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
         "take these lines out, or move them above that line")]
 
 
-def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
-    """Libraries that PostgreSQL loads at its start, or with a session, and the other hub has not: its copy would never start,
-    or take no session."""
+def lacking_libraries(infos: Infos, active: str, passive: str) -> List[Dict[str, Any]]:
+    """Libraries that PostgreSQL loads at its start, or with a session, and that the other hub has not, or of which
+    nobody knows whether it has them ("own" is false): those outside of PostgreSQL's own directory."""
     mine, theirs = known(infos[active]), infos[passive]
-    there, lacking = known(theirs).get("libraries"), []
-    major = infos[active]["postgres"]["data_version"]
-    for item in mine.get("preload") or []:
-        name = library_key(item["path"])
-        comes = item["package"] in packages_of(infos[active], major)
-        if there is not None and major in theirs["postgres"]["bins"]:
-            if name not in there and not comes:
-                lacking.append(item)
-        elif "layouts" in theirs and not comes:
-            lacking.append(item)
+    if "layouts" not in theirs:
+        return []
+    there, major = known(theirs).get("libraries"), infos[active]["postgres"]["data_version"]
+    comes = packages_of(infos[active], major)
+    # What a server has loaded that runs there, it has.
+    loaded = [item["name"] for item in known(theirs).get("preload") or []
+              if item.get("setting", SHARED_LIBRARIES) == SHARED_LIBRARIES and theirs["postgres"]["server"]]
+    found = [item for item in mine.get("preload") or [] if item["name"] not in loaded and item["package"] not in comes]
+    own = [item for item in found if item.get("own", True) and (
+        there is None or major not in theirs["postgres"]["bins"] or library_key(item["path"]) not in there)]
+    return own + [item for item in found if not item.get("own", True) and not in_use(theirs)]
+
+
+def library_problem(infos: Infos, active: str, passive: str, at_start: bool) -> List[Problem]:
+    """What to say of libraries that the other hub lacks: those without which the copy of the database does not start, or
+    else those without which it does, and takes no session. The latter stop nothing now."""
+    lacking = [item for item in lacking_libraries(infos, active, passive) if item.get("own", True)
+               and (item.get("setting", SHARED_LIBRARIES) == SHARED_LIBRARIES) is at_start]
     if not lacking:
         return []
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
     settings = " and ".join(dict.fromkeys(item.get("setting", SHARED_LIBRARIES) for item in lacking))
+    major = infos[active]["postgres"]["data_version"]
+    first = "" if packages or major in infos[passive]["postgres"]["bins"] else \
+        "; what is copied is seen once PostgreSQL %s is installed here" % major
     return [Problem(
         "LIBRARY_LACKS", passive, "%s of %s names %s, which is not here and comes with no package of the hub: without it the "
                                   "copy of the database %s" % (settings, active, ", ".join(item["name"] for item in lacking),
-                                                               "does not start" if SHARED_LIBRARIES in settings else
-                                                               "takes no session"),
-        "install here what %s has it from: %s. Or take it out of %s there" % (
-            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking), settings))]
+                                                               "does not start" if at_start else "takes no session"),
+        "install here what %s has it from: %s. Or take it out of %s there%s" % (
+            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking), settings,
+            first))]
+
+
+def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Libraries that the other hub lacks, and without which its copy would never start."""
+    return library_problem(infos, active, passive, at_start=True)
+
+
+def library_notes(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Libraries that a session loads and the other hub lacks, and all those of which nobody knows whether it has them."""
+    unseen = [item for item in lacking_libraries(infos, active, passive) if not item.get("own", True)]
+    settings = " and ".join(dict.fromkeys(item.get("setting", SHARED_LIBRARIES) for item in unseen))
+    return library_problem(infos, active, passive, at_start=False) + ([Problem(
+        "LIBRARY_LACKS", passive, "%s of %s names what lies outside of PostgreSQL's own directory, and whether it is here is "
+                                  "not known: %s" % (settings, active, ", ".join(item["path"] for item in unseen)),
+        "see that it is here under the same path: without it the copy of the database %s" % (
+            "does not start" if SHARED_LIBRARIES in settings else "takes no session"))] if unseen else [])
 
 
 def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
@@ -326,6 +353,7 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                                                     "%s" % info["cfengine"]["acl_unknown"],
                              "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there "
                              "takes its place"))
+    found += library_notes(infos, active, passive)
     messages = facts.get("settings", {}).get("lc_messages") or "C"
     if not messages.startswith(("C", "POSIX", "en")):
         found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is "
