@@ -187,6 +187,8 @@ SECTIONS: Dict[str, str] = {
     "BACKUP_MAY_NOT_LAST": (
         "A warning: the backup is fetched to a controller that may be a container, and would be gone with it."
         " So it is not taken away from the hub.\n"
+        "Without `hub_ha_full_backup_keep` the newest two of such backups stay on a hub; older ones, which ho"
+        "ld private keys too, would fill its disk.\n"
         "\n"
         "- **Cause**: the playbook runs in Docker, podman, a pod, an execution environment, or on a machine m"
         "ade of such an image.\n"
@@ -198,8 +200,9 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: the controller may be a container that is thrown away (/run/.containerenv is there), and wh"
         "at is fetched to /srv/hub-backups with it: the backup stays on hub2 too, in /var/backups/cfengine-hu"
-        "b-ha-full -> carry it from there to where it lasts. If /srv/hub-backups lasts, as a volume does, set"
-        " hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub (BACKUP_MAY_NOT_LAST)\n"),
+        "b-ha-full, and of such ones there the newest 2 do -> carry it from there to where it lasts. If /srv/"
+        "hub-backups lasts, as a volume does, set hub_ha_full_backup_fetch_lasts to true, and nothing stays o"
+        "n the hub (BACKUP_MAY_NOT_LAST)\n"),
     "BACKUP_MISSING": (
         "There is no backup to put back where `hub_ha_restore_from` says, or it is not set.\n"
         "\n"
