@@ -192,8 +192,9 @@ def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[Dict[str, st
 
 def own_memory() -> Dict[str, Any]:
     """This machine's memory, as memory.Machine has it."""
-    return asdict(memory.machine(*(read_text(path) or "" for path in (
-        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages")), sizes=memory.pools()))
+    meminfo, overcommit, huge = (read_text(path) or "" for path in (
+        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))
+    return asdict(memory.machine(meminfo, overcommit, huge, memory.pools()))
 
 
 def space(path: str) -> Dict[str, Any]:

@@ -367,6 +367,7 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> Facts:
     result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
     result["policy_deployed"] = deployed.look(layout)
+    result["policy_undone"] = deployed.undone(layout)
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = tree_digest(
         {name: digest for name, digest in policy.items() if name not in words.POLICY_STAMPS})

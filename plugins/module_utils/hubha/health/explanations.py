@@ -1571,6 +1571,8 @@ SECTIONS: Dict[str, str] = {
         "erfiles` the same as the repository takes\n"
         "out what this collection has put there: `services/hub_ha.cf`, `services/hub_ha.json`, its part of `d"
         "ef.json` and, on Enterprise, `ha_info.json`.\n"
+        "It comes before there is a pair; after that only where something of it was missing or of another sta"
+        "te, which the run puts back.\n"
         "\n"
         "- **Cause**: `masterfiles` are a checkout, or part of one, cfbs has built them, `cfengine_internal_m"
         "asterfiles_update` is set, or Mission Portal has a\n"
