@@ -81,6 +81,16 @@ def test_a_deployment_that_is_off_and_a_file_that_is_no_json(hub):
         assert look(hub) == []
 
 
+@pytest.mark.parametrize("value", ["null", "true", "5", "[null]", '{"class_expressions": null}'])
+def test_classes_that_are_no_texts_end_nothing(hub, value):
+    """Nobody has looked before at what Mission Portal writes."""
+    for path in ("masterfiles/def.json", "data/host_specific.json"):
+        (hub["root"] / "cfengine" / path).parent.mkdir(exist_ok=True)
+        (hub["root"] / "cfengine" / path).write_text(
+            '{"classes": {"cfengine_internal_masterfiles_update": %s}}' % value, encoding="ascii")
+    assert look(hub) == []
+
+
 @pytest.mark.parametrize("line", ['GIT_URL="https://me:hunter2@example.com/policy"', "export SVN_URL='svn://example.com/p'"])
 def test_a_repository_in_mission_portal(hub, line):
     (hub["root"] / "params.sh").write_text(PACKAGE.replace("GIT_URL=", "#GIT_URL=") + line + "\n", encoding="ascii")
