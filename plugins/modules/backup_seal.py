@@ -45,6 +45,10 @@ options:
   system_identifier:
     description: With O(state=pruned), the database whose backups are meant. Others in the directory stay.
     type: str
+  fetched_only:
+    description: With O(state=pruned), whether those alone count and go that were fetched to a controller and stayed here too.
+    type: bool
+    default: false
   unfinished:
     description:
       - With O(state=cleared), what goes, as M(cfengine.hub_ha.backup_look) found it. What has changed since stays.
@@ -110,7 +114,7 @@ def work(params, check_mode):
             path, params["database"], params["archives"], params["facts"], local_runner)
         return {"changed": True, "files": sealed.files, "cib": sealed.cib, "bytes": sealed.bytes}
     if state == "pruned":
-        gone = full_backup.prune(path, params["keep"], params["system_identifier"], check_mode)
+        gone = full_backup.prune(path, params["keep"], params["system_identifier"], check_mode, params["fetched_only"])
     elif state == "cleared":
         gone = full_backup.clear(path, params["unfinished"], check_mode)
     else:
@@ -130,6 +134,7 @@ def main():
             database=dict(type="dict", default={}),
             keep=dict(type="int", default=0),
             system_identifier=dict(type="str"),
+            fetched_only=dict(type="bool", default=False),
             unfinished=dict(type="list", elements="dict", default=[]),
         ),
         required_if=[("state", "pruned", ["system_identifier"])],

@@ -261,13 +261,52 @@ def test_what_may_be_shared():
     assert made(revoked_keys=[KEYS["other"]])["failures"] == []
 
 
-@pytest.mark.parametrize("host", ["hub1", "hub2"])
-def test_policy_from_version_control_is_a_warning(host):
-    results = pair.running_pair()
-    assert made(results)["warnings"] == []
-    results[host]["hub"]["cfengine"]["policy_deployed"] = ["/srv/policy/.git is there"]
+DEPLOYED = ["/srv/policy/.git is there"]
+
+
+def test_policy_from_version_control_is_a_warning_before_there_is_a_pair():
+    results = pair.results()
+    results["hub1"]["hub"]["cfengine"]["policy_deployed"] = DEPLOYED
+    results["hub1"]["hub"]["cfengine"]["policy_undone"] = ["services/hub_ha.cf"]
     warning, = made(results)["warnings"]
-    assert (warning["code"], warning["host"]) == ("POLICY_DEPLOYED", host) and "/srv/policy/.git is there" in warning["problem"]
+    assert (warning["code"], warning["host"]) == ("POLICY_DEPLOYED", "hub1") and "a deployment takes what" in warning["problem"]
+    assert "/srv/policy/.git is there" in warning["problem"]
+
+
+def as_wanted(results):
+    """The list of hubs as the pair's last run left it on both; with a third hub in it."""
+    for result in results.values():
+        result["hub"]["cfengine"]["hub_list"] = json.loads(json.dumps(made(results)["hub_list"]))
+        result["hub"]["cfengine"]["hub_list"]["hubs"]["10.9.9.9"] = {"name": "hub3", "key": "k", "public": "p", "in_cluster": False}
+
+
+def no_file(cfengine):
+    cfengine["policy_undone"] = ["services/hub_ha.cf", "def.json"]
+
+
+def older_list(cfengine):
+    next(iter(cfengine["hub_list"]["hubs"].values()))["key"] = "SHA=old"
+
+
+def another_address(cfengine):
+    cfengine["hub_list"]["shared"] = ["192.168.100.99"]
+
+
+@pytest.mark.parametrize("host", ["hub1", "hub2"])
+@pytest.mark.parametrize("change, words", [(no_file, ": services/hub_ha.cf, def.json. This run puts"),
+                                           (older_list, ": services/hub_ha.json. This run puts"),
+                                           (another_address, ": services/hub_ha.json. This run puts")])
+def test_in_a_pair_it_is_said_only_when_a_deployment_has_taken_something_away(host, change, words):
+    results = pair.running_pair()
+    as_wanted(results)
+    for result in results.values():
+        result["hub"]["cfengine"]["policy_deployed"] = DEPLOYED
+    assert made(results)["warnings"] == [], "the files are in the repository too"
+    change(results[host]["hub"]["cfengine"])
+    warning, = made(results)["warnings"]
+    assert (warning["code"], warning["host"]) == ("POLICY_DEPLOYED", host) and words in warning["problem"]
+    results[host]["hub"]["cfengine"]["policy_deployed"] = []
+    assert made(results)["warnings"] == [], "nobody deploys there: the run mends it and that is all"
 
 
 def test_links_in_the_policy_are_a_warning():

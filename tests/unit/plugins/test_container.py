@@ -10,6 +10,8 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.host import 
 DISK = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n30 27 0:5 / /mnt rw - overlay overlay rw,lowerdir=/a\n"
 IMAGE = "600 500 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a:/b,upperdir=/c\n601 600 0:51 / /proc rw - proc proc rw\n"
 
+COMPOSEFS = "1 0 0:31 / / ro,relatime - overlay composefs ro,seclabel,lowerdir+=/run/ostree/.private/cfsroot-lower\n"
+
 
 @pytest.mark.parametrize("files, environ, words", [
     ({}, {}, None),
@@ -22,6 +24,11 @@ IMAGE = "600 500 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a:
     ({"/proc/1/environ": "HOME=/\0container=systemd-nspawn\0"}, {}, "process 1 has container=systemd-nspawn"),
     ({"/proc/self/mountinfo": IMAGE}, {}, "its root is an overlay"),
     ({"/proc/self/mountinfo": DISK + IMAGE}, {}, "its root is an overlay"),
+    # RHEL image mode and Fedora Atomic last, and a container on one is a container.
+    ({"/proc/self/mountinfo": COMPOSEFS}, {}, None),
+    ({"/proc/self/mountinfo": COMPOSEFS.replace(" composefs ", " composefs:5f3a ")}, {}, None),
+    ({"/proc/self/mountinfo": IMAGE, "/run/ostree-booted": ""}, {}, None),
+    ({"/proc/self/mountinfo": COMPOSEFS, "/run/ostree-booted": "", "/run/.containerenv": ""}, {}, "/run/.containerenv is there"),
     ({"/proc/self/mountinfo": "cut\n\n27 1 254:0 / /"}, {}, None)])
 def test_what_tells_it(tmp_path, files, environ, words):
     for path, text in files.items():

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import deployed
+import yaml
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine import augments, deployed
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.cfengine.layout import LAYOUTS
 
+ROOT = Path(__file__).parents[3]
 PACKAGE = 'ROOT="/opt/cfengine/masterfiles_staging"\nGIT_URL="/opt/cfengine/masterfiles.git"\nGIT_PASSWORD=""\n'
 
 
@@ -78,7 +81,40 @@ def test_a_deployment_that_is_off_and_a_file_that_is_no_json(hub):
         assert look(hub) == []
 
 
+@pytest.mark.parametrize("value", ["null", "true", "5", "[null]", '{"class_expressions": null}'])
+def test_classes_that_are_no_texts_end_nothing(hub, value):
+    """Nobody has looked before at what Mission Portal writes."""
+    for path in ("masterfiles/def.json", "data/host_specific.json"):
+        (hub["root"] / "cfengine" / path).parent.mkdir(exist_ok=True)
+        (hub["root"] / "cfengine" / path).write_text(
+            '{"classes": {"cfengine_internal_masterfiles_update": %s}}' % value, encoding="ascii")
+    assert look(hub) == []
+
+
 @pytest.mark.parametrize("line", ['GIT_URL="https://me:hunter2@example.com/policy"', "export SVN_URL='svn://example.com/p'"])
 def test_a_repository_in_mission_portal(hub, line):
     (hub["root"] / "params.sh").write_text(PACKAGE.replace("GIT_URL=", "#GIT_URL=") + line + "\n", encoding="ascii")
     assert look(hub) == ["%s names a repository" % (hub["root"] / "params.sh")], "its address may hold a password"
+
+
+def test_what_a_deployment_has_taken_away(hub):
+    masterfiles, path = hub["root"] / "cfengine/masterfiles", hub["root"] / "cfengine/masterfiles/def.json"
+    files = ["services/hub_ha.cf", "services/hub_ha.json", "cfe_internal/enterprise/ha/ha_info.json"]
+    assert deployed.undone(hub) == files + ["def.json"]
+    for name in files:
+        (masterfiles / name).parent.mkdir(parents=True, exist_ok=True)
+        (masterfiles / name).write_text("x", encoding="ascii")
+    path.write_text(augments.merge('{"classes": {"other": ["any"]}}', deployed.IN_DEF_JSON), encoding="ascii")
+    assert deployed.undone(hub) == []
+    (masterfiles / files[1]).unlink()
+    assert deployed.undone(hub) == files[1:2]
+    path.write_text(json.dumps({"inputs": ["services/hub_ha.cf"]}), encoding="ascii")
+    assert deployed.undone(hub) == files[1:2] + ["def.json"]
+    path.write_text("{", encoding="ascii")
+    assert deployed.undone(hub) == files[1:2], "that is told elsewhere"
+
+
+def test_it_is_what_the_role_puts_into_def_json():
+    role = yaml.safe_load((ROOT / "roles/cfengine/vars/main.yml").read_text(encoding="utf-8"))["hub_augments"]
+    role["lists"].pop("acl")  # addresses of this pair
+    assert deployed.IN_DEF_JSON == {"inputs": role["inputs"], "lists": role["lists"]}

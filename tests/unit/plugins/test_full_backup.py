@@ -158,9 +158,12 @@ def test_what_goes_to_a_container_stays_on_the_hub_too():
     plan = planned(looks=looks, container="/run/.containerenv is there")
     warning, = plan["warnings"]
     assert plan["failures"] == [] and plan["kept"] == "/srv/hub" and warning["code"] == "BACKUP_MAY_NOT_LAST"
-    assert "(/run/.containerenv is there)" in warning["problem"] and "on hub2 too, in /srv/hub" in warning["problem"]
+    assert "(/run/.containerenv is there)" in warning["problem"] and "on hub2 too, in /srv/hub, and of such ones there the newest 2 do" in warning["problem"]
+    assert plan["keep_on_hub"] == 2 and plan["facts"]["stays_on_hub"] is True
+    seven = planned(looks=looks, container="x", keep=7)
+    assert seven["keep_on_hub"] == 7 and "newest" not in seven["warnings"][0]["problem"]
     lasts = planned(looks=looks, container="x", lasts=True)
-    assert lasts["warnings"] == [] and lasts["kept"] == ""
+    assert lasts["warnings"] == [] and lasts["kept"] == "" and lasts["keep_on_hub"] == 0 and "stays_on_hub" not in lasts["facts"]
     hub = planned(container="x")
     assert hub["warnings"] == [] and hub["kept"] == "", "what is not fetched lies where the operator has put it"
 
@@ -255,6 +258,17 @@ def test_those_cut_short_and_other_databases_neither_count_nor_go():
     assert backup_format.expired(backups, 1, pair.SYSTEM) == [], "the only good one stays"
     assert backup_format.expired(backups + [listed(5)], 1, pair.SYSTEM) == [listed(1)["path"]]
     assert backup_format.expired(backups + [dict(listed(5), fetched=True)], 1, pair.SYSTEM) == [], "it goes to a controller"
+
+
+def test_of_those_that_stay_because_the_controller_may_not_last_only_such_go():
+    def stays(number):
+        item = listed(number)
+        item["manifest"]["stays_on_hub"] = True
+        return item
+
+    backups = [listed(1), stays(2), stays(3), listed(4), stays(5), listed(6)]
+    assert backup_format.expired(backups, 2, pair.SYSTEM, True) == [stays(2)["path"]], "the operator's own neither count nor go"
+    assert backup_format.expired(backups, 2, pair.SYSTEM) == [item["path"] for item in reversed(backups[:4])]
 
 
 # --- what runs left that were cut off -------------------------------------------------------------------------------
@@ -545,7 +559,7 @@ def test_report():
     plan["facts"]["listed"] = ["hub1", "hub2"]
     text = model.made_text(plan, "/b/x", "the controller", database, {"files": 70, "cib": False}, [])
     assert "NOT in it: the keys of hub2" in text and "on that hub only" not in text and "lies in" not in text
-    text = model.made_text(dict(plan, kept="/srv/hub"), "/b/x", "the controller", database, {"files": 70, "cib": False}, [])
+    text = model.made_text(dict(plan, kept="/srv/hub", keep_on_hub=2), "/b/x", "the controller", database, {"files": 70, "cib": False}, [])
     assert "It lies in /srv/hub/x on hub2 too, with private keys in it" in text
 
 

@@ -66,7 +66,12 @@ def test_of_thousands_of_clients_the_first_ones_are_looked_at():
 
     clients = ["client%d" % number for number in range(5000)]
     groups.misplaced(groups.usual("hubs"), Hostvars(), {"all": clients, "clients": clients, "hubs": ["hub1", "hub2"]})
-    assert looked == clients[:5] + ["hub1", "hub2"]
+    assert looked == ["hub1", "hub2"] + clients[:5]
+    looked.clear()
+    groups.misplaced(groups.usual("hubs"), Hostvars(), {
+        "all": clients, **{"tag_Name_%s" % name: [name] for name in clients},
+        "hubs": ["hub1", "hub2"], "paris": ["hub4", "hub5"]})
+    assert looked == ["hub1", "hub2"] + clients[:5] + ["hub4", "hub5"] + clients[5:46], "a cloud's inventory has a group for each host"
 
 
 THERE = {"all": ["hub1", "hub2", "c1"], "hubs": ["hub1", "hub2"], "clients": ["c1"], "empty": []}

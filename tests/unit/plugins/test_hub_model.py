@@ -217,7 +217,9 @@ def test_cib_summary_sees_maintenance_mode(value, on):
     ({}, False), ({"other": ["any::"]}, False), ({"x": ["any::"]}, True), ({"default:x": ["any"]}, True),
     ({"x": "any"}, True),
     ({"x": ["any.!am_policy_hub::"]}, False), ({"x": ["!any"]}, False), ({"x": ["any::", "!am_policy_hub"]}, True), ({"x": []}, True),
-    ({"x": {"class_expressions": ["linux.!policy_server::"], "comment": "c"}}, False)])
+    ({"x": {"class_expressions": ["linux.!policy_server::"], "comment": "c"}}, False),
+    *[({"x": value}, False) for value in (None, True, 5, [None], ["any", 5], {"class_expressions": None}, {"class_expressions": 5})],
+    (None, False), (["x"], False)])
 def test_whether_augments_define_a_class_on_hubs(classes, expected):
     assert words.on_hubs(classes, "x") is expected
 

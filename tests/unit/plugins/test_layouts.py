@@ -7,6 +7,8 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,10 @@ def codes(found):
 
 def library(name, package=""):
     return {"setting": "shared_preload_libraries", "name": name, "path": "/usr/lib/postgresql/17/lib/%s.so" % name, "package": package}
+
+
+def elsewhere(path):
+    return {"name": path, "path": path, "package": "", "own": False, "setting": "shared_preload_libraries"}
 
 
 def there(results):
@@ -83,6 +89,7 @@ def shared(text):
     return of("hub1", "postgres", "server", shared_memory=text)
 
 
+GIANT = {"huge_pages": "on", "huge_page_size": "1048576"}
 REFUSED = [
     ("the data directory is a mount point", {"hub2": {"mounts": [DATA]}}, "DATA_DIR_MOUNTED", "hub2",
      "is a file system of its own (%s)" % DATA, "on /var/lib/cfengine3/state/pg,"),
@@ -113,18 +120,16 @@ REFUSED = [
     ("and no PostgreSQL yet", hub1_has(preload=[library("pg_cron", "postgresql-17-cron")]), "LIBRARY_LACKS", "hub2",
      "names pg_cron", "postgresql-17-cron"),
     ("a library of no package", hub1_has(preload=[library("mine")]), "LIBRARY_LACKS", "hub2", "names mine",
-     "copy /usr/lib/postgresql/17/lib/mine.so"),
-    ("a library that each session loads", hub1_has(preload=[dict(library("pgaudit", "postgresql-17-pgaudit"),
-                                                                 setting="session_preload_libraries")]),
-     "LIBRARY_LACKS", "hub2", "session_preload_libraries of hub1 names pgaudit, which is not here and comes with no package of the "
-     "hub: without it the copy of the database takes no session", "out of session_preload_libraries there"),
-    ("a library that anybody may load", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},
-                                         "hub2": {"libraries": ["mine"]}, "change": there},
-     "LIBRARY_LACKS", "hub2", "names plugins/mine", "copy /usr/lib/postgresql/17/lib/plugins/mine.so"),
+     "copy /usr/lib/postgresql/17/lib/mine.so. Or take it out of shared_preload_libraries there; what is copied is seen once "
+     "PostgreSQL 17 is installed here"),
     ("less memory", {"hub2": {"memory": memory(4096)}, "change": shared("9000MB")}, "MEMORY_LACKS", "hub2",
      "has 9000 MB of shared memory, and this machine, with 4096 MB of memory and swap", "shared_buffers smaller on hub1"),
     ("no huge pages", {"hub1": {"settings": {"huge_pages": "on"}}, "hub2": {"memory": memory(64000)}, "change": shared("9000MB")},
-     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages", "vm.nr_hugepages here as on hub1"),
+     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages,", "vm.nr_hugepages here as on hub1"),
+    ("no huge pages of that size", {"hub1": {"settings": GIANT}, "hub2": {"memory": dict(memory(64000), huge=20 << 30)},
+                                    "change": shared("9000MB")},
+     "MEMORY_LACKS", "hub2", "9000 MB of shared memory in huge pages of 1024 MB,",
+     "in /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages here the same as on hub1"),
     ("outside its unit", {"change": of("hub1", "postgres", unit="session-3.scope")}, "OUTSIDE_ITS_UNIT", "hub1",
      "not started by cf-postgres.service but in session-3.scope", "systemctl start cf-postgres.service"),
     ("all slots taken", hub1_has(slots_used=10, settings={"max_replication_slots": "10"}), "SLOTS_TAKEN", "hub1",
@@ -180,9 +185,16 @@ FINE = [
     ("the setting is raised in this run", hub1_has(senders_used=4, settings={"max_wal_senders": "4"}),
      lambda results: results["hub1"]["hub"]["postgres"]["server"]["settings"]["max_wal_senders"].update(setting="4")),
     ("a library of the hub's own package", hub1_has(preload=[library("auto_explain", "postgresql-17")]), None),
+    ("a library that the standby there has loaded", {"results": pair.running_pair(), "hub1": {"preload": [library("mine")]}, "hub2": {
+        "libraries": [], "preload": [library("mine")]}}, None),
+    ("a library elsewhere, in a pair", {"results": pair.running_pair(), **hub1_has(preload=[elsewhere("/opt/x/foo.so")])}, None),
     ("a library that is there", {"hub1": {"preload": [library("pg_cron", "x")]}, "hub2": {"libraries": ["pg_cron"]}}, there),
     ("what the agent itself sets", hub1_has(recovery=[{
         "name": "primary_conninfo", "file": "/var/lib/cfengine3/state/pg/tmp/recovery.conf", "line": 1}]), None),
+    ("huge pages of that size", {"hub1": {"settings": GIANT}, "hub2": {
+        "memory": dict(memory(64000), pools={"2048": 0, "1048576": 9 << 30})}}, shared("9000MB")),
+    ("huge pages, by a version without their size", {"hub1": {"settings": {"huge_pages": "on"}}, "hub2": {
+        "memory": dict(memory(64000), huge=9 << 30)}}, shared("9000MB")),
     ("memory enough", {"hub2": {"memory": memory(16000)}}, shared("9000MB")),
     ("a version that does not tell its memory", {"hub2": {"memory": memory(16)}}, shared(None)),
     ("a library of a session that is there", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},
@@ -193,7 +205,8 @@ FINE = [
 
 @pytest.mark.parametrize("given, change", [pytest.param(*case[1:], id=case[0]) for case in FINE])
 def test_what_stands_in_nobodys_way(given, change):
-    assert made(change=change, **given)["failures"] == []
+    found = made(change=change, **given)
+    assert found["failures"] == [] and [item for item in found["warnings"] if item["code"] == "LIBRARY_LACKS"] == []
 
 
 def test_a_standby_that_streams_has_its_sender():
@@ -209,6 +222,14 @@ def test_a_server_outside_its_unit_may_stay_when_nothing_restarts_it():
 
 
 WARNED = [
+    ("a library that each session loads", hub1_has(preload=[dict(library("pgaudit", "postgresql-17-pgaudit"),
+                                                                 setting="session_preload_libraries")]),
+     "session_preload_libraries of hub1 names pgaudit, which is not here and comes with no package of the hub: without it the copy "
+     "of the database takes no session", "LIBRARY_LACKS"),
+    ("a library that anybody may load", {"hub1": {"preload": [dict(library("plugins/mine"), setting="local_preload_libraries")]},
+                                         "hub2": {"libraries": ["mine"]}, "change": there}, "names plugins/mine", "LIBRARY_LACKS"),
+    ("a library elsewhere", hub1_has(preload=[elsewhere("/opt/x/foo.so")]),
+     "outside of PostgreSQL's own directory, and whether it is here is not known: /opt/x/foo.so", "LIBRARY_LACKS"),
     ("mounted where it serves", hub1_has(mounts=[DATA]), "cannot be cloned anew", "DATA_DIR_MOUNTED"),
     ("little room for WAL", hub1_has(wal_space={"path": "/var/lib", "free_bytes": 1 << 30, "total_bytes": 60 << 30}),
      "1.0 GB free for PostgreSQL's WAL", "DISK_BELOW_SLOT_BOUND"),
@@ -292,7 +313,8 @@ def test_a_log_that_the_server_writes_outside_of_its_data(tmp_path):
 
 @pytest.mark.parametrize("owner, wanted", [
     ("cfpostgres:cfpostgres 0700", ("cfpostgres", "cfpostgres", "0700")), ("root:postgres 1775", ("root", "postgres", "1775")),
-    ("logs:staff 0777", ("cfpostgres", "cfpostgres", "0777"))])
+    ("logs:staff 0777", ("cfpostgres", "cfpostgres", "0777")),
+    ("logs:domain users 0770", ("cfpostgres", "cfpostgres", "0770"))])
 def test_that_log_has_its_place_on_the_other_hub(owner, wanted):
     change = of("hub1", "db_user", group="cfpostgres", groups=["postgres"])
     found = made(change=change, hub1={"log_directory": {"path": "/srv/log", "owner": owner}})
@@ -303,6 +325,28 @@ def test_that_log_has_its_place_on_the_other_hub(owner, wanted):
     names = [task["name"] for task in tasks]
     assert names.index("Groups that the database user is in on the active hub") < names.index("Database user, as on the active hub") \
         < names.index("Directory of the log that PostgreSQL writes itself, as on the active hub")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
+def test_a_place_for_that_log_that_serves_stays_as_it_is():
+    tasks = yaml.safe_load((ROLES / "database/tasks/places.yml").read_text(encoding="utf-8"))
+    look, make = [next(task for task in tasks if task["name"].startswith(name)) for name in (
+        "Look whether the database user can write", "Directory of the log that PostgreSQL writes itself")]
+    assert "%s.rc | default(0) != 0" % look["register"] in make["when"] and look["changed_when"] is False
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        found = {}
+        for name, mode in (("open", 0o1777), ("own", 0o755), ("no x", 0o666), ("closed", 0o755), ("none", None)):
+            path = os.path.join(folder, name)
+            if mode is not None:
+                os.mkdir(path)
+                os.chmod(path, mode)
+            if name == "own":
+                os.chown(path, pwd.getpwnam("nobody").pw_uid, -1)
+            argv = NativeEnvironment().from_string(look["ansible.builtin.command"]["argv"]).render(
+                database_runuser=["runuser", "-u", "nobody", "--"], hub_ha={"log_directory": {"path": path}})
+            found[name] = local_runner(argv, check=False).rc
+    assert found == {"open": 0, "own": 0, "no x": 1, "closed": 1, "none": 1}
 
 
 def test_libraries_of_sessions_are_read_too():
@@ -327,10 +371,17 @@ def test_the_question_is_one_that_a_server_answers():
         lab.close()
 
 
-def test_where_a_library_lies():
+def test_where_a_library_lies(tmp_path):
     assert facts.library_names('pg_cron, "auto_explain",$libdir/x') == ["pg_cron", "auto_explain", "$libdir/x"]
     assert facts.library_path("pg_cron", "/lib/pg") == "/lib/pg/pg_cron.so"
     assert facts.library_path("$libdir/x", "/lib/pg") == "/lib/pg/x.so"
+    (tmp_path / "foo.so").write_text("", encoding="ascii")
+    search = "$libdir:%s" % tmp_path
+    assert facts.library_path("foo", "/lib/pg", search=search) == str(tmp_path / "foo.so")
+    assert facts.library_path("bar", "/lib/pg", search=search) == "/lib/pg/bar.so"
+    assert facts.library_path("/opt/x/foo", "/lib/pg", search=search) == "/opt/x/foo.so"
+    assert [facts.is_own(path, "/lib/pg") for path in ("/lib/pg/a.so", "/lib/pg/plugins/a.so", "/opt/x/a.so", "/lib/pg/../a.so")] \
+        == [True, True, False, False]
 
 
 TOLD = {"settings": {"hba_file": "/etc/pg_hba.conf", "shared_preload_libraries": "", "archive_mode": "on",

@@ -227,6 +227,17 @@ def test_what_fits(need, overcommit, held, huge, good):
     assert memory.fits(need, memory.machine(MEMINFO, overcommit), held, huge) is good
 
 
+@pytest.mark.parametrize("page, good", [("", True), ("0", True), ("2048", False), ("1048576", True), ("524288", False)])
+def test_huge_pages_come_from_the_pool_of_their_size(tmp_path, page, good):
+    for size, name, text in (("2048", "nr_hugepages", "100\n"), ("1048576", "nr_hugepages", "0\n"),
+                             ("1048576", "nr_overcommit_hugepages", "1\n")):
+        (tmp_path / ("hugepages-%skB" % size)).mkdir(exist_ok=True)
+        (tmp_path / ("hugepages-%skB" % size) / name).write_text(text, encoding="ascii")
+    assert memory.pools(str(tmp_path)) == {"2048": 200 << 20, "1048576": GB} and memory.pools(str(tmp_path / "none")) == {}
+    where = memory.machine(MEMINFO, "0", sizes=memory.pools(str(tmp_path)))
+    assert memory.fits(GB, where, 0, "on", page) is good
+
+
 def test_what_no_kernel_refuses_is_reckoned(lab, monkeypatch, quick):
     """With vm.overcommit_memory 1 half a terabyte would be given, and be missed when it is touched."""
     server = trial.Server(lab.primary.data, lab.bin, OWNER, lab.primary.data + "/postgresql.conf", 15,

@@ -18,6 +18,12 @@ DEPLOY_CLASS = "cfengine_internal_masterfiles_update"
 PARAMETERS = "/opt/cfengine/dc-scripts/params.sh"  # of that deployment; it may hold a password
 OWN_REPOSITORY = "/opt/cfengine/masterfiles.git"  # what the package writes there: an empty one of the hub's own
 BUILT = "services/cfbs"  # where cfbs puts modules
+# What def.json has of ours on every hub, see cfengine/augments.py; roles/cfengine/vars/main.yml has all of it.
+POLICY = "services/hub_ha.cf"
+IN_DEF_JSON: Dict[str, Any] = {"inputs": [POLICY], "lists": {
+    "update_inputs": {"items": [POLICY]},
+    "control_common_bundlesequence_end": {"items": ["hub_ha:main"]},
+    "control_common_update_bundlesequence_end": {"items": ["hub_ha:update"]}}}
 
 
 def look(layout: Layout, parameters: str = PARAMETERS) -> List[str]:
@@ -38,6 +44,24 @@ def look(layout: Layout, parameters: str = PARAMETERS) -> List[str]:
                   if words.on_hubs(classes_of(path), DEPLOY_CLASS)]
         if names_repository(read_text(parameters)):
             found.append("%s names a repository" % parameters)
+    return found
+
+
+def undone(layout: Layout) -> List[str]:
+    """Names below masterfiles of what this collection puts there and what is not there, on a hub of a pair: files of
+    ours, and def.json without our part. One that cannot be read is told elsewhere.
+
+    layout: see layout.py.
+    """
+    top = layout["masterfiles"]
+    ours = (layout["hub_policy"], layout["hub_list"], layout["ha_info"])
+    found = [os.path.relpath(path, top) for path in ours if not os.path.isfile(path)]
+    try:
+        text = read_text(layout["def_json"])
+        if augments.merge(text, IN_DEF_JSON) != text:
+            found.append(os.path.relpath(layout["def_json"], top))
+    except ValueError:
+        pass
     return found
 
 

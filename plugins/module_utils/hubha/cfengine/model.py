@@ -64,7 +64,7 @@ class Augments(TypedDict):
 class CFEngine(HubIdentity, Augments):
     """CFEngine on a hub. On a host without it all else than the identity is None or empty.
 
-    policy_deployed: what tells of version control, see deployed.py.
+    policy_deployed: what tells of version control, policy_undone: what it has taken away; see deployed.py.
     """
 
     ha_info: Optional[str]
@@ -74,6 +74,7 @@ class CFEngine(HubIdentity, Augments):
     policy_framework: Optional[bool]
     inputs: Dict[str, Optional[str]]
     policy_deployed: List[str]
+    policy_undone: List[str]
     policy_links: List[str]
     masterfiles_digest: Optional[str]
     client_keys: int

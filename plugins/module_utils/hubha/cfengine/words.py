@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Optional
 
 from ..core.text import first_version
 
@@ -36,12 +36,17 @@ def key_digest(text: str) -> Optional[str]:
     return match.group(0) if match else None
 
 
-def on_hubs(classes: Mapping[str, Any], name: str) -> bool:
-    """Does the "classes" part of augments define the class on hubs? Unless each expression leaves them out, yes."""
-    for key, value in classes.items():
+def on_hubs(classes: Any, name: str) -> bool:
+    """Does the "classes" part of augments define the class on hubs? Unless each expression leaves them out, yes.
+
+    What is no text and no list of texts defines nothing: CFEngine takes it for an error of its own.
+    """
+    for key, value in classes.items() if isinstance(classes, dict) else ():
         if key.rpartition(":")[2] == name:
             value = value.get("class_expressions", []) if isinstance(value, dict) else value
-            texts = [value] if isinstance(value, str) else list(value)
+            texts = [value] if isinstance(value, str) else value
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                return False
             return not texts or not all(re.search(r"!(am_policy_hub|policy_server|any)\b", text) for text in texts)
     return False
 

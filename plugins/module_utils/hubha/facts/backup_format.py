@@ -21,6 +21,8 @@ OURS = re.compile(r"(manifest\.json(\.new)?|database\.tar\.gz|cib\.xml|hub-[^/]+
                   r"\.hub_ha\..+)\Z")
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z(-\d+)?\Z")
 Manifest = Dict[str, Any]
+# In the manifest of a backup that was fetched and stays on the hub too, since the controller may not last: true.
+STAYS = "stays_on_hub"
 KEYS = ("format", "name", "time", "taken_from", "active", "hubs", "layout", "edition", "cfengine_version", "postgres",
         "db_user", "shared", "members", "foreign_resources")
 
@@ -117,13 +119,16 @@ def member_problem(entry: Member, size: Optional[int], digest: Optional[str]) ->
     return None
 
 
-def expired(backups: Sequence[Backup], keep: int, system_identifier: str) -> List[str]:
+def expired(backups: Sequence[Backup], keep: int, system_identifier: str, fetched_only: bool = False) -> List[str]:
     """Paths of the backups that go when the newest *keep* complete ones of this database stay; none with 0.
+
+    fetched_only: those alone count and go that were fetched too, see STAYS.
 
     Only complete ones that stay there count, and only such go: one that was cut short, or is on its way to a
     controller, may be another run's that is still under way.
     """
     mine = [(item["manifest"]["time"], item["name"], item["path"]) for item in backups
             if item["complete"] and not item["fetched"] and item["manifest"]
-            and item["manifest"]["postgres"]["system_identifier"] == system_identifier]
+            and item["manifest"]["postgres"]["system_identifier"] == system_identifier
+            and (not fetched_only or item["manifest"].get(STAYS))]
     return [path for time, name, path in sorted(mine, reverse=True)[keep:]] if keep > 0 else []

@@ -155,9 +155,10 @@ def absent(path: str, check_mode: bool = False) -> List[str]:
     return [path]
 
 
-def prune(directory: str, keep: int, system_identifier: str, check_mode: bool = False) -> List[str]:
+def prune(directory: str, keep: int, system_identifier: str, check_mode: bool = False,
+          fetched_only: bool = False) -> List[str]:
     """Removes the oldest complete backups of that database; see backup_format.expired."""
-    gone = model.expired(look(directory)["backups"], keep, system_identifier)
+    gone = model.expired(look(directory)["backups"], keep, system_identifier, fetched_only)
     if not check_mode:
         for path in gone:
             remove(path)

@@ -31,7 +31,7 @@ RECOVERY = ("primary_conninfo", "primary_slot_name", "restore_command", "recover
 SETTINGS = ("hba_file", "ident_file", "config_file", "data_directory", "shared_preload_libraries", "lc_messages",
             "archive_mode", "max_wal_senders", "max_replication_slots", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir",
             "session_preload_libraries", "local_preload_libraries", "archive_library", "logging_collector", "log_directory",
-            "huge_pages")
+            "huge_pages", "huge_page_size", "dynamic_library_path")
 OWN_FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf"}  # into these this collection writes
 FURTHER_FILES = ("ident_file", "ssl_dh_params_file", "ssl_crl_file", "ssl_crl_dir")
 # Without a library of the first the server does not start; without one of the others it takes no session.
@@ -77,12 +77,13 @@ class Place(TypedDict):
 
 
 class Library(TypedDict):
-    """A library that a setting of PRELOADS names. package: what brings it, or ""."""
+    """A library that a setting of PRELOADS names. package: what brings it, or "". own: see is_own()."""
 
     setting: str
     name: str
     path: str
     package: str
+    own: bool
 
 
 class OwnLog(TypedDict):
@@ -110,7 +111,7 @@ class Layouts(TypedDict):
     archive_paths: List[str]
     archive_programs: List[str]
     log_directory: Optional[OwnLog]
-    memory: Dict[str, int]
+    memory: Dict[str, Any]
     slots_used: Optional[int]
     senders_used: Optional[int]
 
@@ -168,12 +169,20 @@ def library_names(setting: str) -> List[str]:
     return [name for name in (part.strip().strip('"') for part in (setting or "").split(",")) if name]
 
 
-def library_path(name: str, folder: str, setting: str = "shared_preload_libraries") -> str:
-    """The file that PostgreSQL loads for a name in a setting; folder: its PKGLIBDIR."""
+def library_path(name: str, folder: str, setting: str = "shared_preload_libraries", search: str = "") -> str:
+    """The file that PostgreSQL loads for a name in a setting; folder: its PKGLIBDIR. search: dynamic_library_path."""
     if setting == "local_preload_libraries" and "/" not in name:  # which everybody may set
         name = "$libdir/plugins/" + name
-    path = name.replace("$libdir", folder) if "/" in name else os.path.join(folder, name)
-    return path if path.endswith(".so") else path + ".so"
+    places = [""] if "/" in name else [place.strip() for place in (search or "$libdir").split(":")]
+    file = name if name.endswith(".so") else name + ".so"
+    paths = [os.path.join(place, file).replace("$libdir", folder) for place in places]
+    return next((path for path in paths if os.path.exists(path)), paths[0])
+
+
+def is_own(path: str, folder: str) -> bool:
+    """Whether a library lies where PostgreSQL's own do, so that libraries() of the other hub tells whether it has it.
+    folder: PKGLIBDIR."""
+    return os.path.dirname(os.path.normpath(path)) in (os.path.normpath(folder), os.path.normpath(folder + "/plugins"))
 
 
 def library_key(path: str) -> str:
@@ -239,10 +248,11 @@ def own_log(settings: Mapping[str, str], data_dir: str) -> Optional[OwnLog]:
         return None
 
 
-def own_memory() -> Dict[str, int]:
+def own_memory() -> Dict[str, Any]:
     """This machine's memory, as memory.Machine has it."""
-    return asdict(memory.machine(*(read_text(path) or "" for path in (
-        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))))
+    meminfo, overcommit, huge = (read_text(path) or "" for path in (
+        "/proc/meminfo", "/proc/sys/vm/overcommit_memory", "/proc/sys/vm/nr_overcommit_hugepages"))
+    return asdict(memory.machine(meminfo, overcommit, huge, memory.pools()))
 
 
 def space(path: str) -> Space:
@@ -309,8 +319,10 @@ def look(run: Callable[..., Any], layout: Layout, postgres: Postgres, uid: Optio
                                                   if os.path.isabs(settings.get(name) or "")]
     preload: List[Library] = []
     for setting, name in preloads(told):
-        path = library_path(name, told.get("pkglibdir") or "", setting)
-        preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path)})
+        folder = told.get("pkglibdir") or ""
+        path = library_path(name, folder, setting, settings.get("dynamic_library_path") or "")
+        preload.append({"setting": setting, "name": name, "path": path, "package": package_of(run, path),
+                        "own": is_own(path, folder)})
     archive = told.get("archive") or "" if settings.get("archive_mode") in ARCHIVES else ""
     return {
         "mounts": mounts_in(read_text(mountinfo) or "", data_dir), "lost_found": lost_and_found(data_dir, uid),

@@ -369,7 +369,8 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> CFEngine:
     result: CFEngine = {
         **hub_identity(run, layout, installed), "def_json_error": None, "policy_location": None, "sets_acl": False,
         "manages_units": False, "ha_info": None, "ha_cfg": None, "acl_in_policy": None, "acl_unknown": None,
-        "policy_framework": None, "inputs": {}, "policy_deployed": [], "policy_links": [], "masterfiles_digest": None,
+        "policy_framework": None, "inputs": {}, "policy_deployed": [], "policy_undone": [], "policy_links": [],
+        "masterfiles_digest": None,
         "client_keys": 0, "client_keys_digest": None}
     if not installed:
         return result
@@ -385,6 +386,7 @@ def cfengine(run: Runner, layout: Layout, installed: bool) -> CFEngine:
     result["inputs"] = {name: sha256(path) if os.path.isfile(path) else None for name, path in read.items()}
     policy = tree(layout["masterfiles"])
     result["policy_deployed"] = deployed.look(layout)
+    result["policy_undone"] = deployed.undone(layout)
     result["policy_links"] = sorted(name for name, digest in policy.items() if digest.startswith("-> "))[:5]
     result["masterfiles_digest"] = tree_digest(
         {name: digest for name, digest in policy.items() if name not in words.POLICY_STAMPS})

@@ -187,6 +187,8 @@ SECTIONS: Dict[str, str] = {
     "BACKUP_MAY_NOT_LAST": (
         "A warning: the backup is fetched to a controller that may be a container, and would be gone with it."
         " So it is not taken away from the hub.\n"
+        "Without `hub_ha_full_backup_keep` the newest two of such backups stay on a hub; older ones, which ho"
+        "ld private keys too, would fill its disk.\n"
         "\n"
         "- **Cause**: the playbook runs in Docker, podman, a pod, an execution environment, or on a machine m"
         "ade of such an image.\n"
@@ -198,8 +200,9 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "    all: the controller may be a container that is thrown away (/run/.containerenv is there), and wh"
         "at is fetched to /srv/hub-backups with it: the backup stays on hub2 too, in /var/backups/cfengine-hu"
-        "b-ha-full -> carry it from there to where it lasts. If /srv/hub-backups lasts, as a volume does, set"
-        " hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub (BACKUP_MAY_NOT_LAST)\n"),
+        "b-ha-full, and of such ones there the newest 2 do -> carry it from there to where it lasts. If /srv/"
+        "hub-backups lasts, as a volume does, set hub_ha_full_backup_fetch_lasts to true, and nothing stays o"
+        "n the hub (BACKUP_MAY_NOT_LAST)\n"),
     "BACKUP_MISSING": (
         "There is no backup to put back where `hub_ha_restore_from` says, or it is not set.\n"
         "\n"
@@ -1125,8 +1128,11 @@ SECTIONS: Dict[str, str] = {
         "and install the vendor's hub package (LAYOUT_UNSUPPORTED)\n"),
     "LIBRARY_LACKS": (
         "`shared_preload_libraries` names a library that the passive hub does not have, nor a package of the "
-        "hub; or `session_preload_libraries` or\n"
-        "`local_preload_libraries` do, also those of a role or a database.\n"
+        "hub. A warning where\n"
+        "`session_preload_libraries` or `local_preload_libraries` do, also those of a role or a database; and"
+        ", before there is a copy, where the library lies\n"
+        "outside of PostgreSQL's own directory (an absolute path, `dynamic_library_path`), so that nobody kno"
+        "ws whether the other hub has it.\n"
         "\n"
         "- **Cause**: PostgreSQL does not start without it, or takes no session, so neither does the copy.\n"
         "- **Remedy**: install on the passive hub what the active one has it from, or take the library out an"
@@ -1205,7 +1211,8 @@ SECTIONS: Dict[str, str] = {
         "\n"
         "- **Cause**: the machine has less memory, or no huge pages where `huge_pages` is `on`.\n"
         "- **Remedy**: more memory there, or a smaller `shared_buffers` on the active hub; huge pages: the sa"
-        "me `vm.nr_hugepages` on both.\n"
+        "me `vm.nr_hugepages` on both, or, with\n"
+        "  `huge_page_size`, the same `nr_hugepages` of that size in `/sys/kernel/mm/hugepages`.\n"
         "\n"
         "Example:\n"
         "\n"
@@ -1582,6 +1589,8 @@ SECTIONS: Dict[str, str] = {
         "erfiles` the same as the repository takes\n"
         "out what this collection has put there: `services/hub_ha.cf`, `services/hub_ha.json`, its part of `d"
         "ef.json` and, on Enterprise, `ha_info.json`.\n"
+        "It comes before there is a pair; after that only where something of it was missing or of another sta"
+        "te, which the run puts back.\n"
         "\n"
         "- **Cause**: `masterfiles` are a checkout, or part of one, cfbs has built them, `cfengine_internal_m"
         "asterfiles_update` is set, or Mission Portal has a\n"

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import os
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Tuple
 
 # Docker's, podman's (ansible-navigator, CRI-O), and what systemd in a container writes.
 MARKS = ("/.dockerenv", "/run/.containerenv", "/run/systemd/container")
 POD = "KUBERNETES_SERVICE_HOST"
+# Systems that boot from an image (RHEL image mode, Fedora Atomic): their root is an overlay too, and they last.
+BOOTED_IMAGE = "/run/ostree-booted"
+COMPOSEFS = "composefs"  # what is mounted there, also as composefs:DIGEST
 
 
 def evidence(root: str = "", environ: Optional[Mapping[str, str]] = None) -> Optional[str]:
@@ -28,7 +31,8 @@ def evidence(root: str = "", environ: Optional[Mapping[str, str]] = None) -> Opt
     kind = first_process(read(root + "/proc/1/environ"))
     if kind:
         return "process 1 has container=%s" % kind
-    if root_type(read(root + "/proc/self/mountinfo")) == "overlay":
+    kind, source = root_mount(read(root + "/proc/self/mountinfo"))
+    if kind == "overlay" and source.split(":")[0] != COMPOSEFS and not os.path.exists(root + BOOTED_IMAGE):
         return "its root is an overlay"
     return None
 
@@ -47,11 +51,11 @@ def first_process(text: str) -> str:
     return next((item.partition("=")[2] for item in text.split("\0") if item.startswith("container=")), "")
 
 
-def root_type(text: str) -> str:
-    """Type of the file system that is mounted last at /, out of mountinfo; empty when that is not known."""
-    found = ""
+def root_mount(text: str) -> Tuple[str, str]:
+    """(type, source) of what is mounted last at /, out of mountinfo; empty texts where that is not known."""
+    found = ("", "")
     for line in text.splitlines():
         place, _dash, rest = line.partition(" - ")
-        if place.split()[4:5] == ["/"] and rest:
-            found = rest.split()[0]
+        if place.split()[4:5] == ["/"] and len(rest.split()) > 1:
+            found = (rest.split()[0], rest.split()[1])
     return found

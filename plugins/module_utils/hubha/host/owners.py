@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Tuple
 
 from ..core.files import replace_file
 from ..core.run import HubError
@@ -27,6 +28,16 @@ def shown(owner: str, group: str, mode: int) -> str:
 def of(info: os.stat_result) -> str:
     """"OWNER:GROUP MODE" of a file, by what stat() says of it."""
     return shown(user_name(info.st_uid), group_name(info.st_gid), info.st_mode & 0o7777)
+
+
+def parts(text: str) -> Tuple[str, str, str]:
+    """(owner, group, mode) out of "OWNER:GROUP MODE". A name may have blanks in it, as groups of a directory have.
+
+    Raises ValueError for anything else.
+    """
+    names, mode = text.rsplit(" ", 1)
+    owner, group = names.rsplit(":", 1)
+    return owner, group, mode
 
 
 def rewrite(path: str, text: str, mode: int) -> None:

@@ -17,6 +17,8 @@ USUAL = "hubs"
 #: So many hosts of each group are looked at for variables that stand at the wrong place: to gather all variables of
 #: thousands of clients takes minutes, and what a group has shows at its first hosts.
 LOOKED_AT = 5
+#: And so many in all: an inventory out of a cloud may have a group for each host.
+LOOKED_AT_IN_ALL = 50
 
 
 def usual(hubs: str) -> Dict[str, str]:
@@ -57,11 +59,15 @@ def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]
               groups: Mapping[str, Sequence[str]]) -> List[str]:
     """Variables that name a group for a host and do not for the run, as ["VARIABLE (VALUE on HOST)"].
 
-    names: those of the run. hostvars, groups: Ansible's; the first hosts of each group are looked at. A play has its
-    hosts before it has any host's variables.
+    names: those of the run. hostvars, groups: Ansible's; the first hosts of each group are looked at, those of the run's
+    own groups before all others, and groups of one host last: no pair is one. A play has its hosts before it has any
+    host's variables.
     """
     found: Dict[str, str] = {}
-    for host in dict.fromkeys(host for hosts in groups.values() for host in hosts[:LOOKED_AT]):
+    ours = [str(names[variable]) for variable in (HUBS, THIRD_HUB, CLIENTS)]
+    hosts = dict.fromkeys(host for group in dict.fromkeys([*ours, *sorted(groups, key=lambda name: len(groups[name]) == 1)])
+                          for host in groups.get(group, [])[:LOOKED_AT])
+    for host in list(hosts)[:LOOKED_AT_IN_ALL]:
         here = hostvars[host]  # gathers all of the host's variables anew each time
         for variable in (HUBS, THIRD_HUB, CLIENTS):
             if variable in here and here[variable] != names[variable]:

@@ -25,7 +25,7 @@ from ..core.files import read_text
 from ..core.run import Completed, HubError, Runner
 from .config import pg_major
 from .control import summary
-from .memory import MB, Machine, fits, machine
+from .memory import MB, Machine, fits, machine, pools
 from .quote import setting
 
 PREFIX = ".hub_ha_trial."
@@ -112,7 +112,7 @@ def look(run: Runner, data_dir: str, bin_dir: str, owner: str, config_file: str,
 def read_machine(read: Callable[[str], Optional[str]] = read_text) -> Machine:
     """This machine's memory. read: path -> text or None."""
     return machine(read("/proc/meminfo") or "", read("/proc/sys/vm/overcommit_memory") or "",
-                   read("/proc/sys/vm/nr_overcommit_hugepages") or "")
+                   read("/proc/sys/vm/nr_overcommit_hugepages") or "", pools())
 
 
 def place(candidates: Sequence[str], room: int) -> Optional[str]:
@@ -194,7 +194,8 @@ class Trial:
         # In the setting's own unit: MB, or blocks, of which the buffers' headers and what else there is take a share more.
         number = int(asked.out.strip())
         need = number * MB if self.server.major >= 15 else number * BLOCK * 33 // 32
-        lowered = fits(need, self.where, self.server.held, huge.out.strip())
+        page = self.value("huge_page_size", own).out.strip() if huge.out.strip() == "on" and self.server.major >= 14 else ""
+        lowered = fits(need, self.where, self.server.held, huge.out.strip(), page)
         if not lowered and self.where.overcommit == 1 and huge.out.strip() != "on":
             return Outcome(False, "it asks for %d MB of shared memory, and this machine has %d MB of memory and swap"
                            % (need // MB, (self.where.total + self.where.swap) // MB), need)

@@ -20,7 +20,7 @@ from ..core.problem import Problem, Report
 from ..core.run import HubError
 from ..core.text import as_list, first_version, human
 from ..facts import intake, postgres as pg_facts
-from ..facts.backup_format import CIB, member
+from ..facts.backup_format import CIB, STAYS, member
 from ..facts.full_backup_job import space_for
 from ..facts.model import HubFacts, Infos, Results
 from ..pair import networks as pair_networks
@@ -39,6 +39,9 @@ Alive = Callable[[Any], Optional[bool]]
 SILENT = 6 * 3600  # seconds without a sign of life after which a run on another controller is taken for dead
 USUAL_PORT = 5432
 RESOURCES = ("cfpgsql", "cfvirtip", "cfvirtip_repl")  # what the upgrade makes anew; cfvirtip_N and fencing too
+# So many backups stay on a hub when they are fetched to a controller that may not last, and the operator gave no number:
+# one more each night would fill the disk, and none was meant to stay.
+KEPT = 2
 MAX_LAG = 16  # MB that a passive hub may be behind to be the one that is copied
 
 
@@ -162,7 +165,8 @@ def backup_plan(results: Results, replication: Mapping[str, Result], looks: Mapp
     results: {host: result of hub_info}. replication: {host: result of replication_info, or {}}. looks: {host: look at
     the directory there, and "controller": look at the one there if it goes there}. settings: hub, keep, lasts (whether
     the controller's directory outlives a container), problems. alive: see cut_off(). container: what tells that the
-    controller may be one. "kept" is the hub's directory when the backup stays there although it is fetched, else empty.
+    controller may be one. "kept" is the hub's directory when the backup stays there although it is fetched, else empty;
+    "keep_on_hub": how many stay there, 0 for all.
     """
     report = Report()
     infos = infos_of(results, settings, "mend that, or save the other hub alone: --limit %(others)s. What only "
@@ -206,14 +210,19 @@ def backup_plan(results: Results, replication: Mapping[str, Result], looks: Mapp
     kept = container and "controller" in looks and not settings["lasts"]
     if kept:
         report.warn("all", "the controller may be a container that is thrown away (%s), and what is fetched to %s with it: "
-                    "the backup stays on %s too, in %s" % (
-                        container, looks["controller"]["path"], source, looks[source]["path"]),
+                    "the backup stays on %s too, in %s%s" % (
+                        container, looks["controller"]["path"], source, looks[source]["path"],
+                        "" if settings["keep"] else ", and of such ones there the newest %d do" % KEPT),
                     "carry it from there to where it lasts. If %s lasts, as a volume does, set "
                     "hub_ha_full_backup_fetch_lasts to true, and nothing stays on the hub" % looks["controller"]["path"],
                     "BACKUP_MAY_NOT_LAST")
+    described = facts(infos, active, source)
+    if kept:
+        described[STAYS] = True
     found.update({
         "active": active, "passive": passive, "source": source, "pair": pair, "layout": layout,
         "kept": looks[source]["path"] if kept else "",
+        "keep_on_hub": settings["keep"] or (KEPT if kept else 0),
         "why": "the passive hub is healthy" if source == passive and not settings["hub"] else
         "hub_ha_full_backup_hub says so" if settings["hub"] else why_not,
         "address": own_address(infos, source) if pair else None,
@@ -221,7 +230,7 @@ def backup_plan(results: Results, replication: Mapping[str, Result], looks: Mapp
         "size": server["size_bytes"], "pg_bin": info["postgres"]["bin_dir"], "pg_port": info["postgres"]["port"],
         "socket_dir": info["postgres"]["socket_dir"],
         "system_identifier": pg_facts.system_identifier(info["postgres"]),
-        "facts": facts(infos, active, source), "complete": True})
+        "facts": described, "complete": True})
     return found
 
 
@@ -290,8 +299,9 @@ def made_text(the_plan: Result, path: str, where: str, database: Result, sealed:
         lines.append("NOT in it: the keys of %s" % ", ".join(missing))
     if the_plan["kept"]:
         lines.append("It lies in %s on %s too, with private keys in it, since the controller may be a container that is "
-                     "thrown away: carry it to where it lasts, or set hub_ha_full_backup_fetch_lasts if it lasts here"
-                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"]))
+                     "thrown away: carry it to where it lasts, or set hub_ha_full_backup_fetch_lasts if it lasts here. "
+                     "Of such ones the newest %d stay on a hub"
+                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"], the_plan["keep_on_hub"]))
     if where != "the controller":
         lines.append("It lies on that hub only, with private keys in it: keep a copy elsewhere, or set "
                      "hub_ha_full_backup_fetch_dir")

@@ -15,6 +15,7 @@ from ...core.problem import Problem, Report
 from ...core.text import human
 from ...facts.layouts import Library, library_key
 from ...facts.model import HubFacts, Infos
+from ...host import owners
 from ...pg.memory import MB, Machine, fits
 from ..model import LogDirectory
 
@@ -123,32 +124,56 @@ def overridden_problems(infos: Infos, active: str, include: Mapping[str, str]) -
         "take these lines out, or move them above that line")]
 
 
-def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
-    """Libraries that PostgreSQL loads at its start, or with a session, and the other hub has not: its copy would never start,
-    or take no session."""
+def lacking_libraries(infos: Infos, active: str, passive: str) -> List[Library]:
+    """Libraries that PostgreSQL loads at its start, or with a session, and that the other hub has not, or of which
+    nobody knows whether it has them ("own" is false): those outside of PostgreSQL's own directory."""
     mine, theirs = infos[active]["layouts"], infos[passive]
-    there = theirs["layouts"]["libraries"]
-    lacking: List[Library] = []
-    major = infos[active]["postgres"]["data_version"]
-    for item in mine["preload"]:
-        name = library_key(item["path"])
-        comes = item["package"] in packages_of(infos[active], major)
-        if there is not None and major in theirs["postgres"]["bins"]:
-            if name not in there and not comes:
-                lacking.append(item)
-        elif not comes:
-            lacking.append(item)
+    there, major = theirs["layouts"]["libraries"], infos[active]["postgres"]["data_version"]
+    comes = packages_of(infos[active], major)
+    # What a server has loaded that runs there, it has.
+    loaded = [item["name"] for item in theirs["layouts"]["preload"]
+              if item["setting"] == SHARED_LIBRARIES and theirs["postgres"]["server"]]
+    found = [item for item in mine["preload"] if item["name"] not in loaded and item["package"] not in comes]
+    own = [item for item in found if item["own"] and (
+        there is None or major not in theirs["postgres"]["bins"] or library_key(item["path"]) not in there)]
+    return own + [item for item in found if not item["own"] and not in_use(theirs)]
+
+
+def library_problem(infos: Infos, active: str, passive: str, at_start: bool) -> List[Problem]:
+    """What to say of libraries that the other hub lacks: those without which the copy of the database does not start, or
+    else those without which it does, and takes no session. The latter stop nothing now."""
+    lacking = [item for item in lacking_libraries(infos, active, passive)
+               if item["own"] and (item["setting"] == SHARED_LIBRARIES) is at_start]
     if not lacking:
         return []
     packages = list(dict.fromkeys(item["package"] for item in lacking if item["package"]))
     settings = " and ".join(dict.fromkeys(item["setting"] for item in lacking))
+    major = infos[active]["postgres"]["data_version"]
+    first = "" if packages or major in infos[passive]["postgres"]["bins"] else \
+        "; what is copied is seen once PostgreSQL %s is installed here" % major
     return [Problem(
         "LIBRARY_LACKS", passive, "%s of %s names %s, which is not here and comes with no package of the hub: without it the "
                                   "copy of the database %s" % (settings, active, ", ".join(item["name"] for item in lacking),
-                                                               "does not start" if SHARED_LIBRARIES in settings else
-                                                               "takes no session"),
-        "install here what %s has it from: %s. Or take it out of %s there" % (
-            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking), settings))]
+                                                               "does not start" if at_start else "takes no session"),
+        "install here what %s has it from: %s. Or take it out of %s there%s" % (
+            active, ", ".join(packages) or "no package; copy " + ", ".join(item["path"] for item in lacking), settings,
+            first))]
+
+
+def library_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Libraries that the other hub lacks, and without which its copy would never start."""
+    return library_problem(infos, active, passive, at_start=True)
+
+
+def library_notes(infos: Infos, active: str, passive: str) -> List[Problem]:
+    """Libraries that a session loads and the other hub lacks, and all those of which nobody knows whether it has them."""
+    unseen = [item for item in lacking_libraries(infos, active, passive) if not item["own"]]
+    settings = " and ".join(dict.fromkeys(item["setting"] for item in unseen))
+    return library_problem(infos, active, passive, at_start=False) + ([Problem(
+        "LIBRARY_LACKS", passive, "%s of %s names what lies outside of PostgreSQL's own directory, and whether it is here is "
+                                  "not known: %s" % (settings, active, ", ".join(item["path"] for item in unseen)),
+        "see that it is here under the same path: without it the copy of the database %s" % (
+            "does not start" if SHARED_LIBRARIES in settings else "takes no session"))] if unseen else [])
 
 
 def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
@@ -160,15 +185,17 @@ def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     text = re.match(r"(\d+)MB$", (server["shared_memory"] if server else None) or "")
     if not text or in_use(infos[passive]):
         return []
-    huge = infos[active]["layouts"]["settings"].get("huge_pages") or "try"
-    if fits(int(text.group(1)) * MB, Machine(**where), 0, huge):
+    settings = infos[active]["layouts"]["settings"]
+    huge, page = settings.get("huge_pages") or "try", settings.get("huge_page_size") or "0"
+    if fits(int(text.group(1)) * MB, Machine(**where), 0, huge, page):
         return []
+    pool = "vm.nr_hugepages here" if page == "0" else "in /sys/kernel/mm/hugepages/hugepages-%skB/nr_hugepages here the same" % page
     return [Problem(
         "MEMORY_LACKS", passive, "PostgreSQL on %s has %s MB of shared memory%s, and this machine, with %d MB of memory and swap, "
                                  "could not give it: the copy of the database would not start" % (
-                                     active, text.group(1), " in huge pages" if huge == "on" else "",
+                                     active, text.group(1), " in huge pages" + ("" if page == "0" else " of %s MB" % (int(page) >> 10)) if huge == "on" else "",
                                      (where["total"] + where["swap"]) // MB),
-        "vm.nr_hugepages here as on %s, or huge_pages = try there" % active if huge == "on" else
+        "%s as on %s, or huge_pages = try there" % (pool, active) if huge == "on" else
         "give this machine more memory, or make shared_buffers smaller on %s and restart PostgreSQL there" % active)]
 
 
@@ -183,8 +210,7 @@ def log_directory(info: HubFacts) -> Optional[LogDirectory]:
     found, user = info["layouts"]["log_directory"], info["db_user"]
     if not found:
         return None
-    who, mode = found["owner"].split(" ")
-    owner, group = who.split(":")
+    owner, group, mode = owners.parts(found["owner"])
     own, name = user.get("group") or info["layout"]["db_user"], info["layout"]["db_user"]
     return {"path": found["path"], "owner": owner if owner in ("root", name) else name,
             "group": group if group in ("root", own, *user["groups"]) else own, "mode": mode}
@@ -320,6 +346,7 @@ def notes(infos: Infos, active: str, passive: str, limit_mb: int) -> List[Proble
                                                     "%s" % info["cfengine"]["acl_unknown"],
                              "if it does, put that list into def.json, as \"vars\": {\"acl\": [...]}: a list there "
                              "takes its place"))
+    found += library_notes(infos, active, passive)
     messages = facts["settings"].get("lc_messages") or "C"
     if not messages.startswith(("C", "POSIX", "en")):
         found.append(Problem("MESSAGES_LANGUAGE", active, "PostgreSQL speaks another language (lc_messages is "

@@ -4,10 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+import os
+from typing import Iterator, List
 
+from ...cfengine.hub_list import hub_list
 from ...core.problem import WARNING, Finding, Problem
+from ...facts.model import HubFacts
 from .context import Context
+
+KEEP_BOTH = "keep both: docs/operate.md, \"Policy from version control\""
 
 
 def hub(context: Context) -> Iterator[Finding]:
@@ -36,6 +41,19 @@ def def_json(context: Context) -> Iterator[Finding]:
             "correct the file; it is merged with what high availability needs, not replaced")
 
 
+def undone(context: Context, info: HubFacts) -> List[str]:
+    """Names below masterfiles of what a deployment has taken away from what this collection puts there, or has put in an
+    older state there. info: facts of a hub of the pair."""
+    nodes = {host: other["uname"].lower() for host, other in context.infos.items()}
+    wanted = hub_list(context.infos, context.chosen.client, context.virtual_ips, nodes, context.settings, context.layout)
+    listed, found = info["cfengine"]["hub_list"], list(info["cfengine"]["policy_undone"])
+    # The third hub, which the list may have too, is none of these.
+    if wanted and listed and (listed["shared"] != wanted["shared"] or any(
+            listed["hubs"].get(address) != hub for address, hub in wanted["hubs"].items())):
+        found.append(os.path.relpath(context.layout["hub_list"], context.layout["masterfiles"]))
+    return found
+
+
 def framework(context: Context) -> Iterator[Finding]:
     """Our policy reaches hubs and clients through the policy framework, from the place where hubs take theirs."""
     active, cfengine, masterfiles = context.active, context.active_info["cfengine"], context.layout["masterfiles"]
@@ -55,12 +73,16 @@ def framework(context: Context) -> Iterator[Finding]:
                       "them as what they point to, and this playbook as links" % ", ".join(links),
                       "replace them by what they point to, or set hub_ha_sync_policy to false", WARNING)
     for host, info in context.infos.items():
-        because = info["cfengine"]["policy_deployed"]
-        if because:
+        because = "; ".join(info["cfengine"]["policy_deployed"])
+        lost = undone(context, info) if because and context.adopted else []
+        if because and not context.adopted:
             yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s): a deployment takes "
                           "what this collection has put into %s out again, until it is run the next time, unless it is in "
-                          "the repository too" % ("; ".join(because), masterfiles),
-                          "keep both: docs/operate.md, \"Policy from version control\"", WARNING)
+                          "the repository too" % (because, masterfiles), KEEP_BOTH, WARNING)
+        elif lost:
+            yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s), and in %s what this "
+                          "collection puts there is missing or not as it should be: %s. This run puts it back, until the next "
+                          "deployment" % (because, masterfiles, ", ".join(lost)), KEEP_BOTH, WARNING)
     location = cfengine["policy_location"]
     if location not in (None, "masterfiles", masterfiles):
         yield Problem("POLICY_LOCATION", active, "def.json has hosts take their policy from %s, where the policy for "

@@ -8,6 +8,7 @@ from typing import Iterator, Sequence
 
 from ...core.problem import WARNING, Finding, Problem
 from ...facts.model import HubFacts
+from ...host import owners
 from .context import Context
 
 EXPIRY_WARNING = 30  # days left of a given certificate
@@ -67,10 +68,11 @@ def files(context: Context, host: str, info: HubFacts, given: Sequence[str]) -> 
 
 def reads(state: str, user: str, groups: Sequence[str]) -> bool:
     """May *user* with these groups read a file of this owner and mode ("root:ssl-cert 0640")?"""
-    (owner, group), mode = state.split()[0].split(":"), int(state.split()[1], 8)
-    return bool(mode & (0o400 if owner == user else 0o040 if group in groups else 0o004))
+    owner, group, mode = owners.parts(state)
+    return bool(int(mode, 8) & (0o400 if owner == user else 0o040 if group in groups else 0o004))
 
 
 def strict(state: str, user: str) -> bool:
     """Are owner and mode of a key as PostgreSQL demands them (src/backend/libpq/be-secure-common.c)?"""
-    return not int(state.split()[1], 8) & {user: 0o077, "root": 0o027}.get(state.split(":")[0], 0o777)
+    owner, _group, mode = owners.parts(state)
+    return not int(mode, 8) & {user: 0o077, "root": 0o027}.get(owner, 0o777)
