@@ -19,6 +19,11 @@ def switchover_verdict(switch, left, chosen):
             "legs": [{"where": leg.steps[0].where, "steps": leg.to_dict()} for leg in verdict.steps.legs()]}
 
 
+def switchover_hindrance(switch, serving, chosen):
+    """See hubha/ops/switchover.py, hindrance."""
+    return switchover.hindrance(switchover.switch_from_dict(switch), serving, chosen)
+
+
 def switch_problems(replication, keep, left):
     """See hubha/ops/switchover.py, switch_problems."""
     return [item.to_dict() for item in switchover.switch_problems(replication, keep, left)]
@@ -30,4 +35,4 @@ class FilterModule:
     def filters(self):
         """Name to function."""
         return {"switchover_steps": switchover_steps, "switchover_verdict": switchover_verdict,
-                "switch_problems": switch_problems}
+                "switchover_hindrance": switchover_hindrance, "switch_problems": switch_problems}

@@ -35,6 +35,16 @@ options:
     description: Role to connect as. It must be a superuser, or see less.
     type: str
     default: root
+  wait:
+    description:
+      - Seconds for which a server that runs and does not answer is asked again, whatever it says. It may be starting, or
+        all its connections may be taken.
+    type: int
+    default: 0
+  wait_for_stop:
+    description: Whether a server that is shutting down is asked again too, for O(wait) seconds.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -201,12 +211,17 @@ pending_restart:
   type: list
   elements: str
   sample: []
+stopping:
+  description: Whether a server that runs did not answer because it is shutting down.
+  returned: when a server runs and does not answer
+  type: bool
+  sample: false
 """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.core.run import HubError, fail, local_runner
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.client import Postgres
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.status import gather
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.status import gather_patiently
 
 
 def main():
@@ -218,10 +233,13 @@ def main():
         "port": {"type": "int"},
         "database": {"type": "str", "default": "postgres"},
         "login_role": {"type": "str", "default": "root"},
+        "wait": {"type": "int", "default": 0},
+        "wait_for_stop": {"type": "bool", "default": True},
     })
     try:
-        wanted = {key: module.params[key] for key in ("data_dir", "database", "login_role", "port", "socket_dir")}
-        result = gather(Postgres(local_runner, module.params["bin_dir"] or ""), **wanted)
+        wanted = {key: module.params[key] for key in (
+            "data_dir", "database", "login_role", "port", "socket_dir", "wait", "wait_for_stop")}
+        result = gather_patiently(Postgres(local_runner, module.params["bin_dir"] or ""), **wanted)
     except HubError as error:
         fail(module, error)
     except OSError as error:

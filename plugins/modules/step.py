@@ -15,7 +15,7 @@ description:
   - Steps of a run that was cut off and still goes on here are waited for.
 options:
   steps:
-    description: List of steps with its schema; all of them are this hub's.
+    description: List of steps with its schema and its patience; all of them are this hub's.
     type: dict
     required: true
   found:
@@ -67,6 +67,11 @@ step:
   returned: failure
   type: str
   sample: promote
+state:
+  description: What the database is, where it failed because of that.
+  returned: when the database is not what it has to be before the step, or to prove it
+  type: str
+  sample: standby
 """
 
 import time

@@ -136,6 +136,42 @@ def test_standby_lag():
     assert model.running(standby, 5)["lag_bytes"] == 1 and model.running(standby, 5)["lag_seconds"] == 3600.0
 
 
+def silent(times, stopping):
+    """gather() of a server that does not answer so often."""
+    left = [model.Silent("it does not answer", stopping=stopping)] * times
+
+    def gather(postgres, data_dir, **how):
+        if left:
+            raise left.pop()
+        return {"role": "standby", "data_dir": data_dir, **how}
+    return gather
+
+
+@pytest.mark.parametrize("times, stopping, wait_for_stop, answers", [
+    (0, False, True, True), (3, False, False, True), (3, True, True, True), (1, True, False, False), (50, False, True, False)])
+def test_a_state_that_passes_is_waited_for(monkeypatch, times, stopping, wait_for_stop, answers):
+    now = [0.0]
+    monkeypatch.setattr(model, "gather", silent(times, stopping))
+
+    def ask():
+        return model.gather_patiently(Postgres(), "/data", 10, wait_for_stop, lambda seconds: now.append(now[-1] + seconds),
+                                      lambda: now[-1], port=5)
+    if answers:
+        assert ask() == {"role": "standby", "data_dir": "/data", "port": 5}
+        return
+    with pytest.raises(model.Silent) as failed:
+        ask()
+    assert failed.value.details == {"stopping": stopping} and now[-1] <= 10.3
+
+
+def test_an_error_of_another_kind_is_not_waited_for(monkeypatch):
+    def gather(postgres, data_dir, **how):
+        raise PostgresError("unreadable", "pg_control is damaged")
+    monkeypatch.setattr(model, "gather", gather)
+    with pytest.raises(PostgresError):
+        model.gather_patiently(Postgres(), "/data", 1000, sleep=None)
+
+
 def test_every_result_has_the_same_keys():
     keys = set(model.absent())
     assert set(model.running(answer(), 5)) == keys

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,13 @@ from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.ops import (
     perform,
     switchover,
 )
-from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.ops.model import Kind, State, Step, Steps
+from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.ops.model import (
+    Kind,
+    State,
+    Step,
+    Steps,
+    steps_from_dict,
+)
 from ansible_collections.cfengine.hub_ha.plugins.module_utils.hubha.pg.server import is_stopping
 from ansible_collections.cfengine.hub_ha.plugins.modules import step as step_module
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
@@ -96,7 +103,7 @@ def steps(pair, where, *kinds, **more):
     """The steps of that hub as the module takes them."""
     listed = [item for item in switchover.steps(pair.switch(**more)).steps if item.where == where
               and (not kinds or item.kind in kinds)]
-    return json.loads(json.dumps(Steps(tuple(listed)).to_dict()))
+    return json.loads(json.dumps(Steps(tuple(listed), patience=20).to_dict()))
 
 
 def test_module(pair, run_module, monkeypatch):
@@ -133,7 +140,7 @@ def test_steps_of_a_run_that_still_goes_on_are_waited_for(pair):
     holds, goes = threading.Event(), threading.Event()
 
     def orphan():
-        with perform.alone(pair.one.data):
+        with perform.alone(pair.one.data, 0):
             holds.set()
             goes.wait(20)
 
@@ -144,11 +151,25 @@ def test_steps_of_a_run_that_still_goes_on_are_waited_for(pair):
         pass
     began = time.monotonic()
     threading.Timer(0.4, goes.set).start()
-    with perform.alone(pair.one.data):
+    with perform.alone(pair.one.data, 20):
         assert time.monotonic() - began > 0.3
     other.join()
-    with perform.alone(None), perform.alone("/nowhere"):
+    with perform.alone(None, 0), perform.alone("/nowhere", 0):
         pass
+
+
+def test_the_list_says_how_long(pair, monkeypatch):
+    given = steps(pair, "hub1", Kind.STOP)
+    waited = []
+
+    @contextmanager
+    def alone(directory, patience):
+        waited.append((directory, patience))
+        yield
+
+    monkeypatch.setattr(perform, "alone", alone)
+    perform.perform_all(steps_from_dict(dict(given, patience=7)), {}, perform.Hub(pair.run))
+    assert waited == [(pair.one.data, 7)]
 
 
 def test_states_and_what_takes_a_switchover_back(pair):
@@ -181,8 +202,9 @@ def test_states_and_what_takes_a_switchover_back(pair):
     assert pair.state(SimpleNamespace(data=pair.lab.root + "/empty")) is State.ABSENT
 
 
-def test_a_server_that_does_not_answer_is_not_touched(pair):
+def test_a_server_that_does_not_answer_is_not_touched(pair, monkeypatch):
     """And what it says is told."""
+    monkeypatch.setattr(switchover, "WAIT", 0)
     pair.one.sql("ALTER ROLE root NOLOGIN")
     with pytest.raises(HubError, match='role "root" is not permitted to log in') as failed:
         perform.perform_all(Steps(switchover.steps(pair.switch()).steps[2:3]), {}, perform.Hub(pair.run))
@@ -200,8 +222,10 @@ def test_a_stop_that_is_under_way_is_waited_for(pair):
         pair.lab.owner(pair.lab.bin + "/pg_ctl", "-D", pair.one.data, "-m", "fast", "-W", "stop")
         wait(lambda: pair.state(pair.one) is State.STOPPING)
         assert is_stopping(pair.one.data), "in any language"
+        began = time.monotonic()
         answers = execute.ask(pair.switch(), pair)
         assert [switchover.state_of(answer) for answer in answers] == [State.STOPPING, State.STANDBY]
+        assert time.monotonic() - began < switchover.WAIT, "it can be started again, so its end is not waited for"
         assert switchover.after_failure(pair.switch(), *answers).outcome == "back"
         threading.Timer(0.5, os.kill, (receiver, 18)).start()
         assert pair.perform(back["start-serving"], {}).changed and pair.state(pair.one) is State.PRIMARY

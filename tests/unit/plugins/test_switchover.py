@@ -98,15 +98,14 @@ BASE = {"timeline": 1, "history": [], "system_identifier": pair.SYSTEM}
 NEWER = {"timeline": 2, "history": [{"timeline": 1, "lsn": "0/50000A0"}]}
 STOPPED = dict(BASE, role="stopped", current_lsn="0/5000028", current_bytes=0x5000028)
 ANSWERS = {
-    "primary": dict(BASE, role="primary"), "standby": dict(BASE, role="standby"),
+    "primary": dict(BASE, role="primary"), "standby": dict(BASE, role="standby", receiver={"status": "streaming"}),
     "clean": dict(STOPPED, state="shut down", starts_as="primary"),
     "crashed": dict(STOPPED, state="in production", starts_as="primary"),
     "demoted": dict(STOPPED, state="shut down", starts_as="standby"),
     "passive": dict(STOPPED, state="shut down in recovery", starts_as="standby"),
     "unclear": dict(STOPPED, state="in production", starts_as="standby"), "absent": {"role": "absent"},
-    "stopping": {"failed": True, "msg": "PostgreSQL runs on /data (pid 7), but does not answer root over the local socket: "
-                                        "psql: FATAL:  the database system is shutting down"},
-    "silent": {"failed": True, "msg": "psql: FATAL:  the database system is starting up"},
+    "stopping": {"failed": True, "msg": "psql: FATAL:  das Datenbanksystem fährt herunter", "stopping": True},
+    "silent": {"failed": True, "msg": "psql: FATAL:  the database system is starting up", "stopping": False},
     "lost": {"unreachable": True, "msg": "no route"}, "none": None, "odd": {"role": "something new"},
 }
 # What the chosen hub is once it was promoted.
@@ -165,6 +164,40 @@ def test_the_filter_gives_legs():
                                                  "answer, and may take writes"}
 
 
+@pytest.mark.parametrize("serving", ANSWERS)
+@pytest.mark.parametrize("chosen", TAKEN)
+def test_what_stands_against_a_switchover(serving, chosen):
+    """Only a hub that takes writes is not to be stopped for nothing; what has begun goes on."""
+    words = switchover.hindrance(made(PAIR), ANSWERS[serving], TAKEN[chosen])
+    assert bool(words) == (serving == "primary" and chosen != "standby")
+    assert not words or words.startswith("PostgreSQL on hub1 takes writes, on hub2 it "), words
+    assert filters.switchover_hindrance(PAIR, ANSWERS[serving], TAKEN[chosen]) == words
+
+
+@pytest.mark.parametrize("receiver", [None, {}, {"status": "waiting"}])
+def test_a_standby_that_does_not_stream_could_not_take_over(receiver):
+    words = switchover.hindrance(made(PAIR), ANSWERS["primary"], dict(ANSWERS["standby"], receiver=receiver))
+    assert words == "PostgreSQL on hub2 is a standby and does not stream"
+    assert not switchover.hindrance(made(PAIR), ANSWERS["clean"], dict(ANSWERS["standby"], receiver=receiver))
+
+
+# --- how long another run's steps are waited for ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("given", [PAIR, THIRD], ids=["pair", "third"])
+def test_patience_is_as_long_as_the_steps_of_a_hub_can_take(given):
+    switch = made(given)
+    # CHECKPOINT, pg_ctl, which has its time twice, and each address.
+    assert switchover.patience(switch) >= 60 + (2 * 60 + 10) + 60 * len(switch.serving.addresses)
+    every = (switchover.steps(switch), switchover.back(switch), switchover.serve(switch, True))
+    assert {item.patience for item in every} == {switchover.patience(switch)}
+    assert all(leg.patience == item.patience for item in every for leg in item.legs())
+    for item in every:
+        for name in ("hub1", "hub2", "hub3"):
+            assert sum(switchover.longest(step) for step in item.steps if step.where == name) <= item.patience
+    longer = made(dict(given, stop_timeout=600))
+    assert switchover.patience(longer) >= 3 * 600 and model.Steps().patience == 0
+
+
 # --- the executor -----------------------------------------------------------------------------------------------------
 
 class Killed(BaseException):
@@ -186,6 +219,8 @@ class Hubs:
         self.late = {}              # {hub: steps that it still does, before the next one}
         self.wrong = {}             # {number of a step: what goes wrong with it}
         self.unheard = False        # a question was without an answer
+        self.streams = True         # the standby
+        self.silent = {}            # {hub: how often it does not answer yet}
         self.log = []
 
     def perform(self, step, found):
@@ -205,6 +240,9 @@ class Hubs:
                 raise execute.Unreachable("the answer of %s was lost" % step.where)
             self.late.setdefault(step.where, []).append((step, dict(found)))
             raise execute.Unreachable("the connection to %s broke" % step.where)
+        if step.kind is Kind.LOOK and self.silent.get(step.where):
+            self.silent[step.where] -= 1
+            raise HubError("the database system is in recovery mode", stopping=False)
         if step.kind is Kind.LOOK:
             return perform.Done(False, {"answer": self.answer(step.where)})
         for late, values in self.late.pop(step.where, []):
@@ -222,6 +260,8 @@ class Hubs:
 
     def answer(self, where):
         name = self.state[where].value
+        if name == "standby" and not self.streams:
+            return dict(ANSWERS[name], receiver=None)
         return (TAKEN if where == self.two and self.promoted else ANSWERS)[name]
 
     def do(self, step, found):
@@ -297,8 +337,7 @@ def test_a_hub_is_lost_at_each_step(given, number, wrong):
     hubs.wrong = {number: wrong}
     first = hubs.run()
     assert first in ("done", "back", "unknown", "refused", "killed")
-    if wrong in ("fail", "answer", "late") and first == "unknown":
-        assert "look" in hubs.log[number], "nobody was lost: it is to be known"
+    assert first != "unknown" or wrong not in ("fail", "answer", "late"), "nobody was lost: it is to be known"
     hubs.away = set()
     hubs.wrong = {}
     assert [hubs.run() for _again in range(3)][-1] == "done", hubs.log
@@ -336,7 +375,36 @@ def test_two_primaries_are_let_alone():
     hubs = Hubs(PAIR)
     hubs.state["hub2"] = State.PRIMARY
     report = execute.execute(hubs.switch, hubs)
-    assert report.outcome == "unknown" and hubs.log == ["hub1 look-serving", "hub2 look-chosen"]
+    assert report.outcome == "unknown" and hubs.log == 2 * ["hub1 look-serving", "hub2 look-chosen"], "they are asked again"
+
+
+def test_a_standby_that_does_not_stream_is_found_before_anything_is_stopped():
+    hubs = Hubs(PAIR)
+    hubs.streams = False
+    assert execute.execute(hubs.switch, hubs) == execute.Report("refused", "PostgreSQL on hub2 is a standby and does not stream")
+    assert hubs.log == ["hub1 look-serving", "hub2 look-chosen"] and not hubs.marked
+
+
+@pytest.mark.parametrize("given", [PAIR, THIRD], ids=["pair", "third"])
+@pytest.mark.parametrize("which", ["one", "two"])
+def test_a_hub_that_is_silent_for_a_while_is_asked_again(given, which):
+    """The old primary has stopped, and the chosen one has crashed just then and recovers; or the old one says nothing."""
+    hubs = Hubs(given)
+    hubs.state[hubs.one] = State.DEMOTED if hubs.switch.demote else State.CLEAN
+    hubs.behind = hubs.held = True
+    hubs.silent = {getattr(hubs, which): 1}
+    answers = execute.known(hubs.switch, hubs)
+    report = execute.settle(hubs.switch, hubs, "it failed", answers)
+    assert report.outcome == "back" and hubs.serves() == [hubs.one], (report, hubs.log)
+    hubs.silent = {getattr(hubs, which): 2}
+    assert execute.settle(hubs.switch, hubs, "it failed", execute.known(hubs.switch, hubs)).outcome == "unknown"
+
+
+def test_a_hub_that_is_silent_before_all_is_asked_again_and_nothing_else_is_done():
+    hubs = Hubs(PAIR)
+    hubs.silent = {"hub2": 1}
+    assert execute.execute(hubs.switch, hubs).outcome == "done"
+    assert hubs.log[2:5] == ["hub1 look-serving", "hub2 look-chosen", "hub1 mark-serving"]
 
 
 # --- proof ------------------------------------------------------------------------------------------------------------

@@ -9,10 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.cfengine.hub_ha.tests.unit.fixtures.postgres.cluster import OWNER, Lab, wait
 
+REMOVE = Path(__file__).parents[3] / "roles" / "remove_ha"
 PASSWORD = "loopback-only"
 # Like remove_ha.yml: an error ends it for all, and a rescue and an always come after it. hub0 has no part in it.
 PLAY = [{
@@ -26,11 +29,17 @@ PLAY = [{
             "msg": "AFTER {{ inventory_hostname }} {{ ansible_failed_result.msg | default('nothing') }}"}},
             {"name": "It ends red", "ansible.builtin.fail": {"msg": "red"}}],
         "always": [{"name": "The end", "ansible.builtin.debug": {"msg": "THE END {{ inventory_hostname }}"}}]}]}]
-# Stands for crm_resource; if that is asked for, hub2 is lost when the addresses of hub1 go, or the next starts fail.
+# Stands for crm_resource; if that is asked for, hub2 is lost when the addresses of hub1 go, or its server does not answer for a
+# while, or the next starts fail.
 TOOL = """#!/bin/sh
 echo "$*" >> {root}/crm
 case $1 in
---force-stop) test ! -e {root}/lose || mv {root}/lose {root}/lost-hub2 ;;
+--force-stop)
+    test ! -e {root}/lose || mv {root}/lose {root}/lost-hub2
+    if test -e {root}/hide; then
+        mv {socket} {socket}.away
+        (sleep 8; mv {socket}.away {socket}) > /dev/null 2>&1 &
+    fi ;;
 --force-start) for file in {root}/fail-*; do test ! -e $file || {{ rm $file; exit 1; }}; done ;;
 esac
 """
@@ -44,7 +53,8 @@ class Pair:
         self.one, self.two = lab.server("hub1"), lab.server("hub2")
         self.root = lab.root
         tools = lab.directory("tools")
-        tool = lab.file("tools/crm_resource", TOOL.format(root=self.root))
+        tool = lab.file("tools/crm_resource", TOOL.format(
+            root=self.root, socket="%s/.s.PGSQL.%d" % (self.two.home, self.two.port)))
         os.chmod(tool, 0o755)
         self.path = tools
         self.one.create()
@@ -81,11 +91,15 @@ class Pair:
         """One run: (exit status, output in one line)."""
         switch = dict({"serving": self.side(self.one, "hub1"), "chosen": self.side(self.two, "hub2"),
                        "marker": self.root + "/maintenance", "marker_text": "ours\n"}, **more)
+        return self.ansible([dict(PLAY[0], vars={"the_switch": switch})], *options)
+
+    def ansible(self, plays, *options):
+        """One run of these plays on the hubs: (exit status, output)."""
         hosts = {name: {"ansible_connection": "{{ 'ssh' if lost_file is exists else 'local' }}", "ansible_port": 9,
                         "ansible_host": "127.0.0.1", "lost_file": "%s/lost-%s" % (self.root, name),
                         "ansible_python_interpreter": sys.executable} for name in ("hub0", "hub1", "hub2")}
         book, inventory = self.folder / "play.yml", self.folder / "hosts.yml"
-        book.write_text(json.dumps([dict(PLAY[0], vars={"the_switch": switch})]), encoding="utf-8")
+        book.write_text(json.dumps(plays), encoding="utf-8")
         inventory.write_text(json.dumps({"hubs": {"hosts": hosts}}), encoding="utf-8")
         program = os.path.join(os.path.dirname(sys.executable), "ansible-playbook")
         tree = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 6))
@@ -177,5 +191,52 @@ def test_hub_that_takes_writes_all_the_same_is_finished(pair):
     status, said = pair.play()
     flat = " ".join(said.split())
     assert status != 0 and "crm_resource failed with exit status 1" in flat and "IT IS DONE" in flat, said
-    assert said.count("What both hubs are now] ***") == 2 and "AND SO ON" not in said, said
+    assert said.count("What both hubs are now] ***") == 1 + 2 and "AND SO ON" not in said, said
     assert pair.takes_writes() == ["hub2"] and pair.crm() == ["--force-stop"] + 3 * ["--force-start"]
+
+
+def test_hub_that_does_not_answer_for_a_while_is_asked_again(pair):
+    """Not to answer right when it is to take over is no reason for nobody to serve."""
+    pair.lab.file("hide", "")
+    status, said = pair.play()
+    flat = " ".join(said.split())
+    assert status != 0 and "No such file or directory" in flat and "IT IS BACK" in flat, said
+    assert pair.takes_writes() == ["hub1"] and pair.crm() == ["--force-stop", "--force-start"]
+    pair.streams()
+
+
+def test_hub_that_cannot_take_over_is_found_before_anything_is_stopped(pair):
+    started = pair.one.sql("SELECT pg_postmaster_start_time()")
+    pair.lab.owner(pair.lab.bin + "/pg_ctl", "-D", pair.two.data, "-m", "fast", "-w", "stop")
+    status, said = pair.play()
+    flat = " ".join(said.split())
+    assert status != 0 and all("AFTER %s The switchover to hub2 was not begun, and nothing was stopped: PostgreSQL on hub1 takes "
+                               "writes, on hub2 it is stopped as a standby." % name in flat for name in ("hub0", "hub1", "hub2")), said
+    assert "IT IS BACK" in flat and all("THE END %s" % name in flat for name in ("hub0", "hub1", "hub2")), said
+    assert pair.one.sql("SELECT pg_postmaster_start_time()") == started and pair.crm() == []
+    # One that was cut off while nobody served goes on: what has begun is finished or taken back.
+    pair.pg_ctl(pair.two, "start")
+    pair.streams()
+    pair.lab.owner(pair.lab.bin + "/pg_ctl", "-D", pair.one.data, "-m", "fast", "-w", "stop")
+    status, said = pair.play()
+    assert status == 0 and pair.takes_writes() == ["hub2"], said
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_removal_that_goes_on_where_another_hub_takes_over_meanwhile(pair, promoted):
+    """The first tasks of remove_ha's resume.yml: a promotion that has come to pass since the hubs were read ends nothing."""
+    first, again, serve = yaml.safe_load((REMOVE / "tasks" / "resume.yml").read_text(encoding="utf-8"))
+    assert [item["ansible.builtin.include_tasks"] for item in (again, serve)] == ["again.yml", "serve.yml"]
+    tasks = [first] + [{"name": word, "ansible.builtin.debug": {"msg": word}, "when": item["when"]}
+                       for word, item in (("IT PLANS ANEW", again), ("IT STARTS", serve))]
+    plan = {"active": "hub1", "passive": "hub2", "serving": "hub1", "pg_bin": pair.lab.bin, "resume": True, "address_resources": [],
+            "layout": {"data_dir": pair.two.data, "db_user": OWNER, "pg_log": pair.two.log, "ha_dir": pair.root}}
+    pair.lab.owner(pair.lab.bin + "/pg_ctl", "-D", pair.one.data, "-m", "fast", "-w", "stop")
+    if promoted:
+        pair.pg_ctl(pair.two, "promote")
+    status, said = pair.ansible([{
+        "hosts": "hub1:hub2", "gather_facts": False, "any_errors_fatal": True, "tasks": tasks,
+        "vars_files": [str(REMOVE / "vars" / "main.yml")],
+        "vars": {"hub_ha": plan, "hub_ha_read": {"hub": {"postgres": {"pid": pair.two.pid()}}}}}])
+    assert status == 0 and ("IT PLANS ANEW" in said.replace("[IT PLANS ANEW]", "")) == promoted, said
+    assert pair.takes_writes() == ["hub2"] * promoted and bool(pair.two.pid()) == promoted, "it is ended as a standby only"

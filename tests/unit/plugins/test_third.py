@@ -447,10 +447,25 @@ def test_way_back_whose_switch_failed():
     older = copied(lost_pair(), "stopped")
     older["hub1"]["hub"]["postgres"]["history"] = PAST[:1]
     assert way_back(older)["stage"] == "clone", "a timeline 3 that the third hub's is not"
+
+
+@pytest.mark.parametrize("signal", [True, False])
+def test_way_back_that_was_cut_off_while_its_switch_was_taken_back(signal):
+    """Both are stopped: the switch is done anew, which proves that the chosen hub has all, or takes it back."""
     info = promoted()
-    info["postgres"].update(state="stopped", standby_signal=True, control=CONTROL)
-    found = way_back(copied(lost_pair(), "stopped"), info)["failures"][0]
-    assert "takes writes on no hub" in found["problem"] and "promote-third-hub" in found["remedy"]
+    info["postgres"].update(state="stopped", standby_signal=signal, control=CONTROL, server=None)
+    plan = way_back(copied(lost_pair(), "stopped"), info)
+    assert (plan["stage"], plan["failures"], plan["active"]) == ("switch", [], "hub1")
+    # Nothing that differs from the plan of the run that was cut off is done before all is read again.
+    streams = copied(lost_pair())
+    streams["hub1"]["hub"]["cluster"]["maintenance"] = streams["hub1"]["hub"]["maintenance_marker"] = True
+    before = way_back(streams)
+    assert {key for key in plan if plan[key] != before[key]} <= {"include", "restart", "trial", "pg_size", "pg_socket"}, "told by a server"
+    for change in ({"history": PAST[:1]}, {"control": {"state": "in production"}}, {"outside": None}):
+        results = copied(lost_pair(), "stopped")
+        results["hub1"]["hub"]["postgres"].update(change)
+        found = way_back(results, info)["failures"][0]
+        assert "takes writes on no hub" in found["problem"] and "promote-third-hub" in found["remedy"]
 
 
 @pytest.mark.parametrize("slots, lost, streaming, stage", [

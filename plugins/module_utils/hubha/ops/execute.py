@@ -15,7 +15,7 @@ from ..core.problem import Problem
 from ..core.run import HubError
 from .model import Found, State, Step
 from .perform import Done
-from .switchover import Answer, Switch, Verdict, after_failure, looks, state_of, steps, switch_problems
+from .switchover import Answer, Switch, Verdict, after_failure, hindrance, looks, state_of, steps, switch_problems
 
 #: How often the steps that follow from what the hubs are can be tried: a promotion may come to pass just then.
 ROUNDS = 2
@@ -45,11 +45,14 @@ class Report:
 
 def execute(switch: Switch, transport: Transport) -> Report:
     """Does the switchover, or goes on with one that was interrupted; when a step fails, finishes it or takes it back."""
-    answers = ask(switch, transport)
+    answers = known(switch, transport)
     gave, took = map(state_of, answers)
     if took not in (State.STANDBY, State.PRIMARY) or gave is took:
         # One that was interrupted while it was taken back, for one. The chosen hub has to be there before the other stops.
         return settle(switch, transport, "%s cannot take over" % switch.chosen.name, answers)
+    cause = hindrance(switch, *answers)
+    if cause:
+        return Report("refused", cause)
     found: Dict[str, Mapping[str, Any]] = {}
     begun = False
     for step in steps(switch).steps:
@@ -59,12 +62,12 @@ def execute(switch: Switch, transport: Transport) -> Report:
         except HubError as error:
             if not begun:
                 return Report("refused", error.message)
-            return settle(switch, transport, error.message, ask(switch, transport))
+            return settle(switch, transport, error.message, known(switch, transport))
     return Report("done", "", proof(switch, transport))
 
 
 def settle(switch: Switch, transport: Transport, cause: str, answers: Tuple[Answer, Answer]) -> Report:
-    """After a step that failed. cause: in words. answers: of ask()."""
+    """After a step that failed. cause: in words. answers: of known()."""
     for left in reversed(range(ROUNDS)):
         verdict = after_failure(switch, *answers)
         try:
@@ -74,9 +77,15 @@ def settle(switch: Switch, transport: Transport, cause: str, answers: Tuple[Answ
         except HubError as error:
             cause = "%s; then %s" % (cause, error.message)
             verdict = Verdict("unknown", verdict.why)
-            answers = ask(switch, transport) if left else answers
+            answers = known(switch, transport) if left else answers
     return Report(verdict.outcome, "%s: %s" % (cause, verdict.why),
                   proof(switch, transport) if verdict.outcome == "done" else ())
+
+
+def known(switch: Switch, transport: Transport) -> Tuple[Answer, Answer]:
+    """ask(), once more where it does not tell what is to be done: a hub that says nothing may, a moment later."""
+    answers = ask(switch, transport)
+    return answers if after_failure(switch, *answers).outcome != "unknown" else ask(switch, transport)
 
 
 def ask(switch: Switch, transport: Transport) -> Tuple[Answer, Answer]:
@@ -86,7 +95,7 @@ def ask(switch: Switch, transport: Transport) -> Tuple[Answer, Answer]:
         try:
             answers.append(transport.perform(step, {}).found["answer"])
         except HubError as error:
-            answers.append({"msg": error.message})
+            answers.append({**error.details, "msg": error.message})
     return answers[0], answers[1]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Optional
 
 from ..cluster.tools import converge
 from ..pg.client import Postgres
-from ..pg.status import gather
+from ..pg.status import gather_patiently
 from .model import Kind, State
 from .perform import PERFORMERS, Done, Hub, Performer
 
@@ -24,8 +24,9 @@ def hold(hub: Hub, values: Mapping[str, Any], unused_state: Optional[State]) -> 
 
 
 def look(hub: Hub, values: Mapping[str, Any], unused_state: Optional[State]) -> Done:
-    """values: those of the server. Finds "answer", as module replication_info returns it."""
-    return Done(False, {"answer": gather(Postgres(hub.run, values["bin_dir"]), values["data_dir"])})
+    """values: those of the server, "wait", "wait_for_stop". Finds "answer", as module replication_info returns it."""
+    return Done(False, {"answer": gather_patiently(Postgres(hub.run, values["bin_dir"]), values["data_dir"],
+                                                   values["wait"], values["wait_for_stop"])})
 
 
 ALL: Mapping[Kind, Performer] = {**PERFORMERS, Kind.HOLD: hold, Kind.LOOK: look}

@@ -117,14 +117,15 @@ def states(names: Any) -> Tuple[State, ...]:
 
 @dataclass(frozen=True)
 class Steps:
-    """A list of steps, in their order."""
+    """A list of steps, in their order. patience: seconds that those of a run that was cut off may still take on a hub."""
 
     steps: Tuple[Step, ...] = ()
     schema: int = SCHEMA
+    patience: int = 0
 
     def to_dict(self) -> Dict[str, Any]:
         """As JSON has it."""
-        return {"schema": self.schema, "steps": [step.to_dict() for step in self.steps]}
+        return {"schema": self.schema, "patience": self.patience, "steps": [step.to_dict() for step in self.steps]}
 
     def legs(self) -> List[Steps]:
         """The same in pieces: what is done one after the other on one hub."""
@@ -134,11 +135,11 @@ class Steps:
                 found[-1].append(step)
             else:
                 found.append([step])
-        return [Steps(tuple(leg), self.schema) for leg in found]
+        return [Steps(tuple(leg), self.schema, self.patience) for leg in found]
 
 
 def steps_from_dict(given: Mapping[str, Any]) -> Steps:
     """The list out of its dict. Raises HubError, also for a list of another schema."""
     if given.get("schema") != SCHEMA or not isinstance(given.get("steps"), Sequence):
         raise HubError("this is no list of steps of schema %d: %r" % (SCHEMA, given.get("schema")))
-    return Steps(tuple(step_from_dict(item) for item in given["steps"]))
+    return Steps(tuple(step_from_dict(item) for item in given["steps"]), SCHEMA, int(given.get("patience") or 0))

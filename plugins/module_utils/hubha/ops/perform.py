@@ -19,14 +19,11 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 from ..cluster import resources
 from ..core.files import fsync_path, read_text, replace_file
 from ..core.run import CommandError, HubError, Runner, local_runner
-from ..pg.client import ENDS, Postgres
+from ..pg.client import Postgres, ends
 from ..pg.control import RECOVERY_STATES
-from ..pg.server import is_stopping, postmaster_pid
+from ..pg.server import postmaster_pid
 from ..pg.takeover import Takeover
 from .model import WORDS, Found, Kind, State, Step, Steps
-
-#: Seconds that the steps of another run may still take on this hub before those of this one are given up.
-PATIENCE = 180
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def state_of(server: Takeover) -> State:
         try:
             return State.STANDBY if server.in_recovery() else State.PRIMARY
         except CommandError as error:
-            if ENDS in error.message or is_stopping(server.data_dir):
+            if ends(error.message, server.data_dir):
                 return State.STOPPING
             raise
     if read_text(os.path.join(server.data_dir, "PG_VERSION")) is None:
@@ -88,7 +85,7 @@ def perform_all(steps: Steps, found: Found, hub: Hub,
     last: Dict[str, State] = {}  # {data directory: what has just been proved of it}
     foreseen = False
     places = [str(step.params["data_dir"]) for step in steps.steps if "data_dir" in step.params]
-    with alone(None if hub.dry_run or not places else places[0]):
+    with alone(None if hub.dry_run or not places else places[0], steps.patience):
         for step in steps.steps:
             try:
                 done[step.id] = perform(step, known, hub, PERFORMERS if performers is None else performers, last, foreseen)
@@ -125,8 +122,9 @@ def perform(step: Step, found: Found, hub: Hub, performers: Mapping[Kind, Perfor
 
 
 @contextmanager
-def alone(directory: Optional[str], patience: float = PATIENCE) -> Iterator[None]:
+def alone(directory: Optional[str], patience: float) -> Iterator[None]:
     """Waits for the steps of a run that was cut off and still goes on here. directory: the database's, None: no wait.
+    patience: seconds.
 
     Raises HubError.
     """

@@ -14,10 +14,17 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from ..core.problem import Problem
 from ..core.run import HubError
 from ..pg import status
-from ..pg.client import ENDS
 from ..pg.control import RECOVERY_STATES
 from ..pg.evidence import Kind as Relation, relation
 from .model import WORDS, Kind, State, Step, Steps
+
+#: How often its timeout a step on a server can take: a checkpoint, a record or an answer that is waited for, and pg_ctl,
+#: which has its time twice.
+TIMES = {Kind.STOP: 3, Kind.PROMOTE: 3, Kind.START: 3, Kind.DOWN: 2}
+#: Seconds on top of that: two looks at what the database is, and the end of pg_ctl.
+MORE = 70
+#: Seconds for which a server that runs and does not answer is asked again.
+WAIT = 30
 
 Answer = Optional[Mapping[str, Any]]  # of replication_info, or of an attempt to ask; None: nobody was reached
 
@@ -91,6 +98,25 @@ def switch_from_dict(given: Mapping[str, Any]) -> Switch:
 
 def steps(switch: Switch) -> Steps:
     """The list. It is done in this order; interrupted anywhere, the same list finishes it."""
+    return Steps(forward(switch), patience=patience(switch))
+
+
+def patience(switch: Switch) -> int:
+    """Seconds that the steps of one hub can take at most, those that do it or those that take it back."""
+    return max(sum(longest(step) for step in listed if step.where == side.name)
+               for listed in (forward(switch), backward(switch)) for side in (switch.serving, switch.chosen))
+
+
+def longest(step: Step) -> int:
+    """Seconds that a step can take at most on a server or its addresses, by its own timeout; 0 for other kinds."""
+    timeout = int(step.params.get("timeout") or 0)
+    if step.kind in TIMES:
+        return TIMES[step.kind] * timeout + MORE
+    return timeout * len(step.params.get("resources") or ())
+
+
+def forward(switch: Switch) -> Tuple[Step, ...]:
+    """The steps of steps()."""
     serving, chosen = switch.serving, switch.chosen
     ended = (State.CLEAN,) + ((State.DEMOTED,) if switch.demote else ())
     found: List[Step] = []
@@ -115,13 +141,16 @@ def steps(switch: Switch) -> Steps:
     if chosen.addresses:
         found.append(Step("addresses-on", chosen.name, Kind.ADDRESSES_ON, addresses(chosen, switch),
                           before=(State.PRIMARY,)))
-    return Steps(tuple(found))
+    return tuple(found)
 
 
 def looks(switch: Switch) -> Tuple[Step, Step]:
-    """The steps that ask both: (the hub that was to hand over, the chosen one)."""
-    return (Step("look-serving", switch.serving.name, Kind.LOOK, server(switch.serving, switch.stop_timeout)),
-            Step("look-chosen", switch.chosen.name, Kind.LOOK, server(switch.chosen, switch.stop_timeout)))
+    """The steps that ask both: (the hub that was to hand over, the chosen one). A state that passes is waited for; but
+    that the first one is about to end is an answer, it can be started again."""
+    serving, chosen = (dict(server(side, switch.stop_timeout), wait=WAIT, wait_for_stop=side is switch.chosen)
+                       for side in (switch.serving, switch.chosen))
+    return (Step("look-serving", switch.serving.name, Kind.LOOK, serving),
+            Step("look-chosen", switch.chosen.name, Kind.LOOK, chosen))
 
 
 def server(side: Side, timeout: int) -> Dict[str, Any]:
@@ -161,6 +190,23 @@ def end_chosen(switch: Switch) -> Step:
                 before=(State.STANDBY, State.PASSIVE), proof=(State.PASSIVE,))
 
 
+def hindrance(switch: Switch, serving: Answer, chosen: Answer) -> str:
+    """Why the hub that serves must not be stopped now, without the full stop: the chosen one could not take over.
+
+    serving, chosen: as for after_failure(). Empty when it could, and when the other one takes no writes any more: a
+    switchover has begun then, which the steps finish or take back.
+    """
+    gave, took = state_of(serving), state_of(chosen)
+    if gave is not State.PRIMARY:
+        return ""
+    if took is not State.STANDBY:
+        return "PostgreSQL on %s %s, on %s it %s" % (switch.serving.name, WORDS[gave], switch.chosen.name, WORDS[took])
+    receiver = (chosen or {}).get("receiver") or {}
+    if receiver.get("status") != "streaming":
+        return "PostgreSQL on %s is a standby and does not stream" % switch.chosen.name
+    return ""
+
+
 def after_failure(switch: Switch, left: Answer, chosen: Answer) -> Verdict:
     """What follows when a step failed, or a hub was lost in it.
 
@@ -172,13 +218,13 @@ def after_failure(switch: Switch, left: Answer, chosen: Answer) -> Verdict:
     both = "PostgreSQL on %s %s, on %s it %s" % (here.name, WORDS[gave], there.name, WORDS[took])
     unknown = Verdict("unknown", both)
     if took is State.PRIMARY:
-        return unknown if gave is State.PRIMARY else Verdict("done", both, Steps(serve(switch, started=False)))
+        return unknown if gave is State.PRIMARY else Verdict("done", both, serve(switch, started=False))
     if State.SILENT in (gave, took):
         return unknown
     if took in (State.CLEAN, State.CRASHED) and gave in (State.CLEAN, State.DEMOTED):
         # The promotion had come to pass when the server was ended.
         found = relation(status.side(left or {}, here.name), status.side(chosen or {}, there.name))
-        return Verdict("done", both, Steps(serve(switch, started=True))) if found.follows else unknown
+        return Verdict("done", both, serve(switch, started=True)) if found.follows else unknown
     fit = (State.PRIMARY, State.CLEAN, State.CRASHED, State.STOPPING) + ((State.DEMOTED,) if switch.demote else ())
     if took in (State.STANDBY, State.PASSIVE) and gave in fit:
         return Verdict("back", both, back(switch))
@@ -187,12 +233,17 @@ def after_failure(switch: Switch, left: Answer, chosen: Answer) -> Verdict:
 
 def back(switch: Switch) -> Steps:
     """All that takes the switchover back, last things first; then the chosen hub follows again."""
+    return Steps(backward(switch), patience=patience(switch))
+
+
+def backward(switch: Switch) -> Tuple[Step, ...]:
+    """The steps of back()."""
     follow = Step("follow", switch.chosen.name, Kind.START, server(switch.chosen, switch.stop_timeout),
                   before=(State.PASSIVE, State.STANDBY), proof=(State.STANDBY,))
-    return Steps(tuple(undo for step in reversed(steps(switch).steps) for undo in step.undo) + (follow,))
+    return tuple(undo for step in reversed(forward(switch)) for undo in step.undo) + (follow,)
 
 
-def serve(switch: Switch, started: bool) -> Tuple[Step, ...]:
+def serve(switch: Switch, started: bool) -> Steps:
     """The chosen hub, which was promoted, serves. started: whether its server has to be."""
     side = switch.chosen
     found = []
@@ -201,13 +252,13 @@ def serve(switch: Switch, started: bool) -> Tuple[Step, ...]:
                           before=(State.PRIMARY, State.CLEAN, State.CRASHED), proof=(State.PRIMARY,)))
     if side.addresses:
         found.append(Step("addresses-on", side.name, Kind.ADDRESSES_ON, addresses(side, switch), before=(State.PRIMARY,)))
-    return tuple(found)
+    return Steps(tuple(found), patience=patience(switch))
 
 
 def state_of(answer: Answer) -> State:
     """What a hub's database is, by what replication_info returned; perform.state_of looks itself, and sees more."""
     if not answer or not answer.get("role"):
-        return State.STOPPING if ENDS in str((answer or {}).get("msg") or "") else State.SILENT
+        return State.STOPPING if (answer or {}).get("stopping") else State.SILENT
     role, control = answer["role"], answer.get("state")
     if role != "stopped":
         return {"primary": State.PRIMARY, "standby": State.STANDBY, "absent": State.ABSENT}.get(role, State.SILENT)

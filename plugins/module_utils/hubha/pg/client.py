@@ -20,11 +20,12 @@ from typing import IO, Any, Callable, Dict, Iterable, List, Optional, Sequence
 from ..core.become import become_prefix, clean_environment, without_libpq_environment
 from ..core.run import CommandMissing, Completed, HubError, Runner, local_runner, which
 from .control import parse_controldata
-from .server import is_zombie, numeric_entries
+from .server import is_stopping, is_zombie, numeric_entries
 
 ENDS = "the database system is shutting down"
 # What PostgreSQL says of a state that passes by itself.
-PASSING = ("the database system is starting up", ENDS, "the database system is not yet accepting connections")
+PASSING = ("the database system is starting up", ENDS, "the database system is in recovery mode",
+           "the database system is not yet accepting connections")
 # A server's own words in what a client prints: severity, colon, two blanks. libpq's own words have no such.
 SERVERS_WORDS = re.compile(r"\S:  \S")
 NOT_NOW = 1  # exit status of pg_isready: the server takes no sessions at the moment (SQLSTATE 57P03)
@@ -52,6 +53,12 @@ def passes(run: Runner, bin_dir: str, text: str, port: Optional[int] = None, soc
     except HubError:
         return False
     return bool(done.rc == NOT_NOW)
+
+
+def ends(text: str, data_dir: str) -> bool:
+    """Whether the server on *data_dir* is ending, which has said *text*: by its pid file, as that is so in any language;
+    by its words when it has gone with its pid file since."""
+    return ENDS in text or is_stopping(data_dir)
 
 
 class PostgresError(HubError):

@@ -2,20 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The state of a server in its replication: what it is, where it is, how far behind, and who replicates from it.
 
-All but gather() are pure functions.
+All but gather() and gather_patiently() are pure functions.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from ..core.files import read_text
 from ..core.run import CommandError, HubError
 from . import look
-from .client import Postgres
+from .client import Postgres, ends
 from .control import RECOVERY_STATES
 from .evidence import Side, stopped_side
 from .history import History, from_entries, to_entries
@@ -69,13 +70,35 @@ SELECT json_build_object(
 """ % "', '".join(NOT_LOWER)
 
 
+class Silent(HubError):
+    """A server runs and does not answer. details: "stopping", whether that is because it ends."""
+
+
+def gather_patiently(postgres: Postgres, data_dir: str, wait: float, wait_for_stop: bool = True,
+                     sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic,
+                     **how: Any) -> Dict[str, Any]:
+    """gather() of a server that may be in a state which passes: as long as it runs and does not answer, it is asked again.
+
+    Whatever it says: that it starts, that all connections are taken, or nothing, as before it has its socket. wait:
+    seconds. wait_for_stop: whether one that ends is asked again too. how: more of gather(). Raises as that does.
+    """
+    deadline = clock() + wait
+    while True:
+        try:
+            return gather(postgres, data_dir, **how)
+        except Silent as error:
+            if clock() >= deadline or error.details["stopping"] and not wait_for_stop:
+                raise
+        sleep(0.3)
+
+
 def gather(postgres: Postgres, data_dir: str, database: str = "postgres", login_role: str = "root",
            port: Optional[int] = None, socket_dir: Optional[str] = None) -> Dict[str, Any]:
     """The state of the server on *data_dir*, with all keys of absent().
 
     One query over the local socket as *login_role*, and IDENTIFY_SYSTEM of a standby; pg_control of a stopped server.
-    port, socket_dir: when they are not those of postmaster.pid. Raises HubError, and OSError of a data directory that
-    cannot be read.
+    port, socket_dir: when they are not those of postmaster.pid. Raises Silent, other HubErrors, and OSError of a data
+    directory that cannot be read.
     """
     data_dir = os.path.realpath(data_dir)
     major = read_text(os.path.join(data_dir, "PG_VERSION"))
@@ -93,9 +116,9 @@ def gather(postgres: Postgres, data_dir: str, database: str = "postgres", login_
         answer = json.loads(postgres.sql(INFO_SQL, database=database, user=login_role, **address))
     except CommandError as error:
         text = (error.completed.err or error.completed.out).strip()
-        raise HubError("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
-                       "starting, run again; else check pg_hba.conf and that the role exists."
-                       % (data_dir, pid, login_role, text), rc=error.completed.rc)
+        raise Silent("PostgreSQL runs on %s (pid %d), but does not answer %s over the local socket: %s -- If it is "
+                     "starting, run again; else check pg_hba.conf and that the role exists."
+                     % (data_dir, pid, login_role, text), rc=error.completed.rc, stopping=ends(text, data_dir))
     if answer["in_recovery"]:
         try:
             answer["timeline"] = look.identify(postgres.run, postgres.bin_dir, look.local_conninfo(

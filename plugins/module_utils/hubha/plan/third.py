@@ -622,8 +622,7 @@ def return_plan(results: Results, settings: Settings, third: Third, wanted: Opti
                       % (" and ".join(primaries), third["hosts"][0]),
                       "decide which writes you can do without, and stop pacemaker on the pair's hub if they are its "
                       "own: systemctl stop pacemaker corosync; its data is kept aside then", "TWO_PRIMARIES")
-    elif not primaries and third_state != "primary" and not (
-            stage == "switch" and third_state == "stopped" and info["postgres"]["control"].get("state") == "shut down"):
+    elif not primaries and third_state != "primary" and not (stage == "switch" and ended_cleanly(info["postgres"])):
         problems.fail(third["hosts"][0],
                       "PostgreSQL takes writes on no hub (%s: %s)" % (third["hosts"][0], third_state),
                       "start it where it was active last; the way back begins at a third hub that is active. If an "
@@ -682,14 +681,21 @@ def of_machine(info: HubFacts) -> Layouts:
             "log_directory": None, "slots_used": None, "senders_used": None}
 
 
+def ended_cleanly(postgres: Postgres) -> bool:
+    """Whether the server of facts["postgres"] was a primary, or was told since to be none, and was stopped cleanly."""
+    return bool(postgres["state"] == "stopped" and postgres["control"].get("state") == "shut down")
+
+
 def is_copy(info: HubFacts, third: Postgres) -> bool:
     """True on a hub of the pair that follows the third one, or did until a switch that failed brought it down.
 
-    third: facts["postgres"] of the third hub.
+    third: facts["postgres"] of the third hub. Where that one is stopped too, the switch was cut off while it was taken
+    back: it is done anew then, or taken back.
     """
     postgres = info["postgres"]
     return bool(postgres["state"] == "standby" or (
-        postgres["state"] == "stopped" and third["state"] == "primary" and info["cluster"]["maintenance"]
+        postgres["state"] == "stopped" and (third["state"] == "primary" or ended_cleanly(third))
+        and info["cluster"]["maintenance"]
         and postgres["control"].get("state") == "shut down in recovery"
         and pg_facts.relation(postgres, third).follows))
 
