@@ -44,7 +44,8 @@ def codes(found):
 
 
 def library(name, package=""):
-    return {"setting": "shared_preload_libraries", "name": name, "path": "/usr/lib/postgresql/17/lib/%s.so" % name, "package": package}
+    return {"setting": "shared_preload_libraries", "name": name, "path": "/usr/lib/postgresql/17/lib/%s.so" % name,
+            "package": package, "own": True}
 
 
 def elsewhere(path):

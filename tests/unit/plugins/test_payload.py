@@ -52,8 +52,8 @@ BOUNDS = {
     "secret_file": 450,
     "selinux_boolean": 300,
     "settings_trial": 700,
-    "step": 1350,
-    "takeover": 950,
+    "step": 1400,
+    "takeover": 1000,
 }
 
 
