@@ -222,6 +222,21 @@ def test_hub_that_cannot_take_over_is_found_before_anything_is_stopped(pair):
     assert status == 0 and pair.takes_writes() == ["hub2"], said
 
 
+@pytest.mark.parametrize("how", ["lost", "silent"])
+def test_hub_that_says_nothing_is_no_reason_to_stop_the_other_one(pair, how):
+    if how == "lost":
+        pair.lab.file("lost-hub2", "")
+    else:
+        os.rename("%s/.s.PGSQL.%d" % (pair.two.home, pair.two.port), pair.root + "/away")
+    status, said = pair.play("-e", "switchover_wait=1", marker=None)
+    flat = " ".join(said.split())
+    assert status != 0 and "nothing was stopped: PostgreSQL on hub1 takes writes, on hub2 it does not answer, and may take" in flat, said
+    assert all("%s %s" % (word, name) in flat for name in ("hub0", "hub1") for word in ("AFTER", "THE END")), said
+    assert pair.one.sql("SELECT pg_is_in_recovery()") == "f" and pair.crm() == []
+    if how == "silent":
+        os.rename(pair.root + "/away", "%s/.s.PGSQL.%d" % (pair.two.home, pair.two.port))
+
+
 @pytest.mark.parametrize("promoted", [False, True])
 def test_removal_that_goes_on_where_another_hub_takes_over_meanwhile(pair, promoted):
     """The first tasks of remove_ha's resume.yml: a promotion that has come to pass since the hubs were read ends nothing."""
