@@ -44,7 +44,8 @@ def undone(context: Context, info: Info) -> List[str]:
     """Names below masterfiles of what a deployment has taken away from what this collection puts there, or has put in an
     older state there. info: facts of a hub of the pair."""
     nodes = {host: other["uname"].lower() for host, other in context.infos.items()}
-    wanted = hub_list(context.infos, context.chosen.client, context.virtual_ips, nodes, context.settings, context.layout)
+    wanted = hub_list(context.infos, context.chosen.client, context.virtual_ips, nodes, context.settings,
+                      context.layout)
     listed, found = info["cfengine"].get("hub_list"), list(info["cfengine"].get("policy_undone") or [])
     # The third hub, which the list may have too, is none of these.
     if wanted and listed and (listed["shared"] != wanted["shared"] or any(
@@ -79,9 +80,9 @@ def framework(context: Context) -> Iterator[Finding]:
                           "what this collection has put into %s out again, until it is run the next time, unless it is in "
                           "the repository too" % (because, masterfiles), KEEP_BOTH, WARNING)
         elif lost:
-            yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s), and in %s what this "
-                          "collection puts there is missing or not as it should be: %s. This run puts it back, until the next "
-                          "deployment" % (because, masterfiles, ", ".join(lost)), KEEP_BOTH, WARNING)
+            yield Problem("POLICY_DEPLOYED", host, "its policy seems to come from version control (%s), and in %s what "
+                          "this collection puts there is missing or not as it should be: %s. This run puts it back, until "
+                          "the next deployment" % (because, masterfiles, ", ".join(lost)), KEEP_BOTH, WARNING)
     location = cfengine.get("policy_location")
     if location not in (None, "masterfiles", masterfiles):
         yield Problem("POLICY_LOCATION", active, "def.json has hosts take their policy from %s, where the policy for "
