@@ -46,7 +46,7 @@ options:
     description: With O(state=pruned), the database whose backups are meant. Others in the directory stay.
     type: str
   fetched_only:
-    description: With O(state=pruned), whether those alone count and go that were fetched to a controller and stayed here too.
+    description: With O(state=pruned), whether only those count and go that were fetched and stayed here too.
     type: bool
     default: false
   unfinished:

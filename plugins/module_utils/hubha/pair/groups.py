@@ -65,8 +65,8 @@ def misplaced(names: Mapping[str, Any], hostvars: Mapping[str, Mapping[str, Any]
     """
     found: Dict[str, str] = {}
     ours = [str(names[variable]) for variable in (HUBS, THIRD_HUB, CLIENTS)]
-    hosts = dict.fromkeys(host for group in dict.fromkeys([*ours, *sorted(groups, key=lambda name: len(groups[name]) == 1)])
-                          for host in groups.get(group, [])[:LOOKED_AT])
+    order = dict.fromkeys([*ours, *sorted(groups, key=lambda name: len(groups[name]) == 1)])
+    hosts = dict.fromkeys(host for group in order for host in groups.get(group, [])[:LOOKED_AT])
     for host in list(hosts)[:LOOKED_AT_IN_ALL]:
         here = hostvars[host]  # gathers all of the host's variables anew each time
         for variable in (HUBS, THIRD_HUB, CLIENTS):

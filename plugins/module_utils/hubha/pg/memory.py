@@ -1,6 +1,7 @@
 # Copyright: the cfengine.hub_ha authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Would the kernel give a PostgreSQL server its shared memory once the one that runs has given its own back? Pure, but for pools().
+"""Would the kernel give a PostgreSQL server its shared memory once the one that runs has given its own back? Pure,
+but for pools().
 
 The rule is the kernel's (mm/util.c, __vm_enough_memory): with vm.overcommit_memory 0 one mapping may be as large as
 memory and swap together, whatever else is in use; with 2 what is promised to all may not exceed the commit limit; with 1
@@ -34,8 +35,9 @@ class Machine:
     pools: Mapping[str, int] = field(default_factory=dict)
 
 
-def machine(meminfo: str, overcommit: str, huge_overcommit: str = "0", sizes: Optional[Mapping[str, int]] = None) -> Machine:
-    """Out of /proc/meminfo, /proc/sys/vm/overcommit_memory and /proc/sys/vm/nr_overcommit_hugepages. sizes: see pools()."""
+def machine(meminfo: str, overcommit: str, huge_overcommit: str = "0",
+            sizes: Optional[Mapping[str, int]] = None) -> Machine:
+    """Out of /proc/meminfo, /proc/sys/vm/overcommit_memory and /proc/sys/vm/nr_overcommit_hugepages. sizes: pools()."""
     values = {name: int(number) for name, number in re.findall(r"(?m)^(\w+):\s+(\d+)", meminfo)}
     pages = values.get("HugePages_Total", 0) + _number(huge_overcommit)
     return Machine(values.get("MemTotal", 0) << 10, values.get("SwapTotal", 0) << 10, _number(overcommit),
@@ -44,7 +46,7 @@ def machine(meminfo: str, overcommit: str, huge_overcommit: str = "0", sizes: Op
 
 
 def pools(folder: str = HUGE_PAGES) -> Dict[str, int]:
-    """{size of a page in kB, in digits: bytes} of the huge pages that this machine may give; {} where there are none."""
+    """{size of a page in kB, in digits: bytes} of the huge pages that this machine may give, {} where there are none."""
     found = {}
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         size = re.fullmatch(r"hugepages-(\d+)kB", name)

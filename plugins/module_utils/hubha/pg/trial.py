@@ -194,7 +194,8 @@ class Trial:
         # In the setting's own unit: MB, or blocks, of which the buffers' headers and what else there is take a share more.
         number = int(asked.out.strip())
         need = number * MB if self.server.major >= 15 else number * BLOCK * 33 // 32
-        page = self.value("huge_page_size", own).out.strip() if huge.out.strip() == "on" and self.server.major >= 14 else ""
+        sized = huge.out.strip() == "on" and self.server.major >= 14
+        page = self.value("huge_page_size", own).out.strip() if sized else ""
         lowered = fits(need, self.where, self.server.held, huge.out.strip(), page)
         if not lowered and self.where.overcommit == 1 and huge.out.strip() != "on":
             return Outcome(False, "it asks for %d MB of shared memory, and this machine has %d MB of memory and swap"

@@ -301,7 +301,8 @@ def made_text(the_plan: Result, path: str, where: str, database: Result, sealed:
         lines.append("It lies in %s on %s too, with private keys in it, since the controller may be a container that is "
                      "thrown away: carry it to where it lasts, or set hub_ha_full_backup_fetch_lasts if it lasts here. "
                      "Of such ones the newest %d stay on a hub"
-                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"], the_plan["keep_on_hub"]))
+                     % (os.path.join(the_plan["kept"], os.path.basename(path)), the_plan["source"],
+                        the_plan["keep_on_hub"]))
     if where != "the controller":
         lines.append("It lies on that hub only, with private keys in it: keep a copy elsewhere, or set "
                      "hub_ha_full_backup_fetch_dir")

@@ -170,8 +170,8 @@ def library_notes(infos: Infos, active: str, passive: str) -> List[Problem]:
     unseen = [item for item in lacking_libraries(infos, active, passive) if not item["own"]]
     settings = " and ".join(dict.fromkeys(item["setting"] for item in unseen))
     return library_problem(infos, active, passive, at_start=False) + ([Problem(
-        "LIBRARY_LACKS", passive, "%s of %s names what lies outside of PostgreSQL's own directory, and whether it is here is "
-                                  "not known: %s" % (settings, active, ", ".join(item["path"] for item in unseen)),
+        "LIBRARY_LACKS", passive, "%s of %s names what lies outside of PostgreSQL's own directory, and whether it is here "
+                                  "is not known: %s" % (settings, active, ", ".join(item["path"] for item in unseen)),
         "see that it is here under the same path: without it the copy of the database %s" % (
             "does not start" if SHARED_LIBRARIES in settings else "takes no session"))] if unseen else [])
 
@@ -189,11 +189,14 @@ def memory_problems(infos: Infos, active: str, passive: str) -> List[Problem]:
     huge, page = settings.get("huge_pages") or "try", settings.get("huge_page_size") or "0"
     if fits(int(text.group(1)) * MB, Machine(**where), 0, huge, page):
         return []
-    pool = "vm.nr_hugepages here" if page == "0" else "in /sys/kernel/mm/hugepages/hugepages-%skB/nr_hugepages here the same" % page
+    pool, pages = "vm.nr_hugepages here", " in huge pages"
+    if page != "0":
+        pool = "in /sys/kernel/mm/hugepages/hugepages-%skB/nr_hugepages here the same" % page
+        pages += " of %d MB" % (int(page) >> 10)
     return [Problem(
         "MEMORY_LACKS", passive, "PostgreSQL on %s has %s MB of shared memory%s, and this machine, with %d MB of memory and swap, "
                                  "could not give it: the copy of the database would not start" % (
-                                     active, text.group(1), " in huge pages" + ("" if page == "0" else " of %s MB" % (int(page) >> 10)) if huge == "on" else "",
+                                     active, text.group(1), pages if huge == "on" else "",
                                      (where["total"] + where["swap"]) // MB),
         "%s as on %s, or huge_pages = try there" % (pool, active) if huge == "on" else
         "give this machine more memory, or make shared_buffers smaller on %s and restart PostgreSQL there" % active)]
