@@ -68,7 +68,7 @@ def test_an_upgrade_that_never_came_to_the_database_is_given_up(tmp_path):
         for path in ("/etc/corosync/corosync.conf", "/etc/corosync/authkey", "/var/lib/cfengine-hub-ha.masked",
                      "/var/lib/cfengine3/state/pg/hub_ha"):
             assert not hub.file(path).exists
-        assert hub.check_output("find /var/lib/pacemaker/cib -name 'cib*'") == ""
+        assert hub.check_output("find /var/lib/pacemaker/cib -type f -name 'cib*'") == ""
     assert not hub2.file("/etc/systemd/system/cf-postgres.service").is_symlink
     assert hub2.run("systemctl is-enabled cf-postgres").stdout.strip() != "masked"
 
