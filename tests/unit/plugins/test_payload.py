@@ -51,7 +51,7 @@ BOUNDS = {
     "rpm_packages": 250,
     "secret_file": 450,
     "selinux_boolean": 300,
-    "settings_trial": 700,
+    "settings_trial": 750,
     "step": 1400,
     "takeover": 1000,
 }
