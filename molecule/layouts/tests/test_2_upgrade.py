@@ -180,6 +180,8 @@ def test_second_run_changes_nothing(play, hub1, database):
     """With a line of the operator's below the one that includes our settings, which sets none of them."""
     hub1.run_expect([0], "echo 'maintenance_work_mem = 70MB' >>%s/postgresql.conf" % DATA)
     database.sql("SELECT pg_reload_conf()")
+    assert ended_well(upgrade(play)) == ["hub1: cfengine.hub_ha.config_backup : Save configuration, keys and CIB"], \
+        "what the operator has changed is saved, and nothing else is done"
     begun = time.monotonic()
     done = upgrade(play)
     print("second run: %.1f s" % (time.monotonic() - begun))
