@@ -142,7 +142,7 @@ class ThirdHub(TypedDict):
     packages: List[str]
 
 
-class UpgradePlan(PairPlan):
+class UpgradePlan(PairPlan):  # pylint: disable=duplicate-bases  # a TypedDict has all keys of its bases, and no order
     """The plan of a pair and its third hub, see third.make_plan(). own_addresses: by host, for certificates.
 
     third_unread: why the third hub has said nothing, as failures are; None where it has, or where there is none.
@@ -153,7 +153,7 @@ class UpgradePlan(PairPlan):
     own_addresses: Dict[str, List[str]]
 
 
-class ReturnPlan(UpgradePlan):
+class ReturnPlan(UpgradePlan):  # pylint: disable=duplicate-bases
     """The way back from a third hub, see third.return_plan(). former: the system that the pair will have."""
 
     stage: str
