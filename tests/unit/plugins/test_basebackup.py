@@ -303,7 +303,9 @@ def finished(process):
 
 
 def test_action_shows_progress_and_the_modules_result(play):
+    begun = time.monotonic()
     predicted = finished(play("3M", "--check"))
+    machine = time.monotonic() - begun  # how long this one takes for a whole play; a busy one shows progress less often
     assert "changed=1" in predicted and "+standby of system" in predicted and "base backup" not in predicted
     assert os.listdir(play.standby.home) == []
 
@@ -313,9 +315,10 @@ def test_action_shows_progress_and_the_modules_result(play):
         seen.append((time.monotonic(), line))
     assert process.wait(timeout=10) == 0
     lines = [(when, line) for when, line in seen if line.startswith("[hub2] base backup")]
-    assert len(lines) >= 3, seen  # of seven seconds; how far apart is the machine's affair, which may be busy
+    assert len(lines) >= 3, seen
     assert any(re.search(r"\d+ % #*\.* .* of .*MB .*/s  about \d+ s left", line) for when, line in lines), lines
     assert re.search(r"100 % #{20}  .* in .* s", lines[-1][1])
+    assert max(after[0] - before[0] for before, after in zip(lines, lines[1:])) < max(5, machine)
     # The same diff as predicted, the real run.
     diff = [line for when, line in seen if line[:1] in "+-"]
     assert diff == [line + "\n" for line in predicted.splitlines() if line[:1] and line[:1] in "+-"]
